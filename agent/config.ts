@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { cidrSchema, loadConfig, parseConfig, portSchema } from "../lib/config.ts";
+import { PATH, PORT } from "../lib/service.ts";
+
+const lanes = <T extends z.ZodType>(value: T) => ({ ip: value, ipcert: value, roaming: value });
+
+const gateSchema = z
+  .strictObject({
+    /** TCP ports that devices connect to. */
+    servicePorts: z.array(portSchema).min(1).max(16).default([PORT.service]),
+    /** TCP port of the listener behind each lane. */
+    listeners: z.strictObject(lanes(portSchema)).default(PORT.listener),
+    /** A lane that is off is closed: its sets are kept, nothing of it is admitted. */
+    lanes: z
+      .strictObject({ ip: z.boolean().default(true), ipcert: z.boolean().default(false), roaming: z.boolean().default(false) })
+      .prefault({}),
+    /** Ports for operators, from named networks only. */
+    management: z
+      .strictObject({ ports: z.array(portSchema).max(64).default([22]), networks: z.array(cidrSchema).max(1024).default([]) })
+      .prefault({}),
+    /** Where load balancers ask whether the host is healthy, from named networks only. */
+    probe: z.strictObject({ port: portSchema.default(PORT.probe), networks: z.array(cidrSchema).max(1024).default([]) }).prefault({}),
+    /** New connections a source may open (IPv6: its /64). */
+    newConnections: z
+      .strictObject({ perSecond: z.int().min(1).max(100_000).default(100), burst: z.int().min(1).max(100_000).default(200) })
+      .prefault({}),
+  })
+  .prefault({})
+  .superRefine((gate, context) => {
+    const listeners = Object.values(gate.listeners);
+    const ports = [...gate.servicePorts, ...listeners, gate.probe.port, ...gate.management.ports];
+    const twice = ports.filter((port, index) => ports.indexOf(port) !== index);
+    for (const port of new Set(twice))
+      context.addIssue({ code: "custom", path: ["listeners"], message: `port ${port} is named for two purposes` });
+  });
+
+/** The agent's configuration file, YAML. */
+export const agentConfigSchema = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "a name is 1 to 63 lower-case letters, digits, dots and hyphens"),
+    zone: z.enum(["restricted", "open"]).default("restricted"),
+    registry: z.strictObject({
+      /** Control's addresses, tried in turn: "https://control.example:8444". */
+      addresses: z
+        .array(z.url({ protocol: /^https$/ }))
+        .min(1)
+        .max(16),
+      /** PEM files: the pinned root, and this agent's own certificate and key. */
+      ca: z.string().min(1),
+      certificate: z.string().min(1),
+      key: z.string().min(1),
+    }),
+    stateDir: z.string().min(1).default(PATH.agentState),
+    runtimeDir: z.string().min(1).default(PATH.agentRuntime),
+    gate: gateSchema,
+    /** What the agent believes the feed at most (invariant 13). */
+    ceiling: z
+      .strictObject({
+        widest4: z.int().min(0).max(32).default(24),
+        widest6: z.int().min(0).max(128).default(48),
+        rules: z.int().min(1).max(5_000_000).default(2_000_000),
+      })
+      .prefault({}),
+    /** Feed silent for longer than this: keep what stands until it expires, or close. 0 is never. */
+    stale: z.strictObject({ afterSeconds: z.int().min(0).default(0), then: z.enum(["keep", "close"]).default("keep") }).prefault({}),
+  })
+  .superRefine((config, context) => {
+    const closed = config.zone === "open" && config.gate.lanes.roaming;
+    if (closed) context.addIssue({ code: "custom", path: ["gate", "lanes", "roaming"], message: "the open zone has no lanes" });
+  });
+
+export type AgentConfig = z.output<typeof agentConfigSchema>;
+export type GateConfig = AgentConfig["gate"];
+
+/** @throws ConfigError with every problem of the file */
+export const loadAgentConfig = (file: string): AgentConfig => loadConfig(file, agentConfigSchema);
+export const parseAgentConfig = (file: string, text: string): AgentConfig => parseConfig(file, text, agentConfigSchema);

@@ -1,0 +1,22 @@
+import type { DesiredState } from "./desired.ts";
+
+/** One place that desired state is brought to: the nftables sets, later the terminator's trust. The list of targets is the order of effects. */
+export interface Target {
+  readonly name: string;
+  /** Makes reality equal to the desired state whatever it was before. Rejects when it could not; reality is then closed or as it was. */
+  resync(desired: DesiredState, signal: AbortSignal): Promise<void>;
+  /**
+   * Brings reality from the last acknowledged state to the desired one by the pending differences alone.
+   * Rejects when it could not; nothing of it then counts as done, and the reconciler resyncs.
+   */
+  apply(desired: DesiredState, pending: readonly Difference[], signal: AbortSignal): Promise<void>;
+}
+
+/** One rule that differs from what was acknowledged. Times are integer ms of registry time; null is absent. */
+export interface Difference {
+  readonly lane: "ip" | "ipcert";
+  /** Canonical prefix text, "203.0.113.7/32". */
+  readonly prefix: string;
+  readonly applied: number | null;
+  readonly wanted: number | null;
+}

@@ -1,0 +1,60 @@
+/** Resolves after `ms`, or rejects with the signal's reason at once. The timer does not outlive either. */
+export function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** A latch that many may wait for and that keeps nothing but "it happened since you last looked". */
+export class Wakeup {
+  #count = 0;
+  readonly #waiting = new Set<() => void>();
+
+  /** How often it was rung; pass it to `after` to miss nothing. */
+  get count(): number {
+    return this.#count;
+  }
+
+  ring(): void {
+    this.#count++;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Resolves as soon as the count is above `seen`; rejects with the signal's reason when that comes first. */
+  after(seen: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      if (this.#count > seen) {
+        resolve();
+        return;
+      }
+      const onAbort = () => {
+        this.#waiting.delete(done);
+        reject(signal.reason);
+      };
+      const done = () => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+}

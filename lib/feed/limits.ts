@@ -1,0 +1,32 @@
+/** Named bounds of the feed, `entityos.feed.v1` (docs/protocol.md). */
+export const FEED = {
+  subprotocol: "entityos.feed.v1",
+  path: "/v1/feed",
+  /** Largest message either side accepts, bytes. */
+  maxMessageBytes: 1 << 20,
+  /** Most changes in one `changes` message, and most rules in one `snapshot.chunk`. */
+  maxChangesPerMessage: 1_000,
+  maxRulesPerChunk: 10_000,
+  /** Most rules a snapshot may announce. */
+  maxRules: 5_000_000,
+  /** An agent acknowledges at most this often. */
+  ackIntervalMs: 100,
+  /** Heartbeats go out this often; a peer silent for three of them is gone. */
+  heartbeatMs: 5_000,
+  missedHeartbeats: 3,
+  /** From open socket to hello, and from hello to welcome. */
+  helloTimeoutMs: 10_000,
+  reconnectMinMs: 200,
+  reconnectMaxMs: 30_000,
+} as const;
+
+/** WebSocket close codes of our own (RFC 6455 §7.4.2: 4000–4999 are for private use). */
+export const CLOSE = {
+  protocol: 4400,
+  unknownAgent: 4401,
+  revoked: 4403,
+  helloTimeout: 4408,
+  replaced: 4409,
+  tooSlow: 4429,
+  shutdown: 4503,
+} as const;

@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { FEED } from "./limits.ts";
+
+/**
+ * The wire of the feed: types and codec, nothing that runs.
+ * History: v1, 2026-11-23, first.
+ */
+
+/** What changes from one revision to the next. Each sets or removes one thing whole, so applying it twice is applying it once. */
+export const changeSchema = z.discriminatedUnion("kind", [
+  /** A prefix stands in a lane until a time (integer ms, registry time). */
+  z.strictObject({ kind: z.literal("rule.set"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49), expiresAt: z.int() }),
+  z.strictObject({ kind: z.literal("rule.remove"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49) }),
+  /** Trust for the terminator: a CA, a CRL or a registered certificate, whole. `body` is for its target to read. */
+  z.strictObject({ kind: z.literal("trust.set"), target: z.enum(["ca", "crl", "certificate"]), id: z.string().max(128), body: z.string() }),
+  z.strictObject({ kind: z.literal("trust.remove"), target: z.enum(["ca", "crl", "certificate"]), id: z.string().max(128) }),
+]);
+export type Change = z.infer<typeof changeSchema>;
+export type RuleSet = Extract<Change, { kind: "rule.set" }>;
+
+const revision = z.int().min(0);
+const digest = z.string().regex(/^[0-9a-f]{32}$/);
+const time = z.int();
+
+/** Agent to registry. */
+export const clientMessageSchema = z.discriminatedUnion("type", [
+  /** First message. `epoch` is null when the agent holds nothing. */
+  z.object({
+    type: z.literal("hello"),
+    agent: z.string().max(64),
+    version: z.string().max(32),
+    epoch: z.string().max(64).nullable(),
+    revision,
+  }),
+  /** Everything up to `revision` stands in the kernel and on disk; `applyMs` is the slowest apply since the last one. */
+  z.object({ type: z.literal("ack"), revision, digest, applyMs: z.number().min(0) }),
+  z.object({ type: z.literal("heartbeat"), revision, digest, time }),
+]);
+export type ClientMessage = z.infer<typeof clientMessageSchema>;
+
+/** Registry to agent. */
+export const serverMessageSchema = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("welcome"), epoch: z.string().max(64), revision, time, heartbeatMs: z.int().min(100) }),
+  /** What the agent holds is void; `rules` rules and `trust` trust entries follow in chunks. */
+  z.object({
+    type: z.literal("snapshot.begin"),
+    epoch: z.string().max(64),
+    revision,
+    rules: z.int().min(0).max(FEED.maxRules),
+    trust: z.int().min(0),
+  }),
+  z.object({
+    type: z.literal("snapshot.chunk"),
+    rules: z.array(z.tuple([z.enum(["ip", "ipcert"]), z.string().max(49), z.int()])).max(FEED.maxRulesPerChunk),
+    trust: z.array(changeSchema).max(FEED.maxChangesPerMessage),
+  }),
+  z.object({ type: z.literal("snapshot.end"), revision, digest, time }),
+  /** One change a revision: `changes[i]` is revision `from + i`. */
+  z.object({ type: z.literal("changes"), from: revision, changes: z.array(changeSchema).min(1).max(FEED.maxChangesPerMessage), time }),
+  z.object({ type: z.literal("heartbeat"), revision, digest, time }),
+]);
+export type ServerMessage = z.infer<typeof serverMessageSchema>;
+
+export type Decoded<T> =
+  | { readonly kind: "message"; readonly message: T }
+  | { readonly kind: "unknown"; readonly type: string }
+  | { readonly kind: "invalid"; readonly reason: string };
+
+export const decodeClientMessage = (text: string): Decoded<ClientMessage> => decode(text, clientMessageSchema);
+export const decodeServerMessage = (text: string): Decoded<ServerMessage> => decode(text, serverMessageSchema);
+export const encode = (message: ClientMessage | ServerMessage): string => JSON.stringify(message);
+
+const KNOWN = new Set(["hello", "ack", "heartbeat", "welcome", "snapshot.begin", "snapshot.chunk", "snapshot.end", "changes"]);
+
+/** Never throws: a type of a later version is "unknown" (skipped and counted), anything else that does not fit is "invalid". */
+function decode<T>(text: string, schema: z.ZodType<T>): Decoded<T> {
+  if (text.length > FEED.maxMessageBytes) return { kind: "invalid", reason: "message too long" };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { kind: "invalid", reason: "not JSON" };
+  }
+  const type = typeof value === "object" && value !== null && "type" in value ? value.type : undefined;
+  if (typeof type !== "string") return { kind: "invalid", reason: "no type" };
+  if (!KNOWN.has(type)) return { kind: "unknown", type: type.slice(0, 64) };
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { kind: "message", message: parsed.data };
+  const issue = parsed.error.issues[0];
+  return { kind: "invalid", reason: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "does not fit"}`.slice(0, 200) };
+}

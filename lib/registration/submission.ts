@@ -1,0 +1,56 @@
+import { createHash, type KeyObject, sign, verify } from "node:crypto";
+
+/**
+ * The canonical submission: the exact bytes that a proof signs. Client, register and control each build it from the fields,
+ * so nothing that is not in it can be believed.
+ */
+export interface Submission {
+  readonly action: "register" | "renew" | "leave" | "status";
+  /** The registry's name: a proof for one registry is none for another. */
+  readonly registry: string;
+  /** `code:SELECTOR`, or `device:UUID` once the device's own key signs. */
+  readonly signer: string;
+  /** As sent: "observed" or prefixes, in the order sent. */
+  readonly addresses: readonly string[];
+  /** SHA-256 of the CSR's DER in lower-case hex; null when there is none. */
+  readonly csrDigest: string | null;
+  /** base64url of the raw Ed25519 public key; null when there is none. */
+  readonly deviceKey: string | null;
+  /** 16 random bytes in base64url: a signer's nonce counts once. */
+  readonly nonce: string;
+  /** When it was signed, integer milliseconds since 1970. */
+  readonly time: number;
+}
+
+/** How far a submission's time may be from the registry's, either way. */
+export const PROOF_WINDOW_MS = 10 * 60_000;
+
+/** UTF-8 text, one field a line, each line "name:value"; values hold no line breaks (checked at the edge). */
+export function canonicalSubmission(s: Submission): Buffer {
+  const lines = [
+    "entityos-submission-v1",
+    `action:${s.action}`,
+    `registry:${s.registry}`,
+    `signer:${s.signer}`,
+    `addresses:${s.addresses.join(",")}`,
+    `csr:${s.csrDigest ?? "-"}`,
+    `device-key:${s.deviceKey ?? "-"}`,
+    `nonce:${s.nonce}`,
+    `time:${s.time}`,
+  ];
+  return Buffer.from(`${lines.join("\n")}\n`);
+}
+
+/** base64url Ed25519 signature over the canonical submission: the proof. */
+export function signSubmission(s: Submission, privateKey: KeyObject): string {
+  return sign(null, canonicalSubmission(s), privateKey).toString("base64url");
+}
+
+export function verifySubmission(s: Submission, publicKey: KeyObject, signature: string): boolean {
+  return verify(null, canonicalSubmission(s), publicKey, Buffer.from(signature, "base64url"));
+}
+
+/** Lower-case hex SHA-256 of what was signed: equal bodies under one Idempotency-Key have equal digests. */
+export function submissionDigest(s: Submission): string {
+  return createHash("sha256").update(canonicalSubmission(s)).digest("hex");
+}

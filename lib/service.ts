@@ -1,0 +1,58 @@
+/** Ports, paths, names and exit codes of the whole system, in one place (DESIGN.md §7). */
+
+/** Exit codes of every program, after sysexits.h where it has a word for it. */
+export const EXIT = {
+  ok: 0,
+  /** What was asked for was refused or did not come true. */
+  failed: 1,
+  /** The command line is wrong (EX_USAGE). */
+  usage: 64,
+  /** Input was refused (EX_DATAERR). */
+  data: 65,
+  /** The other side cannot be reached (EX_UNAVAILABLE), or the system lacks a tool. */
+  unavailable: 69,
+  /** A fault of ours (EX_SOFTWARE). */
+  software: 70,
+  /** Not permitted: needs root or CAP_NET_ADMIN (EX_NOPERM). */
+  permission: 77,
+  /** The configuration is wrong (EX_CONFIG). */
+  config: 78,
+} as const;
+
+export const LANES = ["ip", "ipcert", "roaming"] as const;
+export type Lane = (typeof LANES)[number];
+/** Lanes that an address can stand in; roaming has no set. */
+export type RuleLane = "ip" | "ipcert";
+
+/** Packet marks of the lanes: "EO" in ASCII, then the lane's number. */
+export const LANE_MARK: Readonly<Record<Lane, number>> = { ip: 0x454f0001, ipcert: 0x454f0002, roaming: 0x454f0003 };
+
+export const TABLE = "entityos";
+export const FLOOR_TABLE = "entityos_floor";
+
+export const PORT = {
+  register: 443,
+  control: 8444,
+  service: 443,
+  listener: { ip: 8441, ipcert: 8442, roaming: 8443 },
+  probe: 8440,
+} as const;
+
+export const PATH = {
+  registryConfig: "/etc/entityos-registry/registry.yaml",
+  registryState: "/var/lib/entityos-registry",
+  registryRuntime: "/run/entityos-registry",
+  controlSocket: "/run/entityos-registry/control.sock",
+  agentConfig: "/etc/entityos-agent/agent.yaml",
+  agentState: "/var/lib/entityos-agent",
+  agentRuntime: "/run/entityos-agent",
+  agentSocketName: "agent.sock",
+  controlSocketName: "control.sock",
+} as const;
+
+/** Subject names in the SAN of every certificate. */
+export const URN = {
+  agent: "urn:entityos:agent:",
+  operator: "urn:entityos:operator:",
+  device: "urn:entityos:device:",
+} as const;

@@ -1,0 +1,40 @@
+import { z } from "zod";
+import { cidrSchema, loadConfig, parseConfig, portSchema } from "../lib/config.ts";
+import { FEED } from "../lib/feed/limits.ts";
+import { PATH, PORT } from "../lib/service.ts";
+
+const listenSchema = (port: number) =>
+  z
+    .strictObject({
+      /** Local address; "::" is every IPv4 and IPv6 address. */
+      address: z.string().min(1).default("::"),
+      port: portSchema.default(port),
+      /** Names and addresses that the server certificate is made for. */
+      names: z.array(z.string().min(1).max(253)).min(1).max(32).default(["localhost"]),
+    })
+    .prefault({});
+
+/** The registry's configuration file, YAML. */
+export const registryConfigSchema = z.strictObject({
+  /** The registry's name, part of every proof: "register.example". Never changes. */
+  name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a name is lower-case letters, digits, dots and hyphens"),
+  stateDir: z.string().min(1).default(PATH.registryState),
+  runtimeDir: z.string().min(1).default(PATH.registryRuntime),
+  register: listenSchema(PORT.register),
+  control: listenSchema(PORT.control),
+  /** Networks that may be registered although they are private or reserved. */
+  allowNetworks: z.array(cidrSchema).max(1024).default([]),
+  feed: z.strictObject({ heartbeatMs: z.int().min(100).max(60_000).default(FEED.heartbeatMs) }).prefault({}),
+  limits: z
+    .strictObject({
+      /** Registrations that one source may attempt in a minute (IPv6: its /64). */
+      registrationsPerMinute: z.int().min(1).max(1_000_000).default(60),
+    })
+    .prefault({}),
+});
+
+export type RegistryConfig = z.output<typeof registryConfigSchema>;
+
+/** @throws ConfigError with every problem of the file */
+export const loadRegistryConfig = (file: string): RegistryConfig => loadConfig(file, registryConfigSchema);
+export const parseRegistryConfig = (file: string, text: string): RegistryConfig => parseConfig(file, text, registryConfigSchema);

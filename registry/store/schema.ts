@@ -1,0 +1,107 @@
+/**
+ * Tables of Storage. Portable: text UUIDs, integer milliseconds, canonical prefix text plus bytes, no rowid, no date functions.
+ * Intake tables are written by register; derived tables by the one control replica that leads.
+ */
+export interface Database {
+  meta: { key: string; value: string };
+
+  // ── intake (register writes; Process takes the rows of inbox away) ──
+  submissions: {
+    id: string;
+    received_at: number;
+    action: "register" | "renew" | "leave";
+    /** `code:SELECTOR` or `device:UUID` */
+    signer: string;
+    /** The fields of the canonical submission as JSON, and the peer's canonical address. */
+    submission: string;
+    signature: string;
+    observed: string;
+    digest: string;
+    /** SHA-256 hex of the Idempotency-Key. */
+    idempotency: string | null;
+  };
+  inbox: { submission: string; received_at: number };
+
+  // ── derived (the leader writes) ──
+  head: { id: number; epoch: string; term: number; revision: number; digest: string; rules: number };
+  changes: { revision: number; at: number; body: string };
+  outcomes: {
+    submission: string;
+    at: number;
+    /** HTTP status that the outcome means: 201, or the problem's. */
+    status: number;
+    /** JSON: the registration's answer, or the problem. */
+    body: string;
+    device: string | null;
+    /** Revision after which the registration is in force; 0 when none. */
+    revision: number;
+  };
+  nonces: { signer: string; nonce: string; time: number };
+  profiles: {
+    name: string;
+    pattern: "ip" | "cert" | "either" | "both";
+    /** JSON: "observed" | "any" | list of prefixes (within) */
+    addresses: string;
+    address_lifetime_ms: number;
+    certificate_lifetime_ms: number;
+    max_addresses: number;
+    widest4: number;
+    widest6: number;
+    /** Prefix length that an observed IPv6 address is registered with: 64 or 128. */
+    observed6: number;
+  };
+  codes: {
+    selector: string;
+    subject: string;
+    profile: string;
+    public_key: string;
+    uses: number;
+    used: number;
+    created_at: number;
+    expires_at: number;
+    withdrawn_at: number | null;
+  };
+  devices: {
+    id: string;
+    subject: string;
+    profile: string;
+    pattern: string;
+    selector: string;
+    public_key: string | null;
+    enrolled_at: number;
+    revoked_at: number | null;
+  };
+  grants: {
+    id: string;
+    device: string;
+    lane: "ip" | "ipcert";
+    prefix: string;
+    bytes: Uint8Array;
+    created_at: number;
+    expires_at: number;
+    ended_at: number | null;
+    end_reason: "expired" | "revoked" | "left" | null;
+  };
+  rules: { lane: "ip" | "ipcert"; prefix: string; bytes: Uint8Array; expires_at: number };
+  agents: {
+    name: string;
+    zone: "open" | "restricted";
+    fingerprint: string;
+    enrolled_at: number;
+    revoked_at: number | null;
+    acked_revision: number;
+    seen_at: number | null;
+  };
+  certificates: {
+    fingerprint: string;
+    serial: string;
+    issuer: string;
+    /** urn:entityos:agent:NAME and the like, or the server's name */
+    subject: string;
+    not_before: number;
+    not_after: number;
+    revoked_at: number | null;
+    pem: string;
+  };
+  audit: { seq: number; at: number; actor: string; action: string; detail: string; previous: string; hash: string };
+}

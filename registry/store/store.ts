@@ -1,0 +1,42 @@
+import type { Compilable, CompiledQuery, Kysely } from "kysely";
+import type { Database } from "./schema.ts";
+
+/**
+ * A unit of work on Storage: yields compiled queries, receives their rows, returns a result, and runs in one transaction.
+ * Being a generator it runs synchronously inside SQLite's group commit and asynchronously on PostgreSQL, written once.
+ * A command must not await, and must not read the clock: times come in as arguments.
+ */
+export type Command<T> = Generator<CompiledQuery, T, readonly unknown[]>;
+
+/** What a commit may wake: new work for Process, an outcome for those who wait, a revision for the feed, a registration's progress. */
+export type Topic = "inbox" | "outcome" | "head" | "progress";
+
+export interface Reader {
+  /** Runs a command that only reads, on committed data. */
+  read<T>(command: () => Command<T>): Promise<T>;
+}
+
+export interface Store extends Reader, AsyncDisposable {
+  /**
+   * Runs a command in one transaction and resolves when it is durable. When it throws, it alone is rolled back.
+   * @param wakes topics whose watchers are called after the commit
+   */
+  write<T>(command: () => Command<T>, wakes?: readonly Topic[]): Promise<T>;
+  /** Calls `listener` after each commit that wakes `topic`, possibly once for several; dispose to stop. */
+  watch(topic: Topic, listener: () => void): Disposable;
+  /** A stable view of one moment, for reading page by page without holding up writers. Dispose it soon. */
+  snapshot(): Promise<Reader & AsyncDisposable>;
+}
+
+/** Builds queries; runs none. The same queries for both databases are compiled through it. */
+export type Builder = Kysely<Database>;
+
+/** Rows of one query, typed: `const rows = yield* all(query)`. */
+export function* all<R>(query: Compilable<R>): Command<R[]> {
+  return (yield query.compile()) as R[];
+}
+
+/** The first row or undefined. */
+export function* first<R>(query: Compilable<R>): Command<R | undefined> {
+  return (yield* all(query))[0];
+}
