@@ -62,7 +62,7 @@ export const agentConfigSchema = z
       })
       .prefault({}),
     /** Feed silent for longer than this: keep what stands until it expires, or close. 0 is never. */
-    stale: z.strictObject({ afterSeconds: z.int().min(0).default(0), then: z.enum(["keep", "close"]).default("keep") }).prefault({}),
+    stale: z.strictObject({ afterSeconds: z.int().min(0).default(0), action: z.enum(["keep", "close"]).default("keep") }).prefault({}),
   })
   .superRefine((config, context) => {
     const closed = config.zone === "open" && config.gate.lanes.roaming;

@@ -5,11 +5,11 @@ const fs = require("node:fs"),
   path = require("node:path"),
   cp = require("node:child_process");
 const bin = path.join(__dirname, "..", "node_modules", ".bin");
-const pkg = "node-linux-" + process.arch;
+const pkg = `node-linux-${process.arch}`;
 const pinned = path.join(bin, "..", pkg, "bin", "node");
 if (fs.existsSync(pinned)) {
   fs.mkdirSync(bin, { recursive: true });
-  const tmp = path.join(bin, ".node-" + process.pid);
+  const tmp = path.join(bin, `.node-${process.pid}`);
   fs.symlinkSync(path.join("..", pkg, "bin", "node"), tmp);
   fs.renameSync(tmp, path.join(bin, "node"));
 }
