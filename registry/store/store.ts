@@ -13,7 +13,7 @@ export type Topic = "inbox" | "outcome" | "head" | "progress";
 
 export interface Reader {
   /** Runs a command that only reads, on committed data. */
-  read<T>(command: () => Command<T>): Promise<T>;
+  read<T>(command: (db: Builder) => Command<T>): Promise<T>;
 }
 
 export interface Store extends Reader, AsyncDisposable {
@@ -21,7 +21,7 @@ export interface Store extends Reader, AsyncDisposable {
    * Runs a command in one transaction and resolves when it is durable. When it throws, it alone is rolled back.
    * @param wakes topics whose watchers are called after the commit
    */
-  write<T>(command: () => Command<T>, wakes?: readonly Topic[]): Promise<T>;
+  write<T>(command: (db: Builder) => Command<T>, wakes?: readonly Topic[]): Promise<T>;
   /** Calls `listener` after each commit that wakes `topic`, possibly once for several; dispose to stop. */
   watch(topic: Topic, listener: () => void): Disposable;
   /** A stable view of one moment, for reading page by page without holding up writers. Dispose it soon. */
@@ -39,4 +39,9 @@ export function* all<R>(query: Compilable<R>): Command<R[]> {
 /** The first row or undefined. */
 export function* first<R>(query: Compilable<R>): Command<R | undefined> {
   return (yield* all(query))[0];
+}
+
+/** The right to write derived tables: whoever holds the highest term leads; every derived write checks it in its own transaction. */
+export interface Lead {
+  readonly term: number;
 }
