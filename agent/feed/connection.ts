@@ -1,0 +1,120 @@
+import { readFileSync } from "node:fs";
+import { WebSocket } from "ws";
+import { FEED } from "../../lib/feed/limits.ts";
+import { type ClientMessage, decodeServerMessage, encode, type ServerMessage } from "../../lib/feed/messages.ts";
+import type { Latch } from "../../lib/latch.ts";
+import type { AgentConfig } from "../config.ts";
+
+/** The connection ended; why, in one sentence. */
+export class ConnectionLostError extends Error {}
+
+export interface ConnectionEvents {
+  onOpen(): void;
+  /** Called in order, never while `settled` is closed. A throw ends the connection with it. */
+  onMessage(message: ServerMessage): void;
+  onUnknown(type: string): void;
+}
+
+export interface Connection {
+  send(message: ClientMessage): void;
+  /** Silence after which the link counts as dead. */
+  setSilenceLimit(ms: number): void;
+  /** Rejects when the connection ended, whoever ended it. */
+  readonly ended: Promise<never>;
+}
+
+/** Messages taken off the socket and not yet handled; beyond it the socket is paused, so TCP holds the registry back. */
+const MAX_QUEUED = 8;
+
+/**
+ * Opens one feed connection: WebSocket over mutual TLS 1.3 with the pinned root alone. A silent link is terminated, not asked.
+ * The files are read each time, so renewed certificates are used at the next connection.
+ */
+export function openConnection(
+  address: string,
+  identity: AgentConfig["registry"],
+  settled: Latch,
+  events: ConnectionEvents,
+  signal: AbortSignal,
+): Connection {
+  const socket = new WebSocket(new URL(FEED.path, address.replace(/^https/, "wss")), FEED.subprotocol, {
+    ca: readFileSync(identity.ca),
+    cert: readFileSync(identity.certificate),
+    key: readFileSync(identity.key),
+    minVersion: "TLSv1.3",
+    handshakeTimeout: FEED.helloTimeoutMs,
+    maxPayload: FEED.maxMessageBytes,
+    perMessageDeflate: false,
+    followRedirects: false,
+  });
+  let silence: NodeJS.Timeout | undefined;
+  let silenceMs: number = FEED.helloTimeoutMs;
+  const queue: string[] = [];
+  let busy = false;
+
+  const ended = new Promise<never>((_, reject) => {
+    const end = (error: Error) => {
+      clearTimeout(silence);
+      signal.removeEventListener("abort", onAbort);
+      socket.terminate();
+      reject(error);
+    };
+    const onAbort = () => {
+      socket.close(1000);
+      end(new ConnectionLostError("the agent stops"));
+    };
+    const heard = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => end(new ConnectionLostError(`nothing heard for ${silenceMs} ms`)), silenceMs);
+    };
+    const drain = async () => {
+      if (busy) return;
+      busy = true;
+      try {
+        for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
+          await settled.passed();
+          dispatch(text, events);
+          heard();
+        }
+        if (socket.isPaused) socket.resume();
+      } catch (error) {
+        end(error instanceof Error ? error : new Error(String(error)));
+      } finally {
+        busy = false;
+      }
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.on("open", () => {
+      heard();
+      events.onOpen();
+    });
+    socket.on("message", (data, isBinary) => {
+      if (isBinary) return end(new ConnectionLostError("a binary message came"));
+      queue.push(String(data));
+      if (queue.length >= MAX_QUEUED) socket.pause();
+      // While a resync holds the door, silence is ours, not the registry's.
+      if (settled.closed) clearTimeout(silence);
+      void drain();
+    });
+    socket.on("error", (cause) => end(new ConnectionLostError(cause.message, { cause })));
+    socket.on("close", (code, reason) => end(new ConnectionLostError(`closed with ${code} ${String(reason)}`.trim())));
+    if (signal.aborted) onAbort();
+  });
+  ended.catch(() => {});
+  return {
+    ended,
+    send(message) {
+      if (socket.readyState === WebSocket.OPEN) socket.send(encode(message));
+    },
+    setSilenceLimit(ms) {
+      silenceMs = ms;
+    },
+  };
+}
+
+function dispatch(text: string, events: ConnectionEvents): void {
+  const decoded = decodeServerMessage(text);
+  if (decoded.kind === "message") events.onMessage(decoded.message);
+  else if (decoded.kind === "unknown") events.onUnknown(decoded.type);
+  else throw new ConnectionLostError(`a message does not fit: ${decoded.reason}`);
+}

@@ -1,0 +1,137 @@
+import type { Change, ServerMessage } from "../../lib/feed/messages.ts";
+import { DesiredState, type Widest } from "../desired.ts";
+import { checkedRule } from "../rule.ts";
+import type { RegistryTime } from "../time.ts";
+
+/** The registry said something that this agent must not follow. `forget`: what is held cannot be built upon, ask for a snapshot. */
+export class FeedRefusedError extends Error {
+  readonly forget: boolean;
+
+  constructor(message: string, options: { forget?: boolean; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = "FeedRefusedError";
+    this.forget = options.forget ?? false;
+  }
+}
+
+/** What a message did to the desired state: nothing, changes on top, or a replacement whose differences are known (`kept`) or not. */
+export type Effect = { readonly kind: "none" } | { readonly kind: "changed" } | { readonly kind: "replaced"; readonly kept: boolean };
+
+const NONE: Effect = { kind: "none" };
+const CHANGED: Effect = { kind: "changed" };
+
+/**
+ * One connection's view: takes messages in order and moves the desired state. Pure but for the state it is given.
+ * The agent does not believe the feed without limit (invariant 13): epoch and revision never go back, rules have a ceiling.
+ */
+export class FeedSession {
+  readonly #desired: DesiredState;
+  readonly #time: RegistryTime;
+  readonly #ceiling: Widest & { readonly rules: number };
+  #incoming: { readonly state: DesiredState; readonly rules: number; readonly trust: number } | null = null;
+  #welcomed = false;
+
+  constructor(desired: DesiredState, time: RegistryTime, ceiling: Widest & { readonly rules: number }) {
+    this.#desired = desired;
+    this.#time = time;
+    this.#ceiling = ceiling;
+  }
+
+  /** @throws FeedRefusedError when the message must not be followed; the desired state is then as it was */
+  handle(message: ServerMessage): Effect {
+    if (!this.#welcomed && message.type !== "welcome") throw new FeedRefusedError(`'${message.type}' came before welcome`);
+    switch (message.type) {
+      case "welcome":
+        this.#checkEpoch(message.epoch);
+        this.#welcomed = true;
+        this.#time.observe(message.time);
+        return NONE;
+      case "snapshot.begin":
+        return this.#begin(message);
+      case "snapshot.chunk":
+        return this.#chunk(message);
+      case "snapshot.end":
+        this.#time.observe(message.time);
+        return this.#end(message);
+      case "changes":
+        this.#time.observe(message.time);
+        return this.#changes(message.from, message.changes);
+      case "heartbeat":
+        this.#time.observe(message.time);
+        if (message.revision === this.#desired.revision && message.digest !== this.#desired.digest) {
+          throw new FeedRefusedError(`Digest of revision ${message.revision} is ${this.#desired.digest} here and ${message.digest} there`, {
+            forget: true,
+          });
+        }
+        return NONE;
+      default:
+        return message satisfies never;
+    }
+  }
+
+  /** Epochs are ordered text: a later one is an operator's act at the registry, an earlier one is a registry from the past. */
+  #checkEpoch(epoch: string): void {
+    if (this.#desired.epoch !== null && epoch < this.#desired.epoch) {
+      throw new FeedRefusedError(`Cannot go back from epoch ${this.#desired.epoch} to ${epoch}`);
+    }
+  }
+
+  #begin(message: Extract<ServerMessage, { type: "snapshot.begin" }>): Effect {
+    this.#checkEpoch(message.epoch);
+    if (message.epoch === this.#desired.epoch && message.revision < this.#desired.revision) {
+      throw new FeedRefusedError(`Cannot go back from revision ${this.#desired.revision} to ${message.revision}`);
+    }
+    if (message.rules > this.#ceiling.rules) {
+      throw new FeedRefusedError(`A snapshot of ${message.rules} rules is over this host's ceiling of ${this.#ceiling.rules}`);
+    }
+    const state = new DesiredState(this.#ceiling);
+    state.epoch = message.epoch;
+    state.revision = message.revision;
+    this.#incoming = { state, rules: message.rules, trust: message.trust };
+    return NONE;
+  }
+
+  #chunk(message: Extract<ServerMessage, { type: "snapshot.chunk" }>): Effect {
+    const incoming = this.#incoming;
+    if (incoming === null) throw new FeedRefusedError("A snapshot chunk came outside a snapshot");
+    const { state } = incoming;
+    for (const [lane, prefix, expiresAt] of message.rules) state.load(this.#checked(lane, prefix, expiresAt));
+    for (const change of message.trust) state.change(change);
+    if (state.size + state.refused > incoming.rules || state.trust().length > incoming.trust) {
+      throw new FeedRefusedError("A snapshot is longer than it announced");
+    }
+    return NONE;
+  }
+
+  #end(message: Extract<ServerMessage, { type: "snapshot.end" }>): Effect {
+    const incoming = this.#incoming;
+    if (incoming === null) throw new FeedRefusedError("A snapshot ended that had not begun");
+    this.#incoming = null;
+    const { state } = incoming;
+    if (state.size + state.refused !== incoming.rules || state.revision !== message.revision || state.digest !== message.digest) {
+      throw new FeedRefusedError(`Snapshot of revision ${message.revision} does not add up to its digest`, { forget: true });
+    }
+    return { kind: "replaced", kept: this.#desired.adopt(state) };
+  }
+
+  #changes(from: number, changes: readonly Change[]): Effect {
+    if (this.#incoming !== null) throw new FeedRefusedError("Changes came inside a snapshot");
+    if (from !== this.#desired.revision + 1) throw new FeedRefusedError(`Changes begin at ${from}, held is ${this.#desired.revision}`);
+    // All are checked before the first is taken in: a message counts whole or not at all.
+    for (const change of changes) if (change.kind === "rule.set") this.#checked(change.lane, change.prefix, change.expiresAt);
+    if (this.#desired.size + this.#desired.refused + changes.length > this.#ceiling.rules) {
+      throw new FeedRefusedError(`Changes would take the rules over this host's ceiling of ${this.#ceiling.rules}`);
+    }
+    for (const change of changes) this.#desired.change(change);
+    this.#desired.revision += changes.length;
+    return CHANGED;
+  }
+
+  #checked(lane: string, prefix: string, expiresAt: number) {
+    try {
+      return checkedRule(lane, prefix, expiresAt);
+    } catch (cause) {
+      throw new FeedRefusedError("A rule does not fit", { cause });
+    }
+  }
+}

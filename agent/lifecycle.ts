@@ -1,0 +1,39 @@
+/**
+ *               gate in kernel            first revision held          feed lost
+ *   starting ───────────────────▶ closed ───────────────────▶ enforcing ◀────────▶ detached ──▶ stale
+ *                                   ▲                              │  ▲   feed back             (or closed, by config)
+ *                                   └── stale, action close        ▼  │ apply succeeded
+ *                                                               repairing
+ * From each of them to stopping. In every state but starting the gate stands; closed admits nobody.
+ */
+export type AgentStateName = "starting" | "closed" | "enforcing" | "detached" | "stale" | "repairing" | "stopping";
+
+export interface Facts {
+  /** The gate's structure and the desired rules were acknowledged by the kernel at least once. */
+  readonly gateStands: boolean;
+  /** The last apply or resync failed, or someone changed our table. */
+  readonly dirty: boolean;
+  /** An epoch and revision are held. */
+  readonly holdsState: boolean;
+  readonly feedConnected: boolean;
+  /** Milliseconds since the feed was last heard; 0 while connected. */
+  readonly silentMs: number;
+  readonly staleAfterMs: number;
+  readonly staleAction: "keep" | "close";
+  readonly stopping: boolean;
+}
+
+/** Facts in, state out. */
+export function stateOf(facts: Facts): AgentStateName {
+  if (facts.stopping) return "stopping";
+  if (!facts.gateStands) return "starting";
+  if (isStale(facts) && facts.staleAction === "close") return "closed";
+  if (facts.dirty) return "repairing";
+  if (!facts.holdsState) return "closed";
+  if (facts.feedConnected) return "enforcing";
+  return isStale(facts) ? "stale" : "detached";
+}
+
+export function isStale(facts: Pick<Facts, "feedConnected" | "silentMs" | "staleAfterMs">): boolean {
+  return !facts.feedConnected && facts.staleAfterMs > 0 && facts.silentMs >= facts.staleAfterMs;
+}

@@ -1,0 +1,185 @@
+import { delay, Wakeup } from "../lib/abort.ts";
+import { Backoff } from "../lib/backoff.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Latch } from "../lib/latch.ts";
+import type { Log } from "../lib/log.ts";
+import { type Aside, DesiredState } from "./desired.ts";
+import type { Position, StateFile } from "./state.ts";
+import type { Difference, Target } from "./target.ts";
+import type { RegistryTime } from "./time.ts";
+
+const RETRY_MIN_MS = 20;
+const RETRY_MAX_MS = 5_000;
+
+/** What is in the kernel and on disk. */
+export interface Applied {
+  readonly epoch: string | null;
+  readonly revision: number;
+  readonly digest: string;
+  /** Registry time when it was acknowledged, and how long the effects took, milliseconds. */
+  readonly atMs: number;
+  readonly tookMs: number;
+  readonly changes: number;
+}
+
+export interface ReconcilerParts {
+  readonly desired: DesiredState;
+  /** In the order of effects. */
+  readonly targets: readonly Target[];
+  readonly state: Pick<StateFile, "save" | "replace">;
+  readonly time: RegistryTime;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Closed while a resync reads the desired state, so that nobody changes it meanwhile. */
+  readonly settled: Latch;
+  /** The desired state is to be left out: the host is configured to close when it is stale. */
+  readonly isClosed: () => boolean;
+  readonly onApplied: (applied: Applied) => void;
+}
+
+/**
+ * The one loop that owns all effects: awaits a ring, coalesces, applies once, saves, tells; on failure everything stays dirty,
+ * it backs off and resyncs. Pending work is cleared only after success.
+ */
+export class Reconciler {
+  readonly #parts: ReconcilerParts;
+  readonly #wakeup = new Wakeup();
+  readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
+  #resyncDue = true;
+  #failing = false;
+  #stands = false;
+  #closed = false;
+  #savedWhole = false;
+  #applied: Applied | null = null;
+
+  constructor(parts: ReconcilerParts) {
+    this.#parts = parts;
+  }
+
+  /** Every target acknowledged a whole state at least once. */
+  get gateStands(): boolean {
+    return this.#stands;
+  }
+
+  get dirty(): boolean {
+    return this.#failing || this.#resyncDue;
+  }
+
+  get applied(): Applied | null {
+    return this.#applied;
+  }
+
+  /** The desired state changed. */
+  ring(): void {
+    this.#wakeup.ring();
+  }
+
+  /** What stands is no longer known: someone changed it, or too much differs. */
+  requestResync(reason: string): void {
+    this.#parts.log.warn({ reason }, "Resync is due");
+    this.#resyncDue = true;
+    this.#wakeup.ring();
+  }
+
+  /** The desired state was replaced whole; `kept` says whether its differences are known. */
+  replaced(kept: boolean): void {
+    this.#savedWhole = false;
+    if (!kept) this.#resyncDue = true;
+    this.#wakeup.ring();
+  }
+
+  /** Runs until the signal aborts; a failing target never ends it. */
+  async run(signal: AbortSignal): Promise<void> {
+    let seen = -1;
+    while (!signal.aborted) {
+      try {
+        await this.#wakeup.after(seen, signal);
+        seen = this.#wakeup.count;
+        await this.#once(signal);
+        if (this.#failing) this.#parts.log.info({}, "Applied again after a failure");
+        this.#failing = false;
+        this.#backoff.reset();
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failing = true;
+        if (!(error instanceof SaveError)) this.#resyncDue = true;
+        seen = -1;
+        const waitMs = this.#backoff.next();
+        this.#parts.log.error({ err: error, waitMs }, "Cannot apply; nothing is given up, trying again");
+        await delay(waitMs, signal).catch(() => {});
+      }
+    }
+  }
+
+  async #once(signal: AbortSignal): Promise<void> {
+    const closed = this.#parts.isClosed();
+    if (closed !== this.#closed) this.#resyncDue = true;
+    if (this.#resyncDue) await this.#resync(closed, signal);
+    else if (!closed) await this.#apply(signal);
+  }
+
+  async #resync(closed: boolean, signal: AbortSignal): Promise<void> {
+    const { desired, targets, clock, settled } = this.#parts;
+    const started = clock.monotonic();
+    settled.close();
+    try {
+      this.#resyncDue = false;
+      const shown = closed ? new DesiredState() : desired;
+      for (const target of targets) await target.resync(shown, signal);
+      this.#closed = closed;
+      this.#stands = true;
+      if (closed) return;
+      desired.acknowledgeAll();
+      this.#savedWhole = false;
+      this.#finish(positionOf(desired, this.#parts.time), { rules: [], aside: desired.aside() }, desired.size, clock.monotonic() - started);
+    } finally {
+      settled.open();
+    }
+  }
+
+  async #apply(signal: AbortSignal): Promise<void> {
+    const { desired, targets, clock, time } = this.#parts;
+    const position = positionOf(desired, time);
+    const known = position === null || (position.revision === this.#applied?.revision && position.epoch === this.#applied.epoch);
+    if (known && desired.pendingSize === 0 && this.#savedWhole) return;
+    const started = clock.monotonic();
+    const pending = desired.pending();
+    const aside = desired.aside();
+    for (const target of targets) await target.apply(desired, pending, signal);
+    desired.acknowledge(pending);
+    this.#finish(position, { rules: pending, aside }, pending.length, clock.monotonic() - started);
+  }
+
+  /** In the kernel; now on disk, then told. What cannot be saved is not told, and is saved whole at the next try. */
+  #finish(
+    position: Position | null,
+    applied: { readonly rules: readonly Difference[]; readonly aside: Aside },
+    changes: number,
+    tookMs: number,
+  ): void {
+    const { desired, state, time, onApplied } = this.#parts;
+    if (position === null) {
+      this.#savedWhole = true;
+      return;
+    }
+    try {
+      // Disk may run ahead of the kernel, never behind what is told: a restart resyncs the kernel to the disk.
+      if (this.#savedWhole) state.save(position, applied.rules, applied.aside);
+      else state.replace(positionOf(desired, time) ?? position, desired);
+      this.#savedWhole = true;
+    } catch (cause) {
+      this.#savedWhole = false;
+      throw new SaveError("Cannot save the applied state", { cause });
+    }
+    this.#applied = { epoch: position.epoch, revision: position.revision, digest: position.digest, atMs: time.now(), tookMs, changes };
+    onApplied(this.#applied);
+  }
+}
+
+/** The kernel is right and the disk is not: no reason to touch the kernel. */
+class SaveError extends Error {}
+
+function positionOf(desired: DesiredState, time: RegistryTime): Position | null {
+  if (desired.epoch === null) return null;
+  return { epoch: desired.epoch, revision: desired.revision, digest: desired.digest, seenMs: time.seenMs };
+}
