@@ -1,0 +1,46 @@
+import { join } from "node:path";
+import { stringify } from "yaml";
+import { paths } from "./folder.ts";
+import { LAB, type LabOptions, type LabPlan, type Member, PROJECT } from "./plan.ts";
+
+/** The launchers that users install. */
+export const BIN = {
+  registry: join(PROJECT, "bin/entityos-registry"),
+  agent: join(PROJECT, "bin/entityos-agent"),
+  cli: join(PROJECT, "bin/entityos"),
+  run: join(PROJECT, "scripts/run"),
+} as const;
+
+export const registryName = (plan: LabPlan): string => `register.${plan.name}.example`;
+export const controlSocket = (plan: LabPlan): string => join(paths(plan).of("registry"), "control.sock");
+export const registryConfigFile = (plan: LabPlan): string => join(paths(plan).of("registry"), "registry.yaml");
+export const agentConfigFile = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "agent.yaml");
+
+export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfig"] = {}): string {
+  const names = [registryName(plan), plan.registry.address, plan.registry.address6];
+  return stringify({
+    name: registryName(plan),
+    stateDir: paths(plan).dataOf("registry"),
+    runtimeDir: paths(plan).of("registry"),
+    register: { address: "::", port: LAB.registerPort, names },
+    control: { address: "::", port: LAB.controlPort, names },
+    allowNetworks: [LAB.network, LAB.network6],
+    ...overrides,
+  });
+}
+
+export function agentYaml(plan: LabPlan, host: Member, overrides: LabOptions["agentConfig"] = {}): string {
+  const folder = paths(plan).of(host.name);
+  return stringify({
+    name: host.name,
+    registry: {
+      addresses: [`https://${plan.registry.address}:${LAB.controlPort}`],
+      ca: join(folder, "ca.pem"),
+      certificate: join(folder, "agent.crt"),
+      key: join(folder, "agent.key"),
+    },
+    stateDir: paths(plan).dataOf(host.name),
+    runtimeDir: folder,
+    ...overrides,
+  });
+}

@@ -1,0 +1,64 @@
+import { spawn } from "node:child_process";
+
+/** A command that did not exit with 0; the message carries the end of what it wrote on standard error. */
+export class CommandError extends Error {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+
+  constructor(command: readonly string[], code: number | null, stdout: string, stderr: string) {
+    super(`'${command.join(" ")}' ended with ${code ?? "a signal"}: ${stderr.trim().slice(-2_000)}`);
+    this.code = code;
+    this.stdout = stdout;
+    this.stderr = stderr;
+  }
+}
+
+export interface RunOptions {
+  readonly input?: string;
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const MAX_OUTPUT_BYTES = 64 << 20;
+
+/**
+ * Runs a command to its end and resolves to its standard output.
+ * @throws CommandError when it does not exit with 0, does not end in time or cannot be started
+ */
+export function run(command: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { input = "", timeoutMs = 60_000, signal } = options;
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const [program = "", ...args] = command;
+    const child = spawn(program, args, { timeout: timeoutMs, killSignal: "SIGKILL", ...(signal ? { signal } : {}) });
+    const collect = (stream: NodeJS.ReadableStream): (() => string) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      stream.on("data", (chunk: Buffer) => {
+        bytes += chunk.length;
+        if (bytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
+        else child.kill("SIGKILL");
+      });
+      return () => Buffer.concat(chunks).toString();
+    };
+    const stdout = collect(child.stdout);
+    const stderr = collect(child.stderr);
+    child.once("error", (cause) => reject(signal?.aborted ? signal.reason : new CommandError(command, null, "", cause.message)));
+    child.once("close", (code) => (code === 0 ? resolve(stdout()) : reject(new CommandError(command, code, stdout(), stderr()))));
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+  });
+}
+
+/** The command as it runs inside a network namespace. nsenter rather than `ip netns exec`, which hides the cgroup mounts. */
+export const inNetns = (netns: string, command: readonly string[]): readonly string[] => [
+  "nsenter",
+  `--net=/run/netns/${netns}`,
+  "--",
+  ...command,
+];
+
+/** A word for a POSIX shell. */
+export const shellWord = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+export const shellLine = (command: readonly string[]): string => command.map(shellWord).join(" ");

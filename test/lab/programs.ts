@@ -1,0 +1,102 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { agentConfigFile, agentYaml, BIN, controlSocket, registryConfigFile, registryYaml } from "./configs.ts";
+import { CommandError, run } from "./exec.ts";
+import { paths } from "./folder.ts";
+import { LAB, LabError, type LabOptions, type LabPlan, type Member } from "./plan.ts";
+import { findProcess, startProcess } from "./processes.ts";
+import { waitFor } from "./wait.ts";
+
+/** The lab's long-lived programs, by the names of their records and logs. */
+export const agentOf = (host: Member): string => `${host.name}-agent`;
+export const serviceOf = (host: Member): string => `${host.name}-service`;
+
+export const statusCommand = (plan: LabPlan, host: Member): readonly string[] => [
+  BIN.agent,
+  "status",
+  "--json",
+  "--config",
+  agentConfigFile(plan, host),
+];
+
+/** `entityos …` against the lab's control socket. Resolves to its standard output. */
+export const operator = (plan: LabPlan, args: readonly string[], signal?: AbortSignal): Promise<string> =>
+  run([BIN.cli, ...args, "--socket", controlSocket(plan)], { signal });
+
+export async function initRegistry(plan: LabPlan, overrides: LabOptions["registryConfig"], signal?: AbortSignal): Promise<void> {
+  writeFileSync(registryConfigFile(plan), registryYaml(plan, overrides), { mode: 0o600 });
+  await run([BIN.registry, "init", "--config", registryConfigFile(plan)], { signal });
+}
+
+/** Starts the registry and resolves once it says that it listens. */
+export async function startRegistry(plan: LabPlan, signal?: AbortSignal): Promise<void> {
+  const command = [BIN.registry, "serve", "--config", registryConfigFile(plan)];
+  await startUntil(plan, "registry", plan.registry, command, async (log) => /^ready .*$/m.test(log), signal);
+}
+
+/** The agent's certificate, its service's certificate and its configuration. */
+export async function enrolAgent(plan: LabPlan, host: Member, overrides: LabOptions["agentConfig"], signal?: AbortSignal): Promise<void> {
+  const names = [host.name, host.address, host.address6].join(",");
+  await operator(plan, ["agent", "enroll", host.name, "--out", paths(plan).of(host.name), "--service", names], signal);
+  writeFileSync(agentConfigFile(plan, host), agentYaml(plan, host, overrides), { mode: 0o600 });
+}
+
+/** Starts the agent and resolves once it enforces a revision. */
+export async function startAgent(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
+  const command = [BIN.agent, "run", "--config", agentConfigFile(plan, host)];
+  await startUntil(plan, agentOf(host), host, command, async () => (await agentStatus(plan, host))?.state === "enforcing", signal);
+}
+
+export async function startService(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
+  const folder = paths(plan).of(host.name);
+  const files = ["--certificate", join(folder, "service.crt"), "--key", join(folder, "service.key"), "--name", host.name];
+  const command = [BIN.run, "test/lab/service.ts", ...files];
+  await startUntil(plan, serviceOf(host), host, command, async (log) => /^ready service=/m.test(log), signal);
+}
+
+export interface AgentStatus {
+  readonly state: string;
+  readonly epoch: string | null;
+  readonly revision: number;
+  readonly digest: string;
+  readonly rules: number;
+}
+
+/** What the agent says of itself; undefined while it does not answer. */
+export async function agentStatus(plan: LabPlan, host: Member): Promise<AgentStatus | undefined> {
+  try {
+    return JSON.parse(await run(statusCommand(plan, host)));
+  } catch (error) {
+    if (error instanceof CommandError) return undefined;
+    throw error;
+  }
+}
+
+async function startUntil(
+  plan: LabPlan,
+  name: string,
+  member: Member,
+  command: readonly string[],
+  isReady: (newLog: string) => Promise<boolean>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const logFile = paths(plan).log(name);
+  const before = readLog(logFile).length;
+  startProcess(plan.folder, name, member.netns, command, logFile);
+  const newLog = () => readLog(logFile).slice(before);
+  await waitFor(`the record of ${name}`, () => findProcess(plan.folder, name), { signal });
+  const ready = async (): Promise<true | undefined> => {
+    if (await isReady(newLog())) return true;
+    if (findProcess(plan.folder, name)) return undefined;
+    throw new LabError(`Cannot start ${name}: it ended at once; ${logFile} says:\n${newLog().slice(-2_000)}`);
+  };
+  await waitFor(`${name} to be ready (see ${logFile})`, ready, { timeoutMs: LAB.readyTimeoutMs, signal });
+}
+
+const readLog = (file: string): string => {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+};

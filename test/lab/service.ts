@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import { parseArgs } from "node:util";
+
+/**
+ * The application behind the `ip` lane's listener: a small HTTPS server of its own process.
+ * `GET /` answers one line. `GET /stream?bytesPerSecond=N` is a download without end at a bounded speed.
+ * Prints `ready service=PORT` once it listens. Ends on SIGTERM and SIGINT.
+ */
+const { values } = parseArgs({
+  options: { port: { type: "string" }, certificate: { type: "string" }, key: { type: "string" }, name: { type: "string" } },
+});
+const { port = "8441", certificate = "", key = "", name = "service" } = values;
+
+const MAX_BYTES_PER_SECOND = 100_000_000;
+const TICK_MS = 10;
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const url = new URL(request.url ?? "/", "https://service");
+  if (url.pathname === "/stream") stream(response, Number(url.searchParams.get("bytesPerSecond") ?? 1_000_000));
+  else if (url.pathname === "/") response.writeHead(200, { "content-type": "text/plain" }).end(`${name} answers\n`);
+  else response.writeHead(404).end();
+}
+
+function stream(response: ServerResponse, bytesPerSecond: number): void {
+  const speed = Math.min(Math.max(1, Math.floor(bytesPerSecond) || 1), MAX_BYTES_PER_SECOND);
+  const block = Buffer.alloc(Math.max(1, Math.floor((speed * TICK_MS) / 1_000)), "entityOS\n");
+  response.writeHead(200, { "content-type": "application/octet-stream" });
+  const timer = setInterval(() => {
+    if (!response.writableNeedDrain) response.write(block);
+  }, TICK_MS);
+  response.once("close", () => clearInterval(timer));
+}
+
+const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, answer);
+server.requestTimeout = 0;
+server.keepAliveTimeout = 600_000;
+server.listen({ port: Number(port), host: "::" }, () => console.log(`ready service=${port}`));
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  process.once(signal, () => {
+    server.close();
+    server.closeAllConnections();
+  });
+}
