@@ -1,0 +1,63 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { type Node, oid, sequence } from "./der.ts";
+
+/** Kinds of keys that a certificate may be made for (DESIGN.md §6). */
+export const KEY_KINDS = ["P-256", "P-384", "Ed25519", "RSA"] as const;
+export type KeyKind = (typeof KEY_KINDS)[number];
+
+const RSA_BITS = { min: 2048, max: 4096 };
+
+/**
+ * @returns null for a key of another kind, and for a known kind in a form that relying parties disagree on: explicit curve
+ * parameters, compressed points, RSA exponents other than 65537 (RFC 5480 §2.1.1, RFC 8301 §3.2)
+ */
+export function keyKindOf(spki: Buffer, key: KeyObject): KeyKind | null {
+  const details = key.asymmetricKeyDetails ?? {};
+  if (key.asymmetricKeyType === "rsa") {
+    const bits = details.modulusLength ?? 0;
+    return bits >= RSA_BITS.min && bits <= RSA_BITS.max && details.publicExponent === 65537n ? "RSA" : null;
+  }
+  const kind = key.asymmetricKeyType === "ed25519" ? "Ed25519" : CURVES[details.namedCurve ?? ""];
+  return kind !== undefined && plainForm(key).equals(spki) ? kind : null;
+}
+
+const CURVES: Readonly<Record<string, KeyKind>> = { prime256v1: "P-256", secp384r1: "P-384" };
+
+/** A JWK has neither curve parameters nor point forms, so what comes back from it is the plain form. */
+const plainForm = (key: KeyObject): Buffer =>
+  createPublicKey({ key: key.export({ format: "jwk" }), format: "jwk" }).export({ type: "spki", format: "der" });
+
+/** An algorithm that signs: its OID in X.509, its digest for node:crypto (null: the key's own), and the kinds of keys it is for. */
+export interface SignatureAlgorithm {
+  readonly oid: string;
+  readonly hash: "sha256" | "sha384" | "sha512" | null;
+  readonly keys: readonly KeyKind[];
+  /** RFC 4055 §5 wants NULL parameters, RFC 5758 §3.2 and RFC 8410 §3 want none. */
+  readonly nullParameters: boolean;
+}
+
+const EC: readonly KeyKind[] = ["P-256", "P-384"];
+const ECDSA_SHA256: SignatureAlgorithm = { oid: "1.2.840.10045.4.3.2", hash: "sha256", keys: EC, nullParameters: false };
+const ECDSA_SHA384: SignatureAlgorithm = { oid: "1.2.840.10045.4.3.3", hash: "sha384", keys: EC, nullParameters: false };
+const ED25519: SignatureAlgorithm = { oid: "1.3.101.112", hash: null, keys: ["Ed25519"], nullParameters: false };
+
+/** What is accepted below a CSR. The hash is not tied to the curve: OpenSSL signs P-384 requests with SHA-256. */
+export const SIGNATURES: readonly SignatureAlgorithm[] = [
+  ECDSA_SHA256,
+  ECDSA_SHA384,
+  { oid: "1.2.840.10045.4.3.4", hash: "sha512", keys: EC, nullParameters: false },
+  ED25519,
+  { oid: "1.2.840.113549.1.1.11", hash: "sha256", keys: ["RSA"], nullParameters: true },
+  { oid: "1.2.840.113549.1.1.12", hash: "sha384", keys: ["RSA"], nullParameters: true },
+  { oid: "1.2.840.113549.1.1.13", hash: "sha512", keys: ["RSA"], nullParameters: true },
+];
+
+/** What our own keys sign with; they are of these kinds alone. */
+export const OWN_SIGNATURE: Readonly<Record<Exclude<KeyKind, "RSA">, SignatureAlgorithm>> = {
+  "P-256": ECDSA_SHA256,
+  "P-384": ECDSA_SHA384,
+  Ed25519: ED25519,
+};
+
+/** AlgorithmIdentifier of one of our own signatures (none of them has parameters). */
+export const algorithmNode = (algorithm: SignatureAlgorithm): Node => sequence(oid(algorithm.oid));

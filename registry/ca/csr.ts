@@ -1,0 +1,121 @@
+import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import { Problem } from "../../lib/problem.ts";
+import { algorithmNode, KEY_KINDS, type KeyKind, keyKindOf, SIGNATURES, type SignatureAlgorithm } from "./algorithms.ts";
+import {
+  bitString,
+  childrenOf,
+  contentOf,
+  DerError,
+  decode,
+  encode,
+  integer,
+  isTagged,
+  type Node,
+  oidOf,
+  sequence,
+  TAG,
+  tagged,
+} from "./der.ts";
+import { commonName } from "./name.ts";
+import { decodePem, encodePem } from "./pem.ts";
+import { generateKey, type Signer } from "./signer.ts";
+
+/** Largest request accepted, bytes of DER. An RSA-4096 request with a few attributes is below 2 kB. */
+export const MAX_CSR_BYTES = 16_384;
+
+/**
+ * What is believed of a request: its key, proven to be held. Its subject, names and attributes are never read, so nothing of
+ * them can reach a certificate.
+ */
+export interface CertificateRequest {
+  readonly kind: KeyKind;
+  /** SubjectPublicKeyInfo, DER. */
+  readonly spki: Buffer;
+}
+
+/**
+ * Reads a PKCS #10 request (RFC 2986) in PEM and verifies possession of its key.
+ * @throws Problem csr_size | csr_format | csr_key_type | csr_algorithm | csr_signature
+ */
+export function parseCsrPem(text: string, kinds: readonly KeyKind[] = KEY_KINDS): CertificateRequest {
+  if (text.length > MAX_CSR_BYTES * 2) throw tooLarge();
+  const der = decodePem("CERTIFICATE REQUEST", text) ?? decodePem("NEW CERTIFICATE REQUEST", text);
+  if (der === null) throw new Problem(422, "csr_format", "The certificate request is not one PEM block of a PKCS #10 request.");
+  return parseCsr(der, kinds);
+}
+
+/** As {@link parseCsrPem}, from DER. */
+export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS): CertificateRequest {
+  if (der.length > MAX_CSR_BYTES) throw tooLarge();
+  const { info, spki, algorithm, signature } = readStructure(der);
+  const key = readKey(spki);
+  const kind = keyKindOf(spki, key);
+  if (kind === null || !kinds.includes(kind)) {
+    throw new Problem(422, "csr_key_type", `The key of a certificate request must be ${kinds.map(describe).join(", ")}.`);
+  }
+  if (algorithm === undefined || !algorithm.keys.includes(kind)) {
+    throw new Problem(422, "csr_algorithm", "The certificate request is signed with an algorithm that is not accepted for its key.");
+  }
+  if (!verify(algorithm.hash, info, key, signature)) {
+    throw new Problem(422, "csr_signature", "The signature of the certificate request does not fit its content.");
+  }
+  return { kind, spki };
+}
+
+/** A request for the signer's own key, with one common name or none: DER. */
+export async function makeCsr(signer: Signer, name: string | null): Promise<Buffer> {
+  const info = sequence(integer(Buffer.of(0)), commonName(name), decode(signer.spki, MAX_CSR_BYTES), tagged(0));
+  return encode(sequence(info, algorithmNode(signer.algorithm), bitString(await signer.sign(encode(info)))));
+}
+
+/** A new P-256 key and the request for it, both in PEM: what someone makes who wants a certificate. */
+export async function makeKeyAndCsr(name: string | null): Promise<{ readonly key: string; readonly csr: string }> {
+  const { signer, pem } = generateKey();
+  return { key: pem, csr: encodePem("CERTIFICATE REQUEST", await makeCsr(signer, name)) };
+}
+
+interface Structure {
+  readonly info: Buffer;
+  readonly spki: Buffer;
+  readonly algorithm: SignatureAlgorithm | undefined;
+  readonly signature: Buffer;
+}
+
+function readStructure(der: Uint8Array): Structure {
+  try {
+    const [info, algorithm, signature, ...more] = childrenOf(decode(der, MAX_CSR_BYTES), TAG.sequence);
+    const [version, subject, spki, attributes, ...moreInfo] = childrenOf(info, TAG.sequence);
+    childrenOf(subject, TAG.sequence);
+    childrenOf(spki, TAG.sequence);
+    if (info === undefined || spki === undefined || more.length > 0 || moreInfo.length > 0) throw new DerError("wrong number of fields");
+    if (!contentOf(version, TAG.integer).equals(Buffer.of(0))) throw new DerError("not version 1");
+    if (attributes !== undefined && !isTagged(attributes, 0)) throw new DerError("attributes are not [0]");
+    const bits = contentOf(signature, TAG.bitString);
+    if (bits[0] !== 0) throw new DerError("signature is not of whole bytes");
+    return { info: encode(info), spki: encode(spki), algorithm: readAlgorithm(algorithm), signature: bits.subarray(1) };
+  } catch (cause) {
+    if (!(cause instanceof DerError)) throw cause;
+    throw new Problem(422, "csr_format", "The certificate request is not a PKCS #10 request in DER.", { cause });
+  }
+}
+
+/** Undefined when it is not one of ours, or its parameters are not what that algorithm has. */
+function readAlgorithm(node: Node | undefined): SignatureAlgorithm | undefined {
+  const [id, parameters] = childrenOf(node, TAG.sequence);
+  const dotted = oidOf(id);
+  const found = SIGNATURES.find((candidate) => candidate.oid === dotted);
+  if (found === undefined) return undefined;
+  const encoded = parameters === undefined ? "" : encode(parameters).toString("hex");
+  return encoded === (found.nullParameters ? "0500" : "") ? found : undefined;
+}
+
+function readKey(spki: Buffer): KeyObject {
+  try {
+    return createPublicKey({ key: spki, format: "der", type: "spki" });
+  } catch (cause) {
+    throw new Problem(422, "csr_key_type", "The key of the certificate request cannot be read.", { cause });
+  }
+}
+
+const describe = (kind: KeyKind): string => (kind === "RSA" ? "RSA with 2048 to 4096 bits and exponent 65537" : kind);
+const tooLarge = (): Problem => new Problem(413, "csr_size", `A certificate request is at most ${MAX_CSR_BYTES} bytes.`);

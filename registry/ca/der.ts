@@ -1,0 +1,102 @@
+import asn1, { type Asn1 } from "node-forge/lib/asn1.js";
+
+/** DER in and out (X.690) on node-forge's asn1: trees of nodes, bytes as Buffer at the edge. */
+export type Node = Asn1;
+
+/** Tag numbers of the universal class that X.509 uses. */
+export const TAG = {
+  boolean: 1,
+  integer: 2,
+  bitString: 3,
+  octetString: 4,
+  oid: 6,
+  utf8String: 12,
+  sequence: 16,
+  set: 17,
+  utcTime: 23,
+  generalizedTime: 24,
+} as const;
+
+const UNIVERSAL = 0x00;
+const CONTEXT = 0x80;
+const MAX_DEPTH = 16;
+
+const toBinary = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+const fromBinary = (text: string): Buffer => Buffer.from(text, "latin1");
+const primitive = (tag: number, value: string): Node => asn1.create(UNIVERSAL, tag, false, value);
+
+export const sequence = (...nodes: Node[]): Node => asn1.create(UNIVERSAL, TAG.sequence, true, nodes);
+export const set = (...nodes: Node[]): Node => asn1.create(UNIVERSAL, TAG.set, true, nodes);
+export const oid = (dotted: string): Node => primitive(TAG.oid, asn1.oidToDer(dotted).getBytes());
+export const boolean = (value: boolean): Node => primitive(TAG.boolean, value ? "\xff" : "\0");
+export const octetString = (bytes: Uint8Array): Node => primitive(TAG.octetString, toBinary(bytes));
+export const utf8String = (text: string): Node => primitive(TAG.utf8String, toBinary(Buffer.from(text)));
+
+/** BIT STRING of whole bytes, or of all but the last `unused` bits. */
+export const bitString = (bytes: Uint8Array, unused = 0): Node => primitive(TAG.bitString, String.fromCharCode(unused) + toBinary(bytes));
+
+/** INTEGER of an unsigned big-endian number, in its shortest form. */
+export function integer(bytes: Uint8Array): Node {
+  let start = 0;
+  while (start < bytes.length - 1 && bytes[start] === 0) start++;
+  const value = toBinary(bytes.subarray(start));
+  return primitive(TAG.integer, value.charCodeAt(0) >= 0x80 ? `\0${value}` : value);
+}
+
+/** Time as RFC 5280 §4.1.2.5 wants it: UTCTime to 2049, GeneralizedTime from then on; whole seconds. */
+export function time(date: Date): Node {
+  return date.getUTCFullYear() < 2050
+    ? primitive(TAG.utcTime, asn1.dateToUtcTime(date))
+    : primitive(TAG.generalizedTime, asn1.dateToGeneralizedTime(date));
+}
+
+/** [n] EXPLICIT, or IMPLICIT of a constructed type. */
+export const tagged = (n: number, ...nodes: Node[]): Node => asn1.create(CONTEXT, n, true, nodes);
+/** [n] IMPLICIT of a primitive type. */
+export const taggedBytes = (n: number, bytes: Uint8Array): Node => asn1.create(CONTEXT, n, false, toBinary(bytes));
+
+export const encode = (node: Node): Buffer => fromBinary(asn1.toDer(node).getBytes());
+
+/** What is not DER, or is not what was expected at that place. The caller says what it means. */
+export class DerError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "DerError";
+  }
+}
+
+/**
+ * Strict: forge reads BER, so what it read must encode to the very same bytes (no indefinite or long lengths, no padded integers).
+ * @throws DerError when larger than `maxBytes`, nested deeper than 16, followed by anything, or not DER
+ */
+export function decode(bytes: Uint8Array, maxBytes: number): Node {
+  if (bytes.length > maxBytes) throw new DerError(`larger than ${maxBytes} bytes`);
+  let node: Node;
+  try {
+    node = asn1.fromDer(toBinary(bytes), { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: MAX_DEPTH });
+  } catch (cause) {
+    throw new DerError("not DER", { cause });
+  }
+  if (!encode(node).equals(bytes)) throw new DerError("not DER: it encodes to other bytes");
+  return node;
+}
+
+/** The nodes inside a constructed node of that universal tag. @throws DerError when it is another kind of node */
+export function childrenOf(node: Node | undefined, tag: number): readonly Node[] {
+  if (node === undefined || node.tagClass !== UNIVERSAL || node.type !== tag || typeof node.value === "string")
+    throw new DerError(`expected a constructed node with tag ${tag}`);
+  return node.value;
+}
+
+/** The content of a primitive node of that universal tag. @throws DerError when it is another kind of node */
+export function contentOf(node: Node | undefined, tag: number): Buffer {
+  if (node === undefined || node.tagClass !== UNIVERSAL || node.type !== tag || typeof node.value !== "string")
+    throw new DerError(`expected a primitive node with tag ${tag}`);
+  return fromBinary(node.value);
+}
+
+/** True for [n] of the context class holding nodes. */
+export const isTagged = (node: Node, n: number): boolean => node.tagClass === CONTEXT && node.type === n && node.constructed;
+
+/** Dotted text of an OID node. @throws DerError when it is none */
+export const oidOf = (node: Node | undefined): string => asn1.derToOid(toBinary(contentOf(node, TAG.oid)));

@@ -1,0 +1,88 @@
+import { hash } from "node:crypto";
+import { isIP } from "node:net";
+import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
+import {
+  bitString,
+  boolean,
+  childrenOf,
+  contentOf,
+  decode,
+  encode,
+  integer,
+  type Node,
+  octetString,
+  oid,
+  sequence,
+  TAG,
+  taggedBytes,
+} from "./der.ts";
+
+/** A name in a SubjectAltName (RFC 5280 §4.2.1.6). */
+export type AlternativeName =
+  | { readonly kind: "dns"; readonly value: string }
+  | { readonly kind: "ip"; readonly value: string }
+  | { readonly kind: "uri"; readonly value: string };
+
+export type ExtendedUse = "serverAuth" | "clientAuth";
+
+const USE: Readonly<Record<ExtendedUse, string>> = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" };
+
+function extension(id: string, critical: boolean, value: Node): Node {
+  return sequence(oid(id), ...(critical ? [boolean(true)] : []), octetString(encode(value)));
+}
+
+/** @param pathLength CAs that may follow below; null leaves it open (the root); undefined is no CA at all */
+export function basicConstraints(pathLength: number | null | undefined): Node {
+  const ca = pathLength === undefined ? [] : [boolean(true)];
+  const length = typeof pathLength === "number" ? [integer(Buffer.of(pathLength))] : [];
+  return extension("2.5.29.19", true, sequence(...ca, ...length));
+}
+
+/** keyCertSign and cRLSign for a CA, digitalSignature for everything else (RFC 5280 §4.2.1.3: bits 5, 6 and 0). */
+export function keyUsage(ca: boolean): Node {
+  return extension("2.5.29.15", true, ca ? bitString(Buffer.of(0b0000_0110), 1) : bitString(Buffer.of(0b1000_0000), 7));
+}
+
+export const extendedKeyUsage = (uses: readonly ExtendedUse[]): Node =>
+  extension("2.5.29.37", false, sequence(...uses.map((use) => oid(USE[use]))));
+
+/** @param critical true exactly when the subject is empty */
+export function subjectAltName(names: readonly AlternativeName[], critical: boolean): Node {
+  return extension("2.5.29.17", critical, sequence(...names.map(generalName)));
+}
+
+export const subjectKeyIdentifier = (keyId: Buffer): Node => extension("2.5.29.14", false, octetString(keyId));
+export const authorityKeyIdentifier = (keyId: Buffer): Node => extension("2.5.29.35", false, sequence(taggedBytes(0, keyId)));
+
+/** Key identifier by RFC 7093 §2 method 1: the first 160 bits of SHA-256 of the public key's bits. */
+export function keyIdOf(spki: Buffer): Buffer {
+  const [, bits] = childrenOf(decode(spki, spki.length), TAG.sequence);
+  return hash("sha256", contentOf(bits, TAG.bitString).subarray(1), "buffer").subarray(0, 20);
+}
+
+function generalName(name: AlternativeName): Node {
+  switch (name.kind) {
+    case "dns":
+      return taggedBytes(2, Buffer.from(name.value, "latin1"));
+    case "uri":
+      return taggedBytes(6, Buffer.from(name.value, "latin1"));
+    case "ip":
+      return taggedBytes(7, prefixBytes(parsePrefix(name.value)));
+    default:
+      return name satisfies never;
+  }
+}
+
+const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?$/;
+
+/**
+ * A server's name or address as it goes into a SAN.
+ * @returns null when it is neither an address nor a host name in lower-case ASCII (a whole first label may be "*")
+ */
+export function serverName(text: string): AlternativeName | null {
+  if (isIP(text) !== 0 && !text.includes("%")) return { kind: "ip", value: parsePrefix(text).address };
+  const labels = text.replace(/^\*\.(?=[^.]+\.)/, "").split(".");
+  return text.length <= 253 && labels.every((label) => LABEL.test(label)) && !/^\d+$/.test(labels.at(-1) ?? "")
+    ? { kind: "dns", value: text }
+    : null;
+}

@@ -1,0 +1,127 @@
+import { X509Certificate } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
+import { parseAddress } from "../../lib/ip.ts";
+import { serverName } from "./extensions.ts";
+import { createInfrastructureCa, factsOf, type InfrastructureCa, LIFE_MS, makeInfrastructure, makeRoot } from "./infrastructure.ts";
+import { generateKey, loadSigner, type Signer } from "./signer.ts";
+
+/**
+ * The folder of PEM files below the registry's state: NAME.key (0600) and NAME.crt for root, infrastructure, register and control.
+ * A key is written before its certificate, each whole, so that whatever is missing after a crash is made again from what is there.
+ */
+const fileOf = (folder: string, name: string, kind: "key" | "crt"): string => join(folder, `${name}.${kind}`);
+
+/** The files of the CAs do not fit together, or are missing: an operator has to look. */
+export class PkiError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "PkiError";
+  }
+}
+
+/**
+ * Makes root and infrastructure CA where they are missing; what is there stays as it is.
+ * @returns the files that were made
+ * @throws PkiError when the root's key is needed and is not there
+ */
+export async function makePki(folder: string, now: number): Promise<readonly string[]> {
+  makePrivateFolder(folder);
+  const made: string[] = [];
+  const [root, infrastructure] = [fileOf(folder, "root", "crt"), fileOf(folder, "infrastructure", "crt")];
+  if (!existsSync(root)) {
+    if (existsSync(infrastructure)) throw new PkiError(`Cannot go on without ${root}: put the root certificate back.`);
+    const signer = keyFor(folder, "root", made);
+    write(root, await makeRoot(signer, now), made);
+  }
+  if (!existsSync(infrastructure)) {
+    const rootKey = fileOf(folder, "root", "key");
+    if (!existsSync(rootKey)) throw new PkiError(`Cannot sign an infrastructure CA without ${rootKey}: put the root's key back for it.`);
+    write(infrastructure, await makeInfrastructure(loadSigner(rootKey), keyFor(folder, "infrastructure", made), now), made);
+  }
+  return made;
+}
+
+/** Opens the infrastructure CA. The root's key is not needed. @throws PkiError | KeyError */
+export function openPki(folder: string): InfrastructureCa {
+  const [root, certificate] = (["root", "infrastructure"] as const).map((name) => readPem(fileOf(folder, name, "crt")));
+  if (root === undefined || certificate === undefined) throw new PkiError(`Cannot open the CA in ${folder}.`);
+  const signer = loadSigner(fileOf(folder, "infrastructure", "key"));
+  const [top, own] = [new X509Certificate(root), new X509Certificate(certificate)];
+  if (!own.verify(top.publicKey)) throw new PkiError(`Cannot use ${folder}: infrastructure.crt is not signed by root.crt.`);
+  if (!own.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki))
+    throw new PkiError(`Cannot use ${folder}: infrastructure.key is not the key of infrastructure.crt.`);
+  return createInfrastructureCa(root, certificate, signer);
+}
+
+export interface ServerCertificate {
+  /** PEM of the private key, and of the certificate with its chain. */
+  readonly key: string;
+  readonly certificate: string;
+  /** Files that were made; none when what was there will do. */
+  readonly made: readonly string[];
+}
+
+/**
+ * The certificate of one of the registry's own listeners: the one that is there, or a new one when there is none, when a third
+ * of its life is left, when it is for other names, or from another CA.
+ * @throws Problem server_name
+ */
+export async function serverCertificate(
+  folder: string,
+  role: "register" | "control",
+  names: readonly string[],
+  ca: InfrastructureCa,
+  now: number,
+): Promise<ServerCertificate> {
+  const made: string[] = [];
+  const signer = keyFor(folder, role, made);
+  const file = fileOf(folder, role, "crt");
+  if (!existsSync(file) || !stillGood(readPem(file), names, ca, signer, now)) {
+    const issued = await ca.issueServer({ kind: "P-256", spki: signer.spki }, names, now);
+    write(file, issued.pem + ca.chain, made);
+  }
+  return { key: readFileSync(fileOf(folder, role, "key"), "utf8"), certificate: readPem(file), made };
+}
+
+function stillGood(pem: string, names: readonly string[], ca: InfrastructureCa, signer: Signer, now: number): boolean {
+  const certificate = new X509Certificate(pem);
+  return (
+    factsOf(pem).notAfter - now > LIFE_MS.server / 3 &&
+    namesOf(certificate).join() === names.map((name) => serverName(name)?.value).join() &&
+    certificate.verify(new X509Certificate(ca.chain).publicKey) &&
+    certificate.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki)
+  );
+}
+
+/** Canonical names of a server certificate of ours; OpenSSL writes IPv6 addresses long and in capitals. */
+const namesOf = (certificate: X509Certificate): readonly string[] =>
+  (certificate.subjectAltName ?? "").split(", ").map((name) => {
+    const address = /^IP Address:(.*)$/.exec(name)?.[1];
+    return address === undefined ? name.replace(/^DNS:/, "") : parseAddress(address).address;
+  });
+
+function keyFor(folder: string, name: string, made: string[]): Signer {
+  const file = fileOf(folder, name, "key");
+  if (existsSync(file)) return loadSigner(file);
+  const { signer, pem } = generateKey();
+  writeFileAtomic(file, pem, 0o600);
+  made.push(file);
+  return signer;
+}
+
+function write(file: string, pem: string, made: string[]): void {
+  writeFileAtomic(file, pem, 0o644);
+  made.push(file);
+}
+
+function readPem(file: string): string {
+  try {
+    const text = readFileSync(file, "utf8");
+    new X509Certificate(text);
+    return text;
+  } catch (cause) {
+    throw new PkiError(`Cannot use ${file} as a certificate: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}

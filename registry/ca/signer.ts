@@ -1,0 +1,51 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { OWN_SIGNATURE, type SignatureAlgorithm } from "./algorithms.ts";
+
+/** The one seam to a private key: a file here, a hardware module or a cloud's key service elsewhere. */
+export interface Signer {
+  /** SubjectPublicKeyInfo of its public half, DER. */
+  readonly spki: Buffer;
+  readonly algorithm: SignatureAlgorithm;
+  sign(data: Uint8Array): Promise<Buffer>;
+}
+
+/** A key that cannot be a signer here. */
+export class KeyError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "KeyError";
+  }
+}
+
+/** @throws KeyError unless it is a private key on P-256, P-384 or Ed25519 */
+export function createSigner(key: KeyObject): Signer {
+  const kind = key.asymmetricKeyType === "ed25519" ? "Ed25519" : CURVES[key.asymmetricKeyDetails?.namedCurve ?? ""];
+  if (key.type !== "private" || kind === undefined)
+    throw new KeyError("Cannot sign with this key: it is not a private key on P-256, P-384 or Ed25519.");
+  const algorithm = OWN_SIGNATURE[kind];
+  return {
+    spki: createPublicKey(key).export({ type: "spki", format: "der" }),
+    algorithm,
+    sign: async (data) => sign(algorithm.hash, data, key),
+  };
+}
+
+const CURVES: Readonly<Record<string, "P-256" | "P-384">> = { prime256v1: "P-256", secp384r1: "P-384" };
+
+/** @throws KeyError when the file cannot be read, holds no PEM private key, or one of another kind */
+export function loadSigner(file: string): Signer {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(readFileSync(file));
+  } catch (cause) {
+    throw new KeyError(`Cannot use ${file} as a private key: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+  return createSigner(key);
+}
+
+/** A new P-256 key and its PKCS #8 PEM, as written to a key file. */
+export function generateKey(): { readonly signer: Signer; readonly pem: string } {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return { signer: createSigner(privateKey), pem: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
+}
