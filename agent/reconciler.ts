@@ -47,7 +47,8 @@ export class Reconciler {
   readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
   #resyncDue = true;
   #failing = false;
-  #stands = false;
+  readonly #stands = Promise.withResolvers<void>();
+  #gateStands = false;
   #closed = false;
   #savedWhole = false;
   #applied: Applied | null = null;
@@ -58,7 +59,12 @@ export class Reconciler {
 
   /** Every target acknowledged a whole state at least once. */
   get gateStands(): boolean {
-    return this.#stands;
+    return this.#gateStands;
+  }
+
+  /** Resolves when the gate stands for the first time. */
+  get stands(): Promise<void> {
+    return this.#stands.promise;
   }
 
   get dirty(): boolean {
@@ -127,7 +133,8 @@ export class Reconciler {
       const shown = closed ? new DesiredState() : desired;
       for (const target of targets) await target.resync(shown, signal);
       this.#closed = closed;
-      this.#stands = true;
+      this.#gateStands = true;
+      this.#stands.resolve();
       if (closed) return;
       desired.acknowledgeAll();
       this.#savedWhole = false;

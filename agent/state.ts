@@ -105,6 +105,11 @@ export class StateFile implements Disposable {
     });
   }
 
+  /** Keeps the latest registry time seen, so that a clock set back while the agent is down gives nobody a longer life. */
+  saveTime(seenMs: number): void {
+    this.#db.prepare("update position set seen_ms = max(seen_ms, ?) where id = 1").run(seenMs);
+  }
+
   [Symbol.dispose](): void {
     if (this.#db.isOpen) this.#db.close();
   }

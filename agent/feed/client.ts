@@ -130,9 +130,10 @@ export class FeedClient {
 
   #afterwards(message: ServerMessage, address: string): void {
     if (message.type === "snapshot.end") this.#forget = false;
+    // Not at welcome: a registry whose next message is refused must meet the growing wait.
+    if (message.type === "heartbeat") this.#backoff.reset();
     if (message.type !== "welcome") return;
     this.#address = address;
-    this.#backoff.reset();
     this.#connection?.setSilenceLimit(message.heartbeatMs * FEED.missedHeartbeats);
     this.#heartbeat = setInterval(() => this.#sendHeartbeat(), message.heartbeatMs);
     this.#parts.log.info({ address, epoch: message.epoch, revision: message.revision }, "Feed open");

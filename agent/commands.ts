@@ -1,0 +1,116 @@
+import { accessSync, constants } from "node:fs";
+import { join } from "node:path";
+import { ConfigError } from "../lib/config.ts";
+import type { Log } from "../lib/log.ts";
+import { EXIT, PATH } from "../lib/service.ts";
+import { stopSignal } from "../lib/signals.ts";
+import { VERSION } from "../lib/version.ts";
+import { type AgentConfig, loadAgentConfig } from "./config.ts";
+import { renderGate } from "./nft/gate.ts";
+import { probeNft } from "./nft/probe.ts";
+import { removeGate } from "./nft/target.ts";
+import { runAgent } from "./run.ts";
+import { type AgentStatus, AlreadyRunningError, queryStatus } from "./status.ts";
+
+/** Runs until SIGTERM or SIGINT; a second signal half a second later or more ends the process at once. */
+export async function run(file: string, log: Log): Promise<number> {
+  const config = checkedConfig(file);
+  using stop = stopSignal();
+  try {
+    await runAgent({ config, version: VERSION, log, signal: stop.signal });
+    return EXIT.ok;
+  } catch (error) {
+    log.error({ err: error }, "The agent cannot go on; the gate stays as it is");
+    return error instanceof AlreadyRunningError ? EXIT.failed : EXIT.software;
+  }
+}
+
+/** Says all that is wrong, or that nothing is. */
+export async function check(file: string): Promise<number> {
+  const config = checkedConfig(file);
+  const problem = await probeNft();
+  if (problem !== null) {
+    process.stderr.write(`entityos-agent: ${problem}\n`);
+    return EXIT.unavailable;
+  }
+  process.stdout.write(`${file} is usable: agent '${config.name}', zone ${config.zone}\n`);
+  return EXIT.ok;
+}
+
+export async function status(file: string, json: boolean): Promise<number> {
+  const config = loadAgentConfig(file);
+  const socket = join(config.runtimeDir, PATH.agentSocketName);
+  let answer: AgentStatus;
+  try {
+    answer = await queryStatus(socket);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    process.stderr.write(
+      `entityos-agent: No agent answers on ${socket} (${reason}). Is it running? Try: systemctl status entityos-agent\n`,
+    );
+    return EXIT.unavailable;
+  }
+  process.stdout.write(json ? `${JSON.stringify(answer)}\n` : table(answer));
+  return EXIT.ok;
+}
+
+export function render(file: string, what: string | undefined): number {
+  if (what !== "nft") {
+    process.stderr.write("entityos-agent: render what? Known is: nft\n");
+    return EXIT.usage;
+  }
+  process.stdout.write(renderGate(loadAgentConfig(file)));
+  return EXIT.ok;
+}
+
+/** Takes both tables away, and nothing else. Refuses while an agent runs, as it would put them back. */
+export async function cleanup(file: string, log: Log): Promise<number> {
+  const config = loadAgentConfig(file);
+  const running = await queryStatus(join(config.runtimeDir, PATH.agentSocketName)).catch(() => null);
+  if (running !== null) {
+    process.stderr.write(`entityos-agent: Cannot clean up while the agent runs (pid ${running.pid}). Stop it first.\n`);
+    return EXIT.failed;
+  }
+  await removeGate({ log });
+  process.stdout.write("Both tables are gone: this host is open to whatever else its firewall admits.\n");
+  return EXIT.ok;
+}
+
+/** @throws ConfigError when the file, or a file that it names, cannot be used */
+function checkedConfig(file: string): AgentConfig {
+  const config = loadAgentConfig(file);
+  const { ca, certificate, key } = config.registry;
+  const problems = Object.entries({ ca, certificate, key }).flatMap(([name, path]) => {
+    try {
+      accessSync(path, constants.R_OK);
+      return [];
+    } catch {
+      return [`registry.${name}: ${path} cannot be read`];
+    }
+  });
+  if (problems.length > 0) throw new ConfigError(file, problems);
+  return config;
+}
+
+function table(status: AgentStatus): string {
+  const open = Object.entries(status.lanes).flatMap(([lane, on]) => (on ? [lane] : []));
+  const rows: [string, string][] = [
+    ["agent", `${status.name} (${status.zone} zone, version ${status.version}, pid ${status.pid})`],
+    ["state", status.state],
+    ["revision", `${status.revision} of epoch ${status.epoch ?? "none"}`],
+    ["digest", status.digest ?? "none"],
+    ["rules", `${status.rules}${status.refused > 0 ? `, ${status.refused} refused as too wide for this host` : ""}`],
+    ["pending", String(status.pending)],
+    ["lanes open", open.join(", ") || "none"],
+    ["floor", status.floor ? "held" : "not held"],
+    [
+      "feed",
+      status.feed.connected
+        ? `${status.feed.address}, heard ${status.feed.silentMs} ms ago`
+        : `not connected for ${status.feed.silentMs} ms`,
+    ],
+    ["last apply", status.lastApply === null ? "none" : `${status.lastApply.changes} changes in ${status.lastApply.tookMs.toFixed(1)} ms`],
+    ["clock skew", `${status.time.skewMs} ms`],
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join("");
+}

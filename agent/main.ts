@@ -1,0 +1,79 @@
+import { parseArgs } from "node:util";
+import { ConfigError } from "../lib/config.ts";
+import { createLog } from "../lib/log.ts";
+import { EXIT, PATH } from "../lib/service.ts";
+import { VERSION } from "../lib/version.ts";
+import { check, cleanup, render, run, status } from "./commands.ts";
+
+const HELP = `entityos-agent: keeps this host's gate as the registry wants it
+
+Usage: entityos-agent COMMAND [--config FILE]
+
+Commands
+  run              drives the gate until it is told to stop (the systemd service)
+  check            reads the configuration and its files, probes nft, and says all that is wrong
+  status [--json]  asks the running agent
+  render nft       prints the tables it would install
+  cleanup          removes both tables from the kernel: the host is then open
+
+Options
+  --config FILE    default ${PATH.agentConfig}
+  --help, --version
+
+Examples
+  entityos-agent check --config /etc/entityos-agent/agent.yaml
+  entityos-agent render nft | less
+  entityos-agent status --json
+
+Exit codes: 0 done · 1 refused or not true · 64 usage · 69 unavailable · 70 internal fault · 77 not permitted · 78 configuration
+`;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      config: { type: "string", default: PATH.agentConfig },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
+      version: { type: "boolean", default: false },
+    },
+  });
+  if (values.version) return print(`entityos-agent ${VERSION}\n`);
+  if (values.help) return print(HELP);
+  const [command, subject, ...rest] = positionals;
+  if (rest.length > 0 || (subject !== undefined && command !== "render")) return misuse(`Too many words after '${command}'.`);
+  switch (command) {
+    case "run":
+      return await run(values.config, createLog("entityos-agent"));
+    case "check":
+      return await check(values.config);
+    case "status":
+      return await status(values.config, values.json);
+    case "render":
+      return render(values.config, subject);
+    case "cleanup":
+      return await cleanup(values.config, createLog("entityos-agent"));
+    default:
+      return misuse(command === undefined ? "A command is missing." : `No command '${command}'.`);
+  }
+}
+
+function print(text: string): number {
+  process.stdout.write(text);
+  return EXIT.ok;
+}
+
+function misuse(sentence: string): number {
+  process.stderr.write(`entityos-agent: ${sentence} See 'entityos-agent --help'.\n`);
+  return EXIT.usage;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  const usage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+  const text = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`entityos-agent: ${text}\n`);
+  process.exitCode = usage ? EXIT.usage : error instanceof ConfigError ? EXIT.config : EXIT.software;
+}

@@ -1,0 +1,188 @@
+import { join } from "node:path";
+import { delay } from "../lib/abort.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { makePrivateFolder } from "../lib/file.ts";
+import { Latch } from "../lib/latch.ts";
+import type { Log } from "../lib/log.ts";
+import { PATH } from "../lib/service.ts";
+import { createNotifier } from "../lib/systemd.ts";
+import type { AgentConfig } from "./config.ts";
+import { FeedClient } from "./feed/client.ts";
+import type { Effect } from "./feed/session.ts";
+import { type AgentStateName, isStale, stateOf } from "./lifecycle.ts";
+import { startFloor } from "./nft/floor.ts";
+import { startMonitor } from "./nft/monitor.ts";
+import { startNftTarget } from "./nft/target.ts";
+import { Reconciler } from "./reconciler.ts";
+import { StateFile } from "./state.ts";
+import { type AgentStatus, serveStatus } from "./status.ts";
+import { MAX_SKEW_MS, RegistryTime } from "./time.ts";
+
+/** How often staleness, skew and state are looked at without any event. */
+const TICK_MS = 1_000;
+const KEEP_TIME_TICKS = 60;
+
+export interface AgentOptions {
+  readonly config: AgentConfig;
+  readonly version: string;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Runs the agent until the signal aborts: last good state → floor → gate → READY → feed. The gate stays in the kernel afterwards.
+ * @throws AlreadyRunningError, or the error of a part that cannot go on
+ */
+export async function runAgent({ config, version, log, signal: asked }: AgentOptions): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  makePrivateFolder(config.stateDir);
+  makePrivateFolder(config.runtimeDir);
+  let view: () => AgentStatus | null = () => null;
+  stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), () => view()));
+
+  const crew = new Crew(asked);
+  stack.use(crew);
+  const notifier = createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
+  const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
+  const agent = await startParts(config, version, log, systemClock, state, stack, crew);
+  view = agent.status;
+  await Promise.race([agent.reconciler.stands, crew.failed]);
+  log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
+  await notifier.ready(`${agent.state()}, revision ${agent.status().revision}`);
+  if (agent.feed !== null) crew.run(agent.feed.run(crew.signal));
+
+  let told: AgentStateName | null = null;
+  for (let tick = 0; !crew.signal.aborted; tick++) {
+    const now = agent.state();
+    if (now !== told) {
+      log.info({ was: told, now }, "State");
+      await notifier.status(`${now}, revision ${agent.status().revision}`);
+      told = now;
+    }
+    agent.tick(tick);
+    await Promise.race([delay(TICK_MS, crew.signal).catch(() => {}), crew.failed]);
+  }
+  await notifier.stopping();
+}
+
+/** Work in the background: the first that fails stops all and is the reason; dispose waits for the rest. */
+class Crew implements AsyncDisposable {
+  readonly #abort = new AbortController();
+  readonly #failed = Promise.withResolvers<never>();
+  readonly #work: Promise<unknown>[] = [];
+  readonly signal: AbortSignal;
+
+  constructor(asked: AbortSignal) {
+    this.signal = AbortSignal.any([asked, this.#abort.signal]);
+    this.#failed.promise.catch(() => {});
+  }
+
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  run(work: Promise<unknown>): void {
+    this.#work.push(work.catch((error: unknown) => this.#failed.reject(error)));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error("the agent stops"));
+    await Promise.all(this.#work);
+  }
+}
+
+interface Parts {
+  readonly reconciler: Reconciler;
+  readonly feed: FeedClient | null;
+  readonly state: () => AgentStateName;
+  readonly status: () => AgentStatus;
+  readonly tick: (tick: number) => void;
+}
+
+async function startParts(
+  config: AgentConfig,
+  version: string,
+  log: Log,
+  clock: Clock,
+  state: StateFile,
+  stack: AsyncDisposableStack,
+  crew: Crew,
+): Promise<Parts> {
+  const restricted = config.zone === "restricted";
+  const { desired, seenMs } = state.load(config.ceiling, log);
+  const time = new RegistryTime(clock, seenMs);
+  const settled = new Latch();
+  const floor = restricted
+    ? stack.use(await startFloor({ config, log, signal: crew.signal, onLost: () => log.error({}, "Floor lost") }))
+    : null;
+  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal: crew.signal }));
+
+  const staleness = () => ({
+    feedConnected: !restricted || feed.address !== null,
+    silentMs: feed.silentMs,
+    staleAfterMs: config.stale.afterSeconds * 1_000,
+  });
+  const reconciler = new Reconciler({
+    desired,
+    targets: [target],
+    state,
+    time,
+    clock,
+    log,
+    settled,
+    isClosed: () => restricted && config.stale.action === "close" && isStale(staleness()),
+    onApplied: (applied) => feed.applied(applied.tookMs),
+  });
+  const onEffect = (effect: Effect) => {
+    if (effect.kind === "changed") reconciler.ring();
+    else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
+  };
+  const feed = new FeedClient({ config, version, desired, time, clock, log, settled, onEffect, acknowledged: () => reconciler.applied });
+  stack.use(await startMonitor({ log, signal: crew.signal, onTampered: (what: string) => reconciler.requestResync(what) }));
+  crew.run(reconciler.run(crew.signal));
+
+  const stateName = () =>
+    stateOf({
+      ...staleness(),
+      gateStands: reconciler.gateStands,
+      dirty: reconciler.dirty || (floor !== null && !floor.held),
+      holdsState: !restricted || desired.epoch !== null,
+      staleAction: config.stale.action,
+      stopping: crew.signal.aborted,
+    });
+  let skewed = false;
+  return {
+    reconciler,
+    feed: restricted ? feed : null,
+    state: stateName,
+    status: () => {
+      const applied = reconciler.applied;
+      return {
+        name: config.name,
+        zone: config.zone,
+        version,
+        pid: process.pid,
+        state: stateName(),
+        epoch: applied?.epoch ?? null,
+        revision: applied?.revision ?? 0,
+        digest: applied?.digest ?? null,
+        rules: desired.size,
+        refused: desired.refused,
+        pending: desired.pendingSize,
+        lanes: config.gate.lanes,
+        floor: floor?.held ?? false,
+        feed: { connected: feed.address !== null, address: feed.address, silentMs: feed.silentMs },
+        lastApply: applied === null ? null : { atMs: applied.atMs, tookMs: applied.tookMs, changes: applied.changes },
+        time: { registryMs: time.now(), skewMs: time.skewMs },
+      };
+    },
+    tick: (tick) => {
+      if (tick % KEEP_TIME_TICKS === 0) state.saveTime(time.seenMs);
+      // Staleness may have begun or ended: the loop compares with what it last did.
+      if (config.stale.afterSeconds > 0) reconciler.ring();
+      const nowSkewed = Math.abs(time.skewMs) > MAX_SKEW_MS;
+      if (nowSkewed && !skewed) log.error({ skewMs: time.skewMs, alarm: "clock_skew" }, "This host's clock differs from the registry's");
+      skewed = nowSkewed;
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import { chmodSync, rmSync } from "node:fs";
+import { createServer, request } from "node:http";
+import { connect } from "node:net";
+import type { AgentStateName } from "./lifecycle.ts";
+
+/** What `entityos-agent status --json` prints. Times are integer ms of registry time unless said. */
+export interface AgentStatus {
+  readonly name: string;
+  readonly zone: "open" | "restricted";
+  readonly version: string;
+  readonly pid: number;
+  readonly state: AgentStateName;
+  /** In kernel and on disk; null while nothing is. */
+  readonly epoch: string | null;
+  readonly revision: number;
+  readonly digest: string | null;
+  /** Rules held, and rules refused for being wider than this host's ceiling. */
+  readonly rules: number;
+  readonly refused: number;
+  /** Differences not yet in the kernel. */
+  readonly pending: number;
+  readonly lanes: Readonly<Record<string, boolean>>;
+  readonly floor: boolean;
+  readonly feed: { readonly connected: boolean; readonly address: string | null; readonly silentMs: number };
+  readonly lastApply: { readonly atMs: number; readonly tookMs: number; readonly changes: number } | null;
+  readonly time: { readonly registryMs: number; readonly skewMs: number };
+}
+
+const MAX_STATUS_BYTES = 1 << 20;
+const TIMEOUT_MS = 5_000;
+
+/** Another agent answers on the socket: two may never drive one gate. */
+export class AlreadyRunningError extends Error {}
+
+/**
+ * Serves the status (503 while there is none) on a root-only UNIX socket; holding it is also what makes this agent the only one of its runtime folder.
+ * @throws AlreadyRunningError when somebody answers there
+ */
+export async function serveStatus(path: string, status: () => AgentStatus | null): Promise<AsyncDisposable> {
+  if (await answers(path)) throw new AlreadyRunningError(`Another agent answers on ${path}`);
+  rmSync(path, { force: true });
+  const server = createServer((incoming, response) => {
+    const known = incoming.method === "GET" && incoming.url === "/status";
+    const answer = known ? status() : null;
+    response.writeHead(answer !== null ? 200 : known ? 503 : 404, { "content-type": "application/json" });
+    response.end(JSON.stringify(answer ?? {}));
+  });
+  server.requestTimeout = TIMEOUT_MS;
+  server.maxConnections = 32;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+  chmodSync(path, 0o600);
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Asks a running agent. @throws the socket's error (ENOENT, ECONNREFUSED, EACCES) when none answers */
+export function queryStatus(path: string): Promise<AgentStatus> {
+  return new Promise((resolve, reject) => {
+    const query = request({ socketPath: path, path: "/status", timeout: TIMEOUT_MS }, (response) => {
+      if (response.statusCode !== 200) query.destroy(new Error(`the agent answered ${response.statusCode}: it is still starting`));
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (part: string) => {
+        text += part;
+        if (text.length > MAX_STATUS_BYTES) query.destroy(new Error("the answer is too long"));
+      });
+      response.on("end", () => {
+        try {
+          resolve(JSON.parse(text));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    query.on("timeout", () => query.destroy(new Error("the agent does not answer")));
+    query.on("error", reject);
+    query.end();
+  });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const done = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false));
+  });
+}
