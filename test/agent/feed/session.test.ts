@@ -1,0 +1,171 @@
+import { expect } from "chai";
+import { DesiredState } from "../../../agent/desired.ts";
+import { FeedRefusedError, FeedSession } from "../../../agent/feed/session.ts";
+import { RegistryTime } from "../../../agent/time.ts";
+import type { ServerMessage } from "../../../lib/feed/messages.ts";
+import { FakeClock } from "../fake.ts";
+
+const CEILING = { widest4: 24, widest6: 48, rules: 5 };
+const rule = (prefix: string, expiresAt = 9_000) => ({ kind: "rule.set" as const, lane: "ip" as const, prefix, expiresAt });
+
+function setUp() {
+  const desired = new DesiredState(CEILING);
+  const time = new RegistryTime(new FakeClock());
+  const session = new FeedSession(desired, time, CEILING);
+  return { desired, time, session, open: () => new FeedSession(desired, time, CEILING) };
+}
+
+const welcome = (epoch = "e5"): ServerMessage => ({ type: "welcome", epoch, revision: 0, time: 2_000_000, heartbeatMs: 5_000 });
+
+function snapshot(session: FeedSession, prefixes: readonly string[], revision = 10, epoch = "e5") {
+  const sum = new DesiredState(CEILING);
+  for (const prefix of prefixes) sum.load({ lane: "ip", prefix, expiresAt: 9_000 });
+  session.handle({ type: "snapshot.begin", epoch, revision, rules: prefixes.length, trust: 0 });
+  session.handle({ type: "snapshot.chunk", rules: prefixes.map((prefix) => ["ip", prefix, 9_000]), trust: [] });
+  return session.handle({ type: "snapshot.end", revision, digest: sum.digest, time: 2_000_001 });
+}
+
+describe("feed session", () => {
+  it("takes a snapshot whole at its end, and changes on top in order", () => {
+    const { desired, session, time } = setUp();
+    session.handle(welcome());
+    expect(snapshot(session, ["203.0.113.7/32"])).to.deep.equal({ kind: "replaced", kept: true });
+    expect(
+      session.handle({
+        type: "changes",
+        from: 11,
+        changes: [rule("203.0.113.8/32"), { kind: "rule.remove", lane: "ip", prefix: "203.0.113.7/32" }],
+        time: 2_000_500,
+      }),
+    ).to.deep.equal({ kind: "changed" });
+    expect([desired.epoch, desired.revision, [...desired.rules()].map((r) => r.prefix)]).to.deep.equal(["e5", 12, ["203.0.113.8/32"]]);
+    expect(time.now()).to.equal(2_000_500);
+  });
+
+  const refused: [string, RegExp, (parts: ReturnType<typeof setUp>) => void][] = [
+    [
+      "anything before welcome",
+      /came before welcome/,
+      ({ session }) => session.handle({ type: "heartbeat", revision: 0, digest: "0".repeat(32), time: 1 }),
+    ],
+    ["an earlier epoch", /Cannot go back from epoch e5 to e4/, ({ open }) => open().handle(welcome("e4"))],
+    ["a snapshot of an earlier revision", /Cannot go back from revision 10 to 9/, ({ session }) => snapshot(session, [], 9)],
+    [
+      "a gap in revisions",
+      /Changes begin at 13, held is 10/,
+      ({ session }) => session.handle({ type: "changes", from: 13, changes: [rule("203.0.113.9/32")], time: 1 }),
+    ],
+    [
+      "a repeated revision",
+      /Changes begin at 10, held is 10/,
+      ({ session }) => session.handle({ type: "changes", from: 10, changes: [rule("203.0.113.9/32")], time: 1 }),
+    ],
+    [
+      "more rules than this host's ceiling",
+      /over this host's ceiling of 5/,
+      ({ session }) => session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 6, trust: 0 }),
+    ],
+    [
+      "changes beyond the ceiling",
+      /over this host's ceiling of 5/,
+      ({ session }) =>
+        session.handle({
+          type: "changes",
+          from: 11,
+          changes: Array.from({ length: 5 }, (_, i) => rule(`203.0.113.${i + 20}/32`)),
+          time: 1,
+        }),
+    ],
+    [
+      "a snapshot that does not add up",
+      /does not add up/,
+      ({ session }) => {
+        session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 1, trust: 0 });
+        session.handle({ type: "snapshot.chunk", rules: [["ip", "203.0.113.9/32", 9_000]], trust: [] });
+        session.handle({ type: "snapshot.end", revision: 11, digest: "0".repeat(32), time: 1 });
+      },
+    ],
+    [
+      "a snapshot longer than announced",
+      /longer than it announced/,
+      ({ session }) => {
+        session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 1, trust: 0 });
+        session.handle({
+          type: "snapshot.chunk",
+          rules: [
+            ["ip", "203.0.113.9/32", 9_000],
+            ["ip", "203.0.113.10/32", 9_000],
+          ],
+          trust: [],
+        });
+      },
+    ],
+    [
+      "text that is no canonical prefix",
+      /A rule does not fit/,
+      ({ session }) => session.handle({ type: "changes", from: 11, changes: [rule("203.0.113.9/32"), rule("203.0.113.9/24")], time: 1 }),
+    ],
+    [
+      "a digest that differs at the same revision",
+      /Digest of revision 10/,
+      ({ session }) => session.handle({ type: "heartbeat", revision: 10, digest: "f".repeat(32), time: 1 }),
+    ],
+    [
+      "changes in the middle of a snapshot",
+      /inside a snapshot/,
+      ({ session }) => {
+        session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 1, trust: 0 });
+        session.handle({ type: "changes", from: 11, changes: [rule("203.0.113.9/32")], time: 1 });
+      },
+    ],
+  ];
+  for (const [what, message, act] of refused) {
+    it(`refuses ${what}, and what is held stays`, () => {
+      const parts = setUp();
+      if (what !== "anything before welcome") {
+        parts.session.handle(welcome());
+        snapshot(parts.session, ["203.0.113.7/32"]);
+      }
+      const before = [parts.desired.revision, parts.desired.digest];
+      expect(() => act(parts)).to.throw(FeedRefusedError, message);
+      expect([parts.desired.revision, parts.desired.digest]).to.deep.equal(before);
+    });
+  }
+
+  it("keeps a rule that is too wide for this host out of the targets' sight, yet in the digest", () => {
+    const { desired, session } = setUp();
+    session.handle(welcome());
+    snapshot(session, ["203.0.113.7/32"]);
+    session.handle({ type: "changes", from: 11, changes: [rule("0.0.0.0/0"), rule("2001:db8::/32")], time: 1 });
+    expect([desired.size, desired.refused, desired.revision]).to.deep.equal([1, 2, 12]);
+    expect(desired.pending().map((difference) => difference.prefix)).to.deep.equal(["203.0.113.7/32"]);
+    const sum = new DesiredState();
+    for (const prefix of ["203.0.113.7/32", "0.0.0.0/0", "2001:db8::/32"]) sum.load({ lane: "ip", prefix, expiresAt: 9_000 });
+    expect(desired.digest).to.equal(sum.digest);
+  });
+
+  it("accepts a later epoch, even at a lower revision: that is an operator's act at the registry", () => {
+    const { desired, session, open } = setUp();
+    session.handle(welcome());
+    snapshot(session, ["203.0.113.7/32"]);
+    const next = open();
+    next.handle(welcome("e6"));
+    snapshot(next, ["203.0.113.8/32"], 1, "e6");
+    expect([desired.epoch, desired.revision]).to.deep.equal(["e6", 1]);
+  });
+
+  it("asks for a snapshot after a digest mismatch, and not after a gap", () => {
+    const { session } = setUp();
+    session.handle(welcome());
+    const forget = (act: () => void): boolean | null => {
+      try {
+        act();
+      } catch (error) {
+        return error instanceof FeedRefusedError ? error.forget : null;
+      }
+      return null;
+    };
+    expect(forget(() => session.handle({ type: "heartbeat", revision: 0, digest: "f".repeat(32), time: 1 }))).to.equal(true);
+    expect(forget(() => session.handle({ type: "changes", from: 5, changes: [rule("203.0.113.9/32")], time: 1 }))).to.equal(false);
+  });
+});

@@ -1,0 +1,177 @@
+import { expect } from "chai";
+import { type Aside, DesiredState } from "../../agent/desired.ts";
+import { type Applied, Reconciler } from "../../agent/reconciler.ts";
+import type { Position } from "../../agent/state.ts";
+import type { Difference } from "../../agent/target.ts";
+import { RegistryTime } from "../../agent/time.ts";
+import { Latch } from "../../lib/latch.ts";
+import { silentLog } from "../../lib/log.ts";
+import { FakeClock, MemoryTarget } from "./fake.ts";
+
+class MemoryDisk {
+  readonly saves: string[] = [];
+  failures = 0;
+
+  save(position: Position, applied: readonly Difference[], _aside: Aside): void {
+    this.#maybeFail();
+    this.saves.push(`save ${position.revision} +${applied.length}`);
+  }
+
+  replace(position: Position, desired: DesiredState): void {
+    this.#maybeFail();
+    this.saves.push(`replace ${position.revision} =${desired.size}`);
+  }
+
+  #maybeFail(): void {
+    if (this.failures === 0) return;
+    this.failures--;
+    throw new Error("the disk is full");
+  }
+}
+
+/** A running reconciler with everything around it in memory. */
+function setUp() {
+  const desired = new DesiredState();
+  desired.epoch = "e1";
+  const target = new MemoryTarget();
+  const disk = new MemoryDisk();
+  const clock = new FakeClock();
+  const settled = new Latch();
+  const told: number[] = [];
+  const waiting: { revision: number; resolve: (applied: Applied) => void }[] = [];
+  let closed = false;
+  const abort = new AbortController();
+  const reconciler = new Reconciler({
+    desired,
+    targets: [target],
+    state: disk,
+    time: new RegistryTime(clock),
+    clock,
+    log: silentLog,
+    settled,
+    isClosed: () => closed,
+    onApplied: (applied) => {
+      told.push(applied.revision);
+      for (const entry of waiting.splice(0)) {
+        if (applied.revision >= entry.revision) entry.resolve(applied);
+        else waiting.push(entry);
+      }
+    },
+  });
+  const running = reconciler.run(abort.signal);
+  return {
+    desired,
+    target,
+    disk,
+    settled,
+    told,
+    reconciler,
+    close: (value: boolean) => {
+      closed = value;
+      reconciler.ring();
+    },
+    set: (prefix: string, expiresAt: number) => {
+      desired.change({ kind: "rule.set", lane: "ip", prefix, expiresAt });
+      desired.revision++;
+      reconciler.ring();
+    },
+    remove: (prefix: string) => {
+      desired.change({ kind: "rule.remove", lane: "ip", prefix });
+      desired.revision++;
+      reconciler.ring();
+    },
+    applied: (revision: number) => new Promise<Applied>((resolve) => waiting.push({ revision, resolve })),
+    async [Symbol.asyncDispose]() {
+      abort.abort();
+      await running;
+    },
+  };
+}
+
+describe("reconciler", () => {
+  it("resyncs once at start, then applies differences alone, saves, and tells", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    const done = agent.applied(2);
+    agent.set("203.0.113.7/32", 5_000);
+    agent.set("203.0.113.8/32", 5_000);
+    await done;
+    expect(agent.target.calls).to.deep.equal(["resync", "apply 2"]);
+    expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "save 2 +2"]);
+    expect(agent.told).to.deep.equal([0, 2]);
+  });
+
+  it("coalesces what comes while an effect is under way, and loses none of it", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    const held = Promise.withResolvers<void>();
+    agent.target.held = held.promise;
+    const done = agent.applied(4);
+    agent.set("203.0.113.7/32", 5_000);
+    await new Promise(setImmediate);
+    agent.set("203.0.113.7/32", 6_000);
+    agent.set("203.0.113.8/32", 5_000);
+    agent.remove("203.0.113.7/32");
+    agent.target.held = null;
+    held.resolve();
+    await done;
+    expect([...agent.target.rules]).to.deep.equal([["ip 203.0.113.8/32", 5_000]]);
+    expect(agent.target.calls).to.deep.equal(["resync", "apply 1", "apply 2"]);
+    expect(agent.told).to.deep.equal([0, 1, 4]);
+  });
+
+  it("keeps what failed, resyncs, and tells only what stands", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    agent.target.failures = 2;
+    const done = agent.applied(1);
+    agent.set("203.0.113.7/32", 5_000);
+    await done;
+    expect(agent.target.calls).to.deep.equal(["resync", "apply 1", "resync", "resync"]);
+    expect([...agent.target.rules]).to.deep.equal([["ip 203.0.113.7/32", 5_000]]);
+    expect(agent.told).to.deep.equal([0, 1]);
+    while (agent.reconciler.dirty) await new Promise(setImmediate);
+  });
+
+  it("does not tell what could not be saved, leaves the kernel alone, and saves the whole at the next try", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    agent.disk.failures = 1;
+    const done = agent.applied(1);
+    agent.set("203.0.113.7/32", 5_000);
+    await done;
+    expect(agent.target.calls.filter((call) => call === "resync")).to.deep.equal(["resync"]);
+    expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "replace 1 =1"]);
+    expect(agent.told).to.deep.equal([0, 1]);
+  });
+
+  it("holds the desired state still while a resync reads it", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    const held = Promise.withResolvers<void>();
+    agent.target.held = held.promise;
+    agent.reconciler.requestResync("a test asks");
+    while (agent.target.calls.length < 2) await new Promise(setImmediate);
+    expect(agent.settled.closed).to.equal(true);
+    held.resolve();
+    await agent.settled.passed();
+    expect(agent.settled.closed).to.equal(false);
+  });
+
+  it("shows the targets nothing while it is to be closed, and everything again afterwards", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    const first = agent.applied(1);
+    agent.set("203.0.113.7/32", 5_000);
+    await first;
+    agent.close(true);
+    while (agent.target.rules.size > 0) await new Promise(setImmediate);
+    agent.set("203.0.113.8/32", 5_000);
+    await new Promise(setImmediate);
+    expect(agent.target.rules.size).to.equal(0);
+    const again = agent.applied(2);
+    agent.close(false);
+    await again;
+    expect(agent.target.rules.size).to.equal(2);
+  });
+});

@@ -1,0 +1,134 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect } from "chai";
+import { DesiredState } from "../../agent/desired.ts";
+import { StateFile } from "../../agent/state.ts";
+import { silentLog } from "../../lib/log.ts";
+
+const WIDEST = { widest4: 24, widest6: 48 };
+
+function filled(): DesiredState {
+  const desired = new DesiredState(WIDEST);
+  desired.epoch = "e1";
+  desired.revision = 7;
+  desired.change({ kind: "rule.set", lane: "ip", prefix: "203.0.113.7/32", expiresAt: 9_000 });
+  desired.change({ kind: "rule.set", lane: "ipcert", prefix: "2001:db8::/64", expiresAt: 8_000 });
+  desired.change({ kind: "trust.set", target: "ca", id: "device", body: "PEM" });
+  return desired;
+}
+
+const position = (desired: DesiredState) => ({ epoch: "e1", revision: desired.revision, digest: desired.digest, seenMs: 1234 });
+
+describe("saved state", () => {
+  let folder: string;
+  let file: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "eos-state-"));
+    file = join(folder, "state.db");
+  });
+
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const saveFilled = () => {
+    using state = StateFile.open(file, "host1", silentLog);
+    const desired = filled();
+    state.replace(position(desired), desired);
+  };
+  const loaded = (agent = "host1") => {
+    using state = StateFile.open(file, agent, silentLog);
+    return state.load(WIDEST, silentLog);
+  };
+
+  it("comes back as it was saved, with the time seen", () => {
+    saveFilled();
+    const { desired, seenMs } = loaded();
+    expect([...desired.rules()]).to.have.deep.members([
+      { lane: "ip", prefix: "203.0.113.7/32", expiresAt: 9_000 },
+      { lane: "ipcert", prefix: "2001:db8::/64", expiresAt: 8_000 },
+    ]);
+    expect(desired.trust()).to.deep.equal([{ kind: "trust.set", target: "ca", id: "device", body: "PEM" }]);
+    expect([desired.epoch, desired.revision, desired.digest, seenMs]).to.deep.equal(["e1", 7, filled().digest, 1234]);
+    expect(desired.pendingSize).to.equal(0);
+  });
+
+  it("takes differences on top, and keeps rules that are too wide for this host apart", () => {
+    saveFilled();
+    {
+      using state = StateFile.open(file, "host1", silentLog);
+      const { desired } = state.load(WIDEST, silentLog);
+      desired.change({ kind: "rule.remove", lane: "ip", prefix: "203.0.113.7/32" });
+      desired.change({ kind: "rule.set", lane: "ip", prefix: "203.0.0.0/16", expiresAt: 9_000 });
+      desired.revision = 9;
+      state.save(position(desired), desired.pending(), desired.aside());
+    }
+    const { desired } = loaded();
+    expect([...desired.rules()].map((rule) => rule.prefix)).to.deep.equal(["2001:db8::/64"]);
+    expect([desired.revision, desired.refused]).to.deep.equal([9, 1]);
+  });
+
+  it("is not believed when a row was changed by hand: the digest tells", () => {
+    saveFilled();
+    using db = new DatabaseSync(file);
+    db.exec("update rules set prefix = '203.0.113.8/32' where lane = 'ip'");
+    expect(loaded().desired.epoch).to.equal(null);
+    expect(loaded().desired.size).to.equal(0);
+  });
+
+  it("is not believed when it holds text that is no canonical prefix", () => {
+    saveFilled();
+    using db = new DatabaseSync(file);
+    db.exec("update rules set prefix = '0.0.0.0/0 } ; flush ruleset' where lane = 'ip'");
+    expect(loaded().desired.size).to.equal(0);
+  });
+
+  for (const [what, damage] of [
+    ["torn", () => writeFileSync(file, Buffer.concat([readFileSync(file).subarray(0, 2_000), Buffer.alloc(3_000, 7)]))],
+    ["truncated", () => truncateSync(file, Math.floor(statSync(file).size / 2))],
+    ["not a database", () => writeFileSync(file, "rules: everyone\n".repeat(500))],
+  ] as const) {
+    it(`is set aside and begun anew when the file is ${what}`, () => {
+      saveFilled();
+      damage();
+      expect(loaded().desired.epoch).to.equal(null);
+      expect(existsSync(`${file}.refused`)).to.equal(true);
+      saveFilled();
+      expect(loaded().desired.revision).to.equal(7);
+    });
+  }
+
+  it("refuses another agent's file and another program's", () => {
+    saveFilled();
+    expect(loaded("host2").desired.epoch).to.equal(null);
+    rmSync(file);
+    {
+      using db = new DatabaseSync(file);
+      db.exec("create table mine (x)");
+    }
+    expect(loaded().desired.epoch).to.equal(null);
+    using db = new DatabaseSync(`${file}.refused`);
+    expect(db.prepare("select name from sqlite_schema").get()?.name).to.equal("mine");
+  });
+
+  it("does not set a good file aside because it is locked", () => {
+    saveFilled();
+    using db = new DatabaseSync(file);
+    db.exec("pragma locking_mode = exclusive; begin exclusive");
+    expect(() => loaded()).to.throw(/locked/);
+    db.exec("rollback");
+    db.close();
+    expect(loaded().desired.revision).to.equal(7);
+  });
+
+  it("keeps the latest time seen and never an earlier one", () => {
+    saveFilled();
+    using state = StateFile.open(file, "host1", silentLog);
+    state.saveTime(5_000);
+    state.saveTime(4_000);
+    expect(state.load(WIDEST, silentLog).seenMs).to.equal(5_000);
+  });
+});
