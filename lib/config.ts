@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { parse, YAMLParseError } from "yaml";
+import { parse } from "yaml";
 import { z } from "zod";
 import { parsePrefix } from "./ip.ts";
 
@@ -34,7 +34,7 @@ export function parseConfig<S extends z.ZodType>(file: string, text: string, sch
   try {
     value = parse(text, { maxAliasCount: 0 }) ?? {};
   } catch (cause) {
-    throw new ConfigError(file, [cause instanceof YAMLParseError ? cause.message : "not YAML"], cause);
+    throw new ConfigError(file, [cause instanceof Error ? cause.message : "not YAML"], cause);
   }
   const parsed = schema.safeParse(value);
   if (!parsed.success) {

@@ -24,7 +24,7 @@ export function parseAddress(text: string): { family: 4 | 6; address: string } {
   if (!isIPv6(text)) {
     throw new Problem(422, "address_invalid", "Not an IPv4 or IPv6 address in its usual form, such as 203.0.113.7 or 2001:db8::7.");
   }
-  if (text.includes(".") && !/^(::|(0{1,4}:){5})ffff:/i.test(text)) {
+  if (text.includes(".") && !/^(::|(0{1,4}:){5})ffff:[\d.]+$/i.test(text)) {
     throw new Problem(422, "address_invalid", "An IPv6 address that ends in dotted form must be IPv4-mapped, such as ::ffff:203.0.113.7.");
   }
   const parsed = ipaddr.IPv6.parse(text);

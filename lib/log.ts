@@ -9,23 +9,25 @@ export interface Log {
 }
 
 /** Names under which a secret could arrive by accident; their values never reach a line. */
-const SECRET = [
-  "code",
-  "secret",
-  "signature",
-  "key",
-  "proof",
-  "authorization",
-  "*.code",
-  "*.secret",
-  "*.signature",
-  "*.key",
-  "*.proof",
-  "*.authorization",
-];
+const SECRET = new Set(["code", "secret", "signature", "key", "proof", "authorization", "privateKey", "idempotencyKey", "password"]);
+/** Levels that are looked into; what lies deeper is not written. */
+const MAX_DEPTH = 5;
 
 export function createLog(name: string, level = process.env.ENTITYOS_LOG ?? "info"): Log {
-  return pino({ name, level, redact: { paths: SECRET, censor: "[redacted]" } }, pino.destination({ dest: 2, sync: true }));
+  const formatters = { log: (fields: object) => withoutSecrets(fields, MAX_DEPTH) };
+  return pino({ name, level, formatters }, pino.destination({ dest: 2, sync: true }));
+}
+
+function withoutSecrets(fields: object, depth: number): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, safe(name, value, depth)]));
+}
+
+/** Errors stay whole: their `code` is that of a problem or of the system (ENOENT), which a log is read for. */
+function safe(name: string, value: unknown, depth: number): unknown {
+  if (SECRET.has(name) && value !== undefined && value !== null) return "[redacted]";
+  if (typeof value !== "object" || value === null || value instanceof Error || value instanceof Date) return value;
+  if (depth === 0) return "[too deep]";
+  return Array.isArray(value) ? value.map((one) => safe("", one, depth - 1)) : withoutSecrets(value, depth - 1);
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

@@ -18,6 +18,8 @@ export interface SecurityCode {
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const SELECTOR_LENGTH = 8;
 const SECRET_LENGTH = 26;
+/** Longest text that is looked at: the code with separators to spare. */
+const MAX_TYPED = 200;
 const LENGTH = SELECTOR_LENGTH + SECRET_LENGTH + 1;
 /** PKCS#8 of an Ed25519 private key up to its 32 seed bytes (RFC 8410 §7). */
 const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
@@ -34,7 +36,7 @@ export function generateCode(): SecurityCode & { readonly text: string } {
  * @throws Problem code_format (wrong length or letters) | code_check (the check character says it was mistyped)
  */
 export function parseCode(text: string): SecurityCode {
-  const plain = text.slice(0, 200).toUpperCase().replace(/[\s-]/g, "").replace(/O/g, "0").replace(/[IL]/g, "1");
+  const plain = text.length > MAX_TYPED ? "" : text.toUpperCase().replace(/[\s-]/g, "").replace(/O/g, "0").replace(/[IL]/g, "1");
   if (plain.length !== LENGTH || [...plain].some((character) => !ALPHABET.includes(character))) {
     throw new Problem(422, "code_format", "A security code is seven groups of five letters and digits.");
   }
@@ -56,8 +58,10 @@ export function rawPublicKey(key: KeyObject): string {
 /** The reverse of {@link rawPublicKey}. @throws Problem device_key when the text is no Ed25519 public key */
 export function publicKeyFromRaw(raw: string): KeyObject {
   try {
-    if (!/^[A-Za-z0-9_-]{43}$/.test(raw)) throw new Error("not 32 bytes in base64url");
-    return createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: raw }, format: "jwk" });
+    const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: raw }, format: "jwk" });
+    // base64url leaves two spare bits in the last character: only one text is the key's.
+    if (rawPublicKey(key) !== raw) throw new Error("not 32 bytes in canonical base64url");
+    return key;
   } catch (cause) {
     throw new Problem(422, "device_key", "A device key is an Ed25519 public key: 32 bytes in base64url.", { cause });
   }

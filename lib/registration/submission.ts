@@ -1,4 +1,5 @@
 import { createHash, type KeyObject, sign, verify } from "node:crypto";
+import { Problem } from "../problem.ts";
 
 /**
  * The canonical submission: the exact bytes that a proof signs. Client, register and control each build it from the fields,
@@ -22,11 +23,25 @@ export interface Submission {
   readonly time: number;
 }
 
+/** "-" alone stands for an absent value. */
+const VALUE = /^(?!-$)[!-+\--~]+$/;
+
 /** How far a submission's time may be from the registry's, either way. */
 export const PROOF_WINDOW_MS = 10 * 60_000;
 
-/** UTF-8 text, one field a line, each line "name:value"; values hold no line breaks (checked at the edge). */
+/**
+ * ASCII text, one field a line, each line "name:value". Different submissions have different bytes, whoever built them.
+ * @throws Problem submission_text when a value is empty or holds a space, a line break, a comma or anything but printable ASCII
+ */
 export function canonicalSubmission(s: Submission): Buffer {
+  const values = [s.action, s.registry, s.signer, ...s.addresses, s.csrDigest ?? "null", s.deviceKey ?? "null", s.nonce];
+  if (!values.every((value) => VALUE.test(value)) || !Number.isSafeInteger(s.time)) {
+    throw new Problem(
+      422,
+      "submission_text",
+      "A submission's fields are printable ASCII without spaces and commas, its time whole milliseconds.",
+    );
+  }
   const lines = [
     "entityos-submission-v1",
     `action:${s.action}`,
