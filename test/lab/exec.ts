@@ -23,7 +23,7 @@ export interface RunOptions {
 const MAX_OUTPUT_BYTES = 64 << 20;
 
 /**
- * Runs a command to its end and resolves to its standard output.
+ * Runs a command to its end and resolves to its standard output. It is in a session of its own: a Ctrl-C reaches it only as an abort.
  * @throws CommandError when it does not exit with 0, does not end in time or cannot be started
  */
 export function run(command: readonly string[], options: RunOptions = {}): Promise<string> {
@@ -31,7 +31,7 @@ export function run(command: readonly string[], options: RunOptions = {}): Promi
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
     const [program = "", ...args] = command;
-    const child = spawn(program, args, { timeout: timeoutMs, killSignal: "SIGKILL", ...(signal ? { signal } : {}) });
+    const child = spawn(program, args, { detached: true, timeout: timeoutMs, killSignal: "SIGKILL", ...(signal ? { signal } : {}) });
     const collect = (stream: NodeJS.ReadableStream): (() => string) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
