@@ -83,6 +83,8 @@ export interface Database {
     end_reason: "expired" | "revoked" | "left" | null;
   };
   rules: { lane: "ip" | "ipcert"; prefix: string; bytes: Uint8Array; expires_at: number };
+  /** CAs, CRLs and registered certificates as the feed tells them: what is in force. */
+  trust: { target: "ca" | "crl" | "certificate"; id: string; body: string };
   agents: {
     name: string;
     zone: "open" | "restricted";

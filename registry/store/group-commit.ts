@@ -1,0 +1,116 @@
+import { Problem } from "../../lib/problem.ts";
+import type { Topic } from "./store.ts";
+
+/** What group commit needs of a connection. */
+export interface Transactions {
+  exec(sql: "begin immediate" | "commit" | "rollback" | "savepoint one" | "release one" | "rollback to one"): void;
+  /** A database may end a transaction by itself when a statement fails for want of space. */
+  readonly inTransaction: boolean;
+}
+
+/** Most writes in one transaction, and most that wait for one. */
+export const MAX_BATCH = 512;
+export const MAX_QUEUED = 20_000;
+
+interface Job {
+  readonly work: () => unknown;
+  readonly wakes: readonly Topic[];
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export const storageUnavailable = (cause?: unknown): Problem =>
+  new Problem(503, "storage_unavailable", "Storage cannot be used right now; nothing of this was done. Try again.", { cause });
+
+/**
+ * Merges all writes of one turn of the event loop into one durable transaction, each inside its own savepoint:
+ * a write that throws is rolled back alone, a commit that fails rejects every write that was in it.
+ */
+export class GroupCommit {
+  readonly #db: Transactions;
+  readonly #wake: (topics: ReadonlySet<Topic>) => void;
+  #queue: Job[] = [];
+  #armed = false;
+  #closed = false;
+  #drained: () => void = () => {};
+
+  /** @param wake called after each commit with the topics of the writes in it */
+  constructor(db: Transactions, wake: (topics: ReadonlySet<Topic>) => void) {
+    this.#db = db;
+    this.#wake = wake;
+  }
+
+  /** Runs `work` in the next transaction; resolves with its result once that is durable. */
+  add<T>(work: () => T, wakes: readonly Topic[]): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(storageUnavailable(new Error("the store is closed")));
+      } else if (this.#queue.length >= MAX_QUEUED) {
+        reject(storageUnavailable(new Error(`${MAX_QUEUED} writes are waiting`)));
+      } else {
+        this.#queue.push({ work, wakes, resolve: resolve as (value: unknown) => void, reject });
+        this.#arm();
+      }
+    });
+  }
+
+  /** Takes no more writes and resolves when those that wait are done. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (!this.#armed) return;
+    await new Promise<void>((resolve) => {
+      this.#drained = resolve;
+    });
+  }
+
+  #arm(): void {
+    if (this.#armed) return;
+    this.#armed = true;
+    setImmediate(() => this.#turn());
+  }
+
+  #turn(): void {
+    this.#armed = false;
+    const batch = this.#queue.splice(0, MAX_BATCH);
+    try {
+      const done = this.#commit(batch);
+      for (const settle of done) settle();
+    } catch (cause) {
+      this.#rollBack();
+      for (const job of batch) job.reject(storageUnavailable(cause));
+    }
+    if (this.#queue.length > 0) this.#arm();
+    else this.#drained();
+  }
+
+  /** @returns what to call now that the batch is durable */
+  #commit(batch: readonly Job[]): readonly (() => void)[] {
+    const settled: (() => void)[] = [];
+    const topics = new Set<Topic>();
+    this.#db.exec("begin immediate");
+    for (const job of batch) {
+      this.#db.exec("savepoint one");
+      try {
+        const value = job.work();
+        for (const topic of job.wakes) topics.add(topic);
+        settled.push(() => job.resolve(value));
+      } catch (error) {
+        if (!this.#db.inTransaction) throw error;
+        this.#db.exec("rollback to one");
+        settled.push(() => job.reject(error));
+      }
+      this.#db.exec("release one");
+    }
+    this.#db.exec("commit");
+    settled.push(() => this.#wake(topics));
+    return settled;
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#db.inTransaction) this.#db.exec("rollback");
+    } catch {
+      // The next begin tells; nothing of the batch counts as done either way.
+    }
+  }
+}

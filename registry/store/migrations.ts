@@ -1,0 +1,89 @@
+/** How one database spells what SQL leaves open. */
+export interface Spelling {
+  /** 64 bit integer. */
+  readonly integer: string;
+  readonly bytes: string;
+  /** What follows a table's closing parenthesis. */
+  readonly table: string;
+}
+
+export const SQLITE_SPELLING: Spelling = { integer: "integer", bytes: "blob", table: " strict, without rowid" };
+
+export interface Migration {
+  /** Counts from 1 without gaps. Each runs in one transaction together with the note of its number in `meta`. */
+  readonly version: number;
+  /** @param epoch the registry's first epoch, a UUID */
+  statements(spelling: Spelling, epoch: string): readonly string[];
+}
+
+/** The schema that this program knows. A migration that was released is never changed: the next one mends. */
+export const MIGRATIONS: readonly Migration[] = [
+  { version: 1, statements: (spelling, epoch) => [...intake(spelling), ...derived(spelling), ...access(spelling), firstHead(epoch)] },
+];
+
+export const SCHEMA_VERSION = MIGRATIONS.length;
+
+/** Exists before any migration: where their number stands. */
+export const metaTable = (spelling: Spelling): string =>
+  `create table if not exists meta (key text primary key, value text not null)${spelling.table}`;
+
+const firstHead = (epoch: string): string =>
+  `insert into head (id, epoch, term, revision, digest, rules) values (1, '${epoch}', 0, 0, '${"0".repeat(32)}', 0)`;
+
+/** What register writes. */
+const intake = ({ integer, table }: Spelling): string[] => [
+  `create table submissions (
+     id text primary key, received_at ${integer} not null, action text not null, signer text not null, submission text not null,
+     signature text not null, observed text not null, digest text not null, idempotency text)${table}`,
+  "create unique index submissions_idempotency on submissions (idempotency)",
+  `create table inbox (submission text primary key references submissions (id), received_at ${integer} not null)${table}`,
+];
+
+/** What the leader writes about changes and outcomes. */
+const derived = ({ integer, bytes, table }: Spelling): string[] => [
+  `create table head (
+     id ${integer} primary key check (id = 1), epoch text not null, term ${integer} not null, revision ${integer} not null,
+     digest text not null, rules ${integer} not null)${table}`,
+  `create table changes (revision ${integer} primary key, at ${integer} not null, body text not null)${table}`,
+  `create table rules (
+     lane text not null, prefix text not null, bytes ${bytes} not null, expires_at ${integer} not null, primary key (lane, prefix))${table}`,
+  `create table trust (target text not null, id text not null, body text not null, primary key (target, id))${table}`,
+  `create table outcomes (
+     submission text primary key references submissions (id), at ${integer} not null, status ${integer} not null, body text not null,
+     device text, revision ${integer} not null)${table}`,
+  `create table nonces (signer text not null, nonce text not null, time ${integer} not null, primary key (signer, nonce))${table}`,
+  "create index nonces_time on nonces (time)",
+  `create table audit (
+     seq ${integer} primary key, at ${integer} not null, actor text not null, action text not null, detail text not null,
+     previous text not null, hash text not null)${table}`,
+];
+
+/** What the leader writes about who may do what. */
+const access = ({ integer, bytes, table }: Spelling): string[] => [
+  `create table profiles (
+     name text primary key, pattern text not null, addresses text not null, address_lifetime_ms ${integer} not null,
+     certificate_lifetime_ms ${integer} not null, max_addresses ${integer} not null, widest4 ${integer} not null,
+     widest6 ${integer} not null, observed6 ${integer} not null)${table}`,
+  `create table codes (
+     selector text primary key, subject text not null, profile text not null references profiles (name), public_key text not null,
+     uses ${integer} not null check (uses > 0), used ${integer} not null check (used between 0 and uses), created_at ${integer} not null,
+     expires_at ${integer} not null, withdrawn_at ${integer})${table}`,
+  `create table devices (
+     id text primary key, subject text not null, profile text not null references profiles (name), pattern text not null,
+     selector text not null references codes (selector), public_key text, enrolled_at ${integer} not null, revoked_at ${integer})${table}`,
+  `create table grants (
+     id text primary key, device text not null references devices (id), lane text not null, prefix text not null, bytes ${bytes} not null,
+     created_at ${integer} not null, expires_at ${integer} not null, ended_at ${integer}, end_reason text)${table}`,
+  "create index grants_live_rule on grants (lane, prefix, expires_at) where ended_at is null",
+  "create index grants_live_expiry on grants (expires_at) where ended_at is null",
+  "create index grants_device on grants (device)",
+  `create table agents (
+     name text primary key, zone text not null, fingerprint text not null, enrolled_at ${integer} not null, revoked_at ${integer},
+     acked_revision ${integer} not null, seen_at ${integer})${table}`,
+  "create index agents_live on agents (zone, acked_revision) where revoked_at is null",
+  `create table certificates (
+     fingerprint text primary key, serial text not null, issuer text not null, subject text not null, not_before ${integer} not null,
+     not_after ${integer} not null, revoked_at ${integer}, pem text not null)${table}`,
+  "create unique index certificates_serial on certificates (issuer, serial)",
+  "create index certificates_subject on certificates (subject)",
+];

@@ -1,0 +1,212 @@
+import { ruleLine, StateDigest, trustLine } from "../../lib/feed/digest.ts";
+import type { Change } from "../../lib/feed/messages.ts";
+import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
+import { Problem } from "../../lib/problem.ts";
+import type { RuleLane } from "../../lib/service.ts";
+import { prepared } from "./prepared.ts";
+import { all, type Builder, type Command, first, type Lead, type Store } from "./store.ts";
+
+export { appendAudit, verifyAudit } from "./audit.ts";
+
+/** The change log keeps this many of the newest revisions; an agent further behind gets a snapshot. */
+export const CHANGES_KEPT = 100_000;
+
+/** What is in force. */
+export interface Head {
+  readonly epoch: string;
+  readonly term: number;
+  readonly revision: number;
+  /** Digest of all rules and trust entries (StateDigest). */
+  readonly digest: string;
+  /** Number of rules. */
+  readonly rules: number;
+}
+
+export interface RuleRow {
+  readonly lane: RuleLane;
+  readonly prefix: string;
+  readonly expires_at: number;
+}
+
+const selectHead = prepared((db) => db.selectFrom("head").select(["epoch", "term", "revision", "digest", "rules"]).where("id", "=", 1));
+
+export function* readHead(db: Builder): Command<Head> {
+  const head = yield* first(selectHead(db, {}));
+  if (head === undefined) throw new Error("Storage has no head");
+  return head;
+}
+
+const selectChanges = prepared((db, v: { after: number; limit: number }) =>
+  db.selectFrom("changes").select(["revision", "body"]).where("revision", ">", v.after).orderBy("revision").limit(v.limit),
+);
+
+/** The changes behind revision `after`, oldest first; `body` is the change as JSON. Older ones than the log keeps are not there. */
+export function readChanges(
+  db: Builder,
+  page: { readonly after: number; readonly limit: number },
+): Command<{ revision: number; body: string }[]> {
+  return all(selectChanges(db, page));
+}
+
+/** Rules in the order of their key, the first page after `null`. */
+export function readRules(
+  db: Builder,
+  { after, limit }: { readonly after: { lane: RuleLane; prefix: string } | null; readonly limit: number },
+): Command<RuleRow[]> {
+  const rules = db.selectFrom("rules").select(["lane", "prefix", "expires_at"]).orderBy("lane").orderBy("prefix").limit(limit);
+  if (after === null) return all(rules);
+  return all(rules.where(({ eb, refTuple, tuple }) => eb(refTuple("lane", "prefix"), ">", tuple(after.lane, after.prefix))));
+}
+
+/** Trust entries in the order of their key, the first page after `null`. */
+export function readTrust(
+  db: Builder,
+  { after, limit }: { readonly after: { target: string; id: string } | null; readonly limit: number },
+): Command<{ target: "ca" | "crl" | "certificate"; id: string; body: string }[]> {
+  const trust = db.selectFrom("trust").select(["target", "id", "body"]).orderBy("target").orderBy("id").limit(limit);
+  if (after === null) return all(trust);
+  return all(
+    trust.where(({ eb, or, and }) =>
+      or([eb("target", ">", after.target as "ca"), and([eb("target", "=", after.target as "ca"), eb("id", ">", after.id)])]),
+    ),
+  );
+}
+
+/** Takes the lead from whoever has it: from now on only writes with this term pass {@link assertLead}. */
+export function takeLead(store: Store, now: number): Promise<Lead> {
+  return store.write(function* (db) {
+    const head = yield* first(
+      db
+        .updateTable("head")
+        .set((eb) => ({ term: eb("term", "+", 1) }))
+        .where("id", "=", 1)
+        .returning("term"),
+    );
+    if (head === undefined) throw new Error("Storage has no head");
+    const lead = { term: head.term };
+    yield* all(
+      db
+        .insertInto("meta")
+        .values({ key: "lead", value: JSON.stringify({ ...lead, since: now }) })
+        .onConflict((conflict) => conflict.column("key").doUpdateSet((eb) => ({ value: eb.ref("excluded.value") }))),
+    );
+    return lead;
+  });
+}
+
+const selectTerm = prepared((db) => db.selectFrom("head").select("term").where("id", "=", 1));
+
+/** Every write of derived tables begins with this, in its own transaction. @throws Problem not_leading */
+export function* assertLead(db: Builder, lead: Lead): Command<void> {
+  const head = yield* first(selectTerm(db, {}));
+  if (head?.term !== lead.term) {
+    throw new Problem(503, "not_leading", "Another replica of the registry leads now; nothing of this was done. Try again.");
+  }
+}
+
+const insertChange = prepared((db, v: { revision: number; at: number; body: string }) =>
+  db.insertInto("changes").values({ revision: v.revision, at: v.at, body: v.body }),
+);
+const trimChanges = prepared((db, v: { last: number }) => db.deleteFrom("changes").where("revision", "<=", v.last));
+const updateHead = prepared((db, v: { revision: number; digest: string; rules: number }) =>
+  db.updateTable("head").set({ revision: v.revision, digest: v.digest, rules: v.rules }).where("id", "=", 1),
+);
+
+/**
+ * Makes changes the next revisions, one each and without gaps: rules, trust, change log and head change together.
+ * @returns the head's revision afterwards; unchanged when there are no changes
+ * @throws Problem not_leading
+ */
+export function* commitChanges(
+  db: Builder,
+  lead: Lead,
+  { changes, now }: { readonly changes: readonly Change[]; readonly now: number },
+): Command<{ revision: number }> {
+  yield* assertLead(db, lead);
+  const head = yield* readHead(db);
+  if (changes.length === 0) return { revision: head.revision };
+  const state = { digest: new StateDigest(head.digest), rules: head.rules };
+  let { revision } = head;
+  for (const change of changes) {
+    revision++;
+    yield* apply(db, change, state);
+    yield* all(insertChange(db, { revision, at: now, body: JSON.stringify(change) }));
+  }
+  yield* all(trimChanges(db, { last: revision - CHANGES_KEPT }));
+  yield* all(updateHead(db, { revision, digest: state.digest.hex, rules: state.rules }));
+  return { revision };
+}
+
+const selectRule = prepared((db, v: { lane: RuleLane; prefix: string }) =>
+  db.selectFrom("rules").select("expires_at").where("lane", "=", v.lane).where("prefix", "=", v.prefix),
+);
+const upsertRule = prepared((db, v: { lane: RuleLane; prefix: string; bytes: Uint8Array; expiresAt: number }) =>
+  db
+    .insertInto("rules")
+    .values({ lane: v.lane, prefix: v.prefix, bytes: v.bytes, expires_at: v.expiresAt })
+    .onConflict((conflict) => conflict.columns(["lane", "prefix"]).doUpdateSet({ expires_at: v.expiresAt })),
+);
+const deleteRule = prepared((db, v: { lane: RuleLane; prefix: string }) =>
+  db.deleteFrom("rules").where("lane", "=", v.lane).where("prefix", "=", v.prefix),
+);
+
+/** The effective rule's expiry as it stands, null when there is none. */
+export function* ruleExpiry(db: Builder, lane: RuleLane, prefix: string): Command<number | null> {
+  return (yield* first(selectRule(db, { lane, prefix })))?.expires_at ?? null;
+}
+
+interface State {
+  readonly digest: StateDigest;
+  rules: number;
+}
+
+function* apply(db: Builder, change: Change, state: State): Command<void> {
+  switch (change.kind) {
+    case "rule.set": {
+      const { lane, prefix, expiresAt } = change;
+      yield* dropFromDigest(db, lane, prefix, state);
+      yield* all(upsertRule(db, { lane, prefix, bytes: prefixBytes(parsePrefix(prefix)), expiresAt }));
+      state.digest.add(ruleLine(lane, prefix, expiresAt));
+      state.rules++;
+      return;
+    }
+    case "rule.remove":
+      yield* dropFromDigest(db, change.lane, change.prefix, state);
+      yield* all(deleteRule(db, change));
+      return;
+    case "trust.set":
+      yield* dropTrust(db, change, state);
+      yield* all(db.insertInto("trust").values({ target: change.target, id: change.id, body: change.body }));
+      state.digest.add(trustLine(change));
+      return;
+    case "trust.remove":
+      yield* dropTrust(db, change, state);
+      return;
+    default:
+      change satisfies never;
+  }
+}
+
+function* dropFromDigest(db: Builder, lane: RuleLane, prefix: string, state: State): Command<void> {
+  const expiresAt = yield* ruleExpiry(db, lane, prefix);
+  if (expiresAt === null) return;
+  state.digest.remove(ruleLine(lane, prefix, expiresAt));
+  state.rules--;
+}
+
+function* dropTrust(db: Builder, { target, id }: Extract<Change, { kind: "trust.remove" | "trust.set" }>, state: State): Command<void> {
+  const old = yield* first(db.deleteFrom("trust").where("target", "=", target).where("id", "=", id).returning("body"));
+  if (old !== undefined) state.digest.remove(trustLine({ kind: "trust.set", target, id, body: old.body }));
+}
+
+const updateAck = prepared((db, v: { name: string; revision: number; seenAt: number }) =>
+  db.updateTable("agents").set({ acked_revision: v.revision, seen_at: v.seenAt }).where("name", "=", v.name),
+);
+
+/** Notes what agents hold. An agent that began anew may hold less than before. Agents that are not enrolled are passed over. */
+export function* recordAcks(
+  db: Builder,
+  acks: readonly { readonly name: string; readonly revision: number; readonly seenAt: number }[],
+): Command<void> {
+  for (const ack of acks) yield* all(updateAck(db, ack));
+}
