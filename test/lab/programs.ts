@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type AgentStatus, queryStatus } from "../../agent/status.ts";
+import { PATH } from "../../lib/service.ts";
 import { agentConfigFile, agentYaml, BIN, controlSocket, registryConfigFile, registryYaml } from "./configs.ts";
-import { CommandError, run } from "./exec.ts";
+import { run } from "./exec.ts";
 import { paths } from "./folder.ts";
 import { LAB, LabError, type LabOptions, type LabPlan, type Member } from "./plan.ts";
 import { findProcess, startProcess } from "./processes.ts";
@@ -54,20 +56,12 @@ export async function startService(plan: LabPlan, host: Member, signal?: AbortSi
   await startUntil(plan, serviceOf(host), host, command, async (log) => /^ready service=/m.test(log), signal);
 }
 
-export interface AgentStatus {
-  readonly state: string;
-  readonly epoch: string | null;
-  readonly revision: number;
-  readonly digest: string;
-  readonly rules: number;
-}
-
 /** What the agent says of itself; undefined while it does not answer. */
 export async function agentStatus(plan: LabPlan, host: Member): Promise<AgentStatus | undefined> {
   try {
-    return JSON.parse(await run(statusCommand(plan, host)));
+    return await queryStatus(join(paths(plan).of(host.name), PATH.agentSocketName));
   } catch (error) {
-    if (error instanceof CommandError) return undefined;
+    if (error instanceof Error && "code" in error) return undefined;
     throw error;
   }
 }

@@ -1,0 +1,14 @@
+/** The value that `share` of the samples do not exceed (nearest rank). @throws RangeError when there are none */
+export function percentile(samples: readonly number[], share: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  const value = sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)];
+  if (value === undefined) throw new RangeError("no samples");
+  return value;
+}
+
+/** Samples in milliseconds of one thing, and of the least that it could cost, taken in the same run. */
+export interface Measured {
+  readonly what: string;
+  readonly samples: readonly number[];
+  readonly floor: readonly number[];
+}

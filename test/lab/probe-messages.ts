@@ -1,0 +1,43 @@
+/** What a probe can be asked, and what it answers. */
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly localAddress?: string;
+}
+
+export interface RegisterAsk {
+  /** "https://203.0.113.2" */
+  readonly url: string;
+  readonly ca: string;
+  readonly registry: string;
+  readonly code: string;
+  readonly addresses: readonly string[];
+  readonly localAddress?: string;
+}
+
+export interface Asks {
+  connect: Target & { readonly timeoutMs: number };
+  watch: Target & { readonly everyMs: number; readonly timeoutMs: number };
+  /** Attempts at every target at once, again every `everyMs`, for `forMs`. */
+  storm: { readonly targets: readonly Target[]; readonly everyMs: number; readonly forMs: number };
+  register: RegisterAsk;
+  get: Target & { readonly path: string; readonly ca: string; readonly timeoutMs: number };
+  download: Target & { readonly path: string; readonly ca: string };
+  progress: { readonly download: number };
+  hangUp: { readonly download: number };
+  mark: { readonly host: string; readonly port: number };
+}
+
+export interface Answers {
+  connect: { readonly outcome: "open" | "refused" | "silent"; readonly detail: string; readonly sentAt: number; readonly ms: number };
+  watch: { readonly startedAt: number; readonly sentAt: number; readonly openAt: number; readonly attempts: number };
+  /** `answered` counts attempts that got anything back. */
+  storm: { readonly attempts: number; readonly answered: number };
+  /** `sentAt` is the moment the request was written to an open TLS connection. */
+  register: { readonly status: number; readonly body: unknown; readonly sentAt: number; readonly answeredAt: number };
+  get: { readonly status: number; readonly body: string; readonly ms: number };
+  download: { readonly download: number; readonly localPort: number };
+  progress: { readonly bytes: number; readonly lastByteAt: number; readonly open: boolean };
+  hangUp: Record<string, never>;
+  mark: Record<string, never>;
+}

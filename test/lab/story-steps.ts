@@ -1,0 +1,178 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type Packet, startCapture } from "./capture.ts";
+import { inNetns, run } from "./exec.ts";
+import { LAB, type Member } from "./plan.ts";
+import type { Answers } from "./probe-messages.ts";
+import type { Scene } from "./scene.ts";
+
+/** What the steps hand on to each other. */
+export interface Memory {
+  code: string;
+  first: string;
+  second: string;
+  registration?: { readonly sentAt: number; readonly watch: Promise<Answers["watch"]> };
+}
+
+export interface Outcome {
+  /** The one time that counts in this step. */
+  readonly ms: number;
+  /** A short plain sentence. */
+  readonly detail: string;
+}
+
+/** The step did not do what it must. */
+export class StepFailed extends Error {}
+
+export interface Step {
+  readonly key: string;
+  readonly title: string;
+  run(scene: Scene, memory: Memory): Promise<Outcome>;
+}
+
+export const STEPS: readonly Step[] = [
+  { key: "strangerRefused", title: "A stranger knocks at every door", run: strangerRefused },
+  { key: "codeMade", title: "An operator makes a security code", run: codeMade },
+  { key: "registered", title: "A device registers with it", run: registered },
+  { key: "admitted", title: "Its first packet is let in", run: admitted },
+  { key: "secondRegistered", title: "A second device, same address", run: secondRegistered },
+  { key: "firstRevoked", title: "The first device is revoked", run: firstRevoked },
+  { key: "secondRevoked", title: "The second device is revoked", run: secondRevoked },
+  { key: "flushed", title: "Another program flushes nftables", run: flushed },
+];
+
+/** How long silence is listened to. */
+const SILENCE_MS = 1_000;
+const STREAM = "/stream?bytesPerSecond=2000000";
+/** Both devices of the story stand behind device 0's address; nobody ever registers device 1. */
+const DEVICE = 0;
+const STRANGER = 1;
+
+async function strangerRefused(scene: Scene): Promise<Outcome> {
+  await using capture = await startCapture(scene.host().netns, hostFilter(scene.device(STRANGER)));
+  const probe = scene.probe(STRANGER);
+  const knocks = await Promise.all(scene.doors().map((door) => probe.ask("connect", { ...door, timeoutMs: SILENCE_MS })));
+  await settle(scene, STRANGER, capture);
+  const heard = capture.packets.filter((packet) => packet.text.startsWith("Flags [S]")).length;
+  demand(heard >= knocks.length, `only ${heard} of ${knocks.length} knocks reached the host`);
+  demand(
+    knocks.every((knock) => knock.outcome === "silent"),
+    `a stranger was answered: ${JSON.stringify(knocks)}`,
+  );
+  demandNone(sentBy(scene.host(), capture.packets), "the host sent the stranger");
+  return { ms: SILENCE_MS, detail: `${heard} SYNs over IPv4 and IPv6 arrived, not one packet went back` };
+}
+
+async function codeMade(scene: Scene, memory: Memory): Promise<Outcome> {
+  const startedAt = performance.now();
+  memory.code = await scene.makeCode("story", 2);
+  return { ms: performance.now() - startedAt, detail: "for two devices, good for one hour" };
+}
+
+async function registered(scene: Scene, memory: Memory): Promise<Outcome> {
+  const door = { host: scene.host().address, port: LAB.servicePort };
+  const watch = scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: 10_000 });
+  watch.catch(() => {});
+  const { status, body, sentAt, answeredAt } = await scene.register(DEVICE, memory.code);
+  demand(status === 201, `the registration was answered with ${status}: ${JSON.stringify(body)}`);
+  memory.first = scene.deviceOf(body);
+  memory.registration = { sentAt, watch };
+  return { ms: answeredAt - sentAt, detail: "POST sent → 201: stored, proof verified, rule made" };
+}
+
+async function admitted(scene: Scene, memory: Memory): Promise<Outcome> {
+  if (!memory.registration) throw new StepFailed("nothing was registered");
+  const { sentAt, watch } = memory.registration;
+  const { openAt, attempts, startedAt } = await watch;
+  demand(startedAt < sentAt, "the first packets were sent too late to show anything");
+  demand(openAt > sentAt, "it was let in before it registered");
+  const line = await scene.fetch(DEVICE);
+  return { ms: openAt - sentAt, detail: `POST sent → admitted, a SYN every 1 ms (${attempts}); "${line}"` };
+}
+
+async function secondRegistered(scene: Scene, memory: Memory): Promise<Outcome> {
+  const startedAt = performance.now();
+  const { device } = await scene.enrol(DEVICE, memory.code, "second");
+  const ms = performance.now() - startedAt;
+  demand(device !== memory.first, "it was taken for the first device");
+  memory.second = device;
+  return { ms, detail: "with 'entityos enroll', program start included" };
+}
+
+async function firstRevoked(scene: Scene, memory: Memory): Promise<Outcome> {
+  const probe = scene.probe(DEVICE);
+  const startedAt = performance.now();
+  await scene.revoke(memory.first);
+  const ms = performance.now() - startedAt;
+  const before = await scene.revision();
+  // The rule lives on, so no revision need follow: what has to be seen is that the door stays open.
+  await delay(200);
+  const line = await scene.fetch(DEVICE);
+  const { outcome } = await probe.ask("connect", { host: scene.host().address, port: LAB.servicePort, timeoutMs: 500 });
+  demand(outcome === "open", "the address went out with the first of its two devices");
+  return { ms, detail: `the address stays: the second holds it (revision ${before}); "${line}"` };
+}
+
+async function secondRevoked(scene: Scene, memory: Memory): Promise<Outcome> {
+  const probe = scene.probe(DEVICE);
+  await using capture = await startCapture(scene.host().netns, hostFilter(scene.device(DEVICE)));
+  const door = { host: scene.host().address, port: LAB.servicePort };
+  const { download, localPort } = await probe.ask("download", { ...door, path: STREAM, ca: scene.ca });
+  await capture.until("the download to run", (packet) => packet.toPort === localPort);
+  const revision = await scene.revision();
+  const startedAt = Date.now();
+  await scene.revoke(memory.second);
+  const applied = await scene.appliedAfter(revision);
+  await delay(SILENCE_MS);
+  await settle(scene, DEVICE, capture);
+  const { bytes, lastByteAt } = await probe.ask("progress", { download });
+  const ofDownload = capture.packets.filter((packet) => packet.fromPort === localPort || packet.toPort === localPort);
+  demandNone(
+    ofDownload.filter((packet) => packet.at > applied.at),
+    "the open connection went on with",
+  );
+  const knock = await probe.ask("connect", { ...door, timeoutMs: 500 });
+  demand(knock.outcome === "silent", `a new connection was answered: ${knock.outcome}`);
+  await probe.ask("hangUp", { download });
+  const megabytes = (bytes / 1e6).toFixed(1);
+  return { ms: lastByteAt - startedAt, detail: `download cut at ${megabytes} MB, not one packet after the agent's word; new ones silent` };
+}
+
+async function flushed(scene: Scene): Promise<Outcome> {
+  const door = { host: scene.host().address, port: LAB.servicePort };
+  const { status, body } = await scene.register(DEVICE, await scene.makeCode("story, again", 1));
+  demand(status === 201, `the registration was answered with ${status}: ${JSON.stringify(body)}`);
+  await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 5, timeoutMs: 5_000 });
+  await using capture = await startCapture(scene.host().netns, hostFilter(scene.device(STRANGER)));
+  const storm = scene.probe(STRANGER).ask("storm", { targets: scene.doors(), everyMs: 2, forMs: 2 * SILENCE_MS });
+  await delay(SILENCE_MS / 2);
+  await run(inNetns(scene.host().netns, ["nft", "flush", "ruleset"]));
+  const flushedAt = Date.now();
+  const back = await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: 10_000 });
+  const { attempts, answered } = await storm;
+  await settle(scene, STRANGER, capture);
+  demand(answered === 0, `${answered} of a stranger's ${attempts} knocks were answered`);
+  demandNone(sentBy(scene.host(), capture.packets), "the host sent the stranger");
+  const line = await scene.fetch(DEVICE);
+  return { ms: back.openAt - flushedAt, detail: `set back in full; ${attempts} knocks of a stranger meanwhile, 0 answers; "${line}"` };
+}
+
+const hostFilter = (device: Member): string => `host ${device.address} or host ${device.address6}`;
+
+const sentBy = (host: Member, packets: readonly Packet[]): readonly Packet[] =>
+  packets.filter((packet) => packet.from === host.address || packet.from === host.address6);
+
+/** Sends one last datagram and waits until the capture has it: what happened before is then captured too. */
+async function settle(scene: Scene, device: number, capture: Awaited<ReturnType<typeof startCapture>>): Promise<void> {
+  const before = capture.packets.length;
+  await scene.probe(device).ask("mark", { host: scene.host().address, port: 9 });
+  await capture.until("the last datagram", (packet) => packet.toPort === 9, before);
+}
+
+function demand(fact: boolean, sentence: string): void {
+  if (!fact) throw new StepFailed(sentence);
+}
+
+function demandNone(packets: readonly Packet[], sentence: string): void {
+  const [first] = packets;
+  if (first) throw new StepFailed(`${sentence} ${packets.length} packet(s), first: ${first.from} > ${first.to}: ${first.text}`);
+}

@@ -1,0 +1,150 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { EXIT } from "../../lib/service.ts";
+import { removeLab } from "./folder.ts";
+import { type Lab, startLab } from "./lab.ts";
+import { LabError, PROJECT } from "./plan.ts";
+import { Scene } from "./scene.ts";
+import { type Memory, STEPS, type Step } from "./story-steps.ts";
+import { duration } from "./terminal.ts";
+import { whatToTry } from "./try.ts";
+
+const HELP = `npm start [-- --once] [-- --json] [-- --name NAME]
+
+Builds both zones on this machine in network namespaces, from the programs that users install, and shows what the gate
+does: each step timed, each checked. Then it stays, says what to try, and takes everything away at Ctrl-C.
+
+--once   does not stay; exits 0 only if every step did what it must
+--json   prints the result as one JSON object on standard output, the story on standard error
+--name   name of the lab, 'start' unless said: what a killed run of this name left behind is taken away first
+
+Needs root.
+`;
+
+interface Told {
+  readonly key: string;
+  readonly ok: boolean;
+  readonly ms: number;
+  readonly detail: string;
+}
+
+/** A second signal counts only when it comes this much later: one Ctrl-C under npm is two. */
+const SAME_SIGNAL_MS = 500;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      once: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      name: { type: "string", default: "start" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return EXIT.ok;
+  }
+  const deps = spawnSync(join(PROJECT, "scripts/system-deps"), { stdio: ["ignore", 2, 2] });
+  if (deps.status !== 0) return EXIT.unavailable;
+  if (process.getuid?.() !== 0) throw new LabError("npm start makes network namespaces: run it as root.");
+  const signal = interruption();
+  const say = (text: string) => (values.json ? process.stderr : process.stdout).write(text);
+  try {
+    return await tell(values, say, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    say("\nInterrupted; everything is taken away.\n");
+    return EXIT.failed;
+  }
+}
+
+interface Wish {
+  readonly once: boolean;
+  readonly json: boolean;
+  readonly name: string;
+}
+
+async function tell({ once, json, name }: Wish, say: (text: string) => void, signal: AbortSignal): Promise<number> {
+  if (await removeLab(name)) say("What an earlier run left behind is taken away.\n");
+  const startedAt = performance.now();
+  await using lab = await startLab({ name, signal });
+  const upMs = performance.now() - startedAt;
+  say(`\nentityOS gate: an open and a restricted zone on this machine, up in ${duration(upMs)}\n\n`);
+  await using scene = await Scene.open(lab);
+  const told = await play(scene, say, signal);
+  const ok = told.length === STEPS.length && told.every((step) => step.ok);
+  say(ok ? "\nEvery step did what it must.\n" : "\nNot every step did what it must.\n");
+  if (json) {
+    const times = Object.fromEntries(told.map((step) => [step.key, round(step.ms)]));
+    process.stdout.write(
+      `${JSON.stringify({ ok, upMs: round(upMs), times, steps: told.map((step) => ({ ...step, ms: round(step.ms) })) })}\n`,
+    );
+  }
+  if (!once && ok) await stay(lab, scene, say, signal);
+  return ok ? EXIT.ok : EXIT.failed;
+}
+
+/** Plays the steps up to the first that fails. */
+async function play(scene: Scene, say: (text: string) => void, signal: AbortSignal): Promise<readonly Told[]> {
+  const memory: Memory = { code: "", first: "", second: "" };
+  const told: Told[] = [];
+  for (const step of STEPS) {
+    signal.throwIfAborted();
+    const outcome = await playStep(step, scene, memory, signal);
+    told.push(outcome);
+    const mark = outcome.ok ? " ok " : "FAIL";
+    say(`${mark}  ${step.title.padEnd(35)} ${outcome.ok ? duration(outcome.ms).padStart(7) : "       "}  ${outcome.detail}\n`);
+    if (!outcome.ok) break;
+  }
+  return told;
+}
+
+async function playStep(step: Step, scene: Scene, memory: Memory, signal: AbortSignal): Promise<Told> {
+  try {
+    return { key: step.key, ok: true, ...(await step.run(scene, memory)) };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { key: step.key, ok: false, ms: 0, detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+async function stay(lab: Lab, scene: Scene, say: (text: string) => void, signal: AbortSignal): Promise<void> {
+  say(whatToTry(lab, await scene.makeCode("you", 1)));
+  await new Promise<void>((resolve) => {
+    // A timer, for a promise alone does not keep the process.
+    const timer = setInterval(() => {}, 1 << 30);
+    const end = () => {
+      clearInterval(timer);
+      resolve();
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+  });
+  say("\nTaking everything away.\n");
+}
+
+/** Aborts at the first SIGINT or SIGTERM; a later one ends the process at once, and the next start cleans up. */
+function interruption(): AbortSignal {
+  const controller = new AbortController();
+  let firstAt = 0;
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      if (!controller.signal.aborted) {
+        firstAt = performance.now();
+        controller.abort(new LabError(`interrupted by ${name}`));
+      } else if (performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(EXIT.failed);
+    });
+  }
+  return controller.signal;
+}
+
+const round = (ms: number): number => Math.round(ms * 10) / 10;
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  const known = error instanceof LabError || (error instanceof TypeError && "code" in error);
+  process.stderr.write(`${error instanceof Error ? (known ? error.message : error.stack) : String(error)}\n`);
+  process.exitCode = error instanceof TypeError && "code" in error ? EXIT.usage : EXIT.failed;
+}
