@@ -29,6 +29,18 @@ const VALUE = /^(?!-$)[!-+\--~]+$/;
 /** How far a submission's time may be from the registry's, either way. */
 export const PROOF_WINDOW_MS = 10 * 60_000;
 
+/** @throws Problem proof_time, with the registry's time in `extra.now`, when `time` is outside the window around `now` */
+export function assertProofTime(time: number, now: number): void {
+  if (Math.abs(time - now) <= PROOF_WINDOW_MS) return;
+  const minutes = PROOF_WINDOW_MS / 60_000;
+  throw new Problem(
+    401,
+    "proof_time",
+    `The proof was signed more than ${minutes} minutes from the registry's time: set the clock, or sign with the time in "now".`,
+    { extra: { now } },
+  );
+}
+
 /**
  * ASCII text, one field a line, each line "name:value". Different submissions have different bytes, whoever built them.
  * @throws Problem submission_text when a value is empty or holds a space, a line break, a comma or anything but printable ASCII
