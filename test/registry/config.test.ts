@@ -1,0 +1,59 @@
+import { expect } from "chai";
+import { ConfigError } from "../../lib/config.ts";
+import { parseRegistryConfig } from "../../registry/config.ts";
+
+const problems = (text: string): readonly string[] => {
+  try {
+    parseRegistryConfig("registry.yaml", text);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  throw new Error("nothing was refused");
+};
+
+describe("the registry's configuration", () => {
+  it("needs a name and has these defaults", () => {
+    expect(parseRegistryConfig("registry.yaml", "name: register.example")).to.deep.include({
+      name: "register.example",
+      stateDir: "/var/lib/entityos-registry",
+      runtimeDir: "/run/entityos-registry",
+      register: { address: "::", port: 443, names: ["localhost"] },
+      control: { address: "::", port: 8444, names: ["localhost"] },
+      allowNetworks: [],
+      feed: { heartbeatMs: 5000 },
+    });
+  });
+
+  it("tells all problems together, each with its path", () => {
+    const text = `
+name: Register
+register: { port: 0, names: [] }
+control: { address: "" }
+allowNetworks: [203.0.113.7/24, fe80::1%eth0]
+feed: { heartbeatMs: 1 }
+limits: { registrationsPerMinute: 0 }
+`;
+    expect(problems(text).map((problem) => problem.split(":")[0])).to.have.members([
+      "name",
+      "register.port",
+      "register.names",
+      "control.address",
+      "allowNetworks.0",
+      "allowNetworks.1",
+      "feed.heartbeatMs",
+      "limits.registrationsPerMinute",
+    ]);
+  });
+
+  for (const [what, text, told] of [
+    ["a misspelt key", "name: a\nregistry: {}", /^\(whole file\): Unrecognized key: "registry"$/],
+    ["a port as text", 'name: a\nregister: { port: "443" }', /^register\.port: /],
+    ["a name with a space", "name: register example", /^name: a name is lower-case letters, digits, dots and hyphens$/],
+    ["nothing", "", /^name: /],
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      expect(problems(text)[0]).to.match(told);
+    });
+  }
+});
