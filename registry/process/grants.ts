@@ -1,0 +1,114 @@
+import type { Grant, Page } from "../../lib/admin/api.ts";
+import type { Change } from "../../lib/feed/messages.ts";
+import { type Prefix, prefixBytes } from "../../lib/ip.ts";
+import type { RuleLane } from "../../lib/service.ts";
+import { effectiveExpiry, ruleChange } from "../rules/effective.ts";
+import { prepared } from "../store/prepared.ts";
+import { ruleExpiry } from "../store/queries.ts";
+import type { Database } from "../store/schema.ts";
+import { all, type Builder, type Command } from "../store/store.ts";
+import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
+
+const insertGrant = prepared(
+  (db, v: { id: string; device: string; lane: RuleLane; prefix: string; bytes: Uint8Array; createdAt: number; expiresAt: number }) =>
+    db.insertInto("grants").values({
+      id: v.id,
+      device: v.device,
+      lane: v.lane,
+      prefix: v.prefix,
+      bytes: v.bytes,
+      created_at: v.createdAt,
+      expires_at: v.expiresAt,
+      ended_at: null,
+      end_reason: null,
+    }),
+);
+
+export interface NewGrant {
+  readonly id: string;
+  readonly device: string;
+  readonly lane: RuleLane;
+  readonly prefix: Prefix;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+/** Stores one grant; the rule that follows from it is {@link settleRule}'s. */
+export function* addGrant(db: Builder, { prefix, ...grant }: NewGrant): Command<void> {
+  yield* all(insertGrant(db, { ...grant, prefix: prefix.text, bytes: prefixBytes(prefix) }));
+}
+
+const endGrantRow = prepared((db, v: { id: string; endedAt: number; reason: "expired" | "revoked" | "left" }) =>
+  db.updateTable("grants").set({ ended_at: v.endedAt, end_reason: v.reason }).where("id", "=", v.id),
+);
+
+export interface EndingGrant {
+  readonly id: string;
+  readonly lane: RuleLane;
+  readonly prefix: string;
+  readonly endedAt: number;
+}
+
+/** Ends grants and tells what changes in the effective rules, each prefix once. */
+export function* endGrants(
+  db: Builder,
+  grants: readonly EndingGrant[],
+  { reason, now }: { readonly reason: "expired" | "revoked" | "left"; readonly now: number },
+): Command<Change[]> {
+  const touched = new Map<string, EndingGrant>();
+  for (const grant of grants) {
+    yield* all(endGrantRow(db, { id: grant.id, endedAt: grant.endedAt, reason }));
+    touched.set(`${grant.lane} ${grant.prefix}`, grant);
+  }
+  const changes: Change[] = [];
+  for (const { lane, prefix } of touched.values()) {
+    const change = yield* settleRule(db, lane, prefix, now);
+    if (change !== null) changes.push(change);
+  }
+  return changes;
+}
+
+/** Of one prefix's grants the one that lives longest: it alone decides, however many devices stand behind the prefix. */
+const selectLongest = prepared((db, v: { lane: RuleLane; prefix: string }) =>
+  db
+    .selectFrom("grants")
+    .select("expires_at")
+    .where("lane", "=", v.lane)
+    .where("prefix", "=", v.prefix)
+    .where("ended_at", "is", null)
+    .orderBy("expires_at", "desc")
+    .limit(1),
+);
+
+/** What must change for the effective rule of a prefix to follow its grants; null when it does already. */
+export function* settleRule(db: Builder, lane: RuleLane, prefix: string, now: number): Command<Change | null> {
+  const longest = yield* all(selectLongest(db, { lane, prefix }));
+  const after = effectiveExpiry(
+    longest.map((grant) => ({ expiresAt: grant.expires_at, endedAt: null })),
+    now,
+  );
+  return ruleChange(lane, prefix, yield* ruleExpiry(db, lane, prefix), after);
+}
+
+/** In the order they were made; of one device when it is named. */
+export function* listGrants(
+  db: Builder,
+  { after, limit, device = null }: PageRequest & { readonly device?: string | null },
+): Command<Page<Grant>> {
+  assertLimit(limit);
+  let query = db.selectFrom("grants").selectAll().orderBy("id").limit(limit);
+  if (after !== null) query = query.where("id", ">", after);
+  if (device !== null) query = query.where("device", "=", device);
+  return pageOf((yield* all(query)).map(grantFromRow), limit, (grant) => grant.id);
+}
+
+export const grantFromRow = (row: Database["grants"]): Grant => ({
+  id: row.id,
+  device: row.device,
+  lane: row.lane,
+  prefix: row.prefix,
+  createdAt: row.created_at,
+  expiresAt: row.expires_at,
+  endedAt: row.ended_at,
+  endReason: row.end_reason,
+});
