@@ -9,6 +9,14 @@ export function percentile(samples: readonly number[], share: number): number {
 /** Samples in milliseconds of one thing, and of the least that it could cost, taken in the same run. */
 export interface Measured {
   readonly what: string;
-  readonly samples: readonly number[];
-  readonly floor: readonly number[];
+  readonly samples: number[];
+  readonly floor: number[];
+}
+
+/** What a row is asked to measure; it stops between two samples when the signal aborts. */
+export interface Wish {
+  readonly elements: number;
+  readonly samples: number;
+  readonly progress: (text: string) => void;
+  readonly signal: AbortSignal;
 }

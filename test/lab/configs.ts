@@ -14,6 +14,7 @@ export const BIN = {
 export const registryName = (plan: LabPlan): string => `register.${plan.name}.example`;
 export const controlSocket = (plan: LabPlan): string => join(paths(plan).of("registry"), "control.sock");
 export const registryConfigFile = (plan: LabPlan): string => join(paths(plan).of("registry"), "registry.yaml");
+export const storageFile = (plan: LabPlan): string => join(paths(plan).dataOf("registry"), "registry.db");
 export const agentConfigFile = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "agent.yaml");
 
 export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfig"] = {}): string {

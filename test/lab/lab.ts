@@ -6,7 +6,17 @@ import { shellLine } from "./exec.ts";
 import { claimFolder, paths, removeLab, savePlan } from "./folder.ts";
 import { createNetwork } from "./network.ts";
 import { LAB, type LabOptions, type LabPlan, type Member, planLab } from "./plan.ts";
-import { agentOf, enrolAgent, initRegistry, serviceOf, startAgent, startRegistry, startService, statusCommand } from "./programs.ts";
+import {
+  agentOf,
+  enrolAgent,
+  initRegistry,
+  serviceOf,
+  setProfile,
+  startAgent,
+  startRegistry,
+  startService,
+  statusCommand,
+} from "./programs.ts";
 
 /** What `lab up` prints: all that a test or a person needs to use the lab. */
 export interface LabDescription {
@@ -28,6 +38,8 @@ export interface StartOptions extends LabOptions {
   /** Told in a few words what is being done. */
   readonly progress?: (text: string) => void;
   readonly signal?: AbortSignal;
+  /** How long agents may take until they enforce. */
+  readonly readyTimeoutMs?: number;
   /** Runs after the registry's init and before it serves: for filling Storage. */
   readonly beforeServe?: (plan: LabPlan) => Promise<void>;
 }
@@ -63,17 +75,17 @@ export const releaseLab = (lab: Lab): void => savePlan(lab.plan, null);
 export const descriptionFile = (plan: Pick<LabPlan, "folder">): string => join(plan.folder, "lab.json");
 
 async function build(plan: LabPlan, options: StartOptions): Promise<void> {
-  const { progress = () => {}, signal, registryConfig, agentConfig } = options;
+  const { progress = () => {}, signal, registryConfig, agentConfig, readyTimeoutMs } = options;
   progress(`network: 1 bridge, ${plan.hosts.length} restricted host(s), ${plan.devices.length} device(s)`);
   await Promise.all([createNetwork(plan, signal), initRegistry(plan, registryConfig, signal)]);
   await options.beforeServe?.(plan);
   progress("registry: starting");
   await startRegistry(plan, signal);
   progress("agents: enrolling");
-  await Promise.all(plan.hosts.map((host) => enrolAgent(plan, host, agentConfig, signal)));
+  await Promise.all([setProfile(plan, signal), ...plan.hosts.map((host) => enrolAgent(plan, host, agentConfig, signal))]);
   copyFileSync(join(paths(plan).of(plan.hosts[0]?.name ?? ""), "ca.pem"), caFile(plan));
   progress("agents and services: starting");
-  await Promise.all(plan.hosts.flatMap((host) => [startAgent(plan, host, signal), startService(plan, host, signal)]));
+  await Promise.all(plan.hosts.flatMap((host) => [startAgent(plan, host, { signal, readyTimeoutMs }), startService(plan, host, signal)]));
   progress("ready");
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { EXIT } from "../../lib/service.ts";
 import { listLabs, readPlan, removeLab } from "./folder.ts";
+import { interruption } from "./interrupt.ts";
 import { descriptionFile, releaseLab, startLab } from "./lab.ts";
 import { LabError, type LabPlan } from "./plan.ts";
 import { findProcess } from "./processes.ts";
@@ -51,19 +52,21 @@ async function main(): Promise<number> {
 }
 
 async function up(name: string, agents: number, devices: number): Promise<number> {
-  const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => interrupted.abort(new LabError(`interrupted by ${signal}`)));
+  const signal = interruption();
+  if (readPlan(name)) {
+    await status(name, false, process.stderr);
+    return complain(`lab '${name}' stands already; 'npm run lab -- down --name ${name}' takes it away`, EXIT.failed);
+  }
   const startedAt = performance.now();
   const progress = (text: string) =>
     process.stderr.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(5)} s  ${text}\n`);
-  const lab = await startLab({ name, agents, devices, progress, signal: interrupted.signal });
+  const lab = await startLab({ name, agents, devices, progress, signal });
   releaseLab(lab);
   process.stdout.write(`${JSON.stringify(lab.description, null, 2)}\n`);
   return EXIT.ok;
 }
 
-async function status(name: string, json: boolean): Promise<number> {
+async function status(name: string, json: boolean, out: NodeJS.WritableStream = process.stdout): Promise<number> {
   const plan = readPlan(name)?.plan;
   if (!plan) return complain(`there is no lab '${name}'; labs: ${listLabs().join(", ") || "none"}`, EXIT.failed);
   const agents = await Promise.all(plan.hosts.map((host) => agentStatus(plan, host)));
@@ -79,10 +82,10 @@ async function status(name: string, json: boolean): Promise<number> {
     ...plan.devices.map((device) => ({ name: device.name, address: device.address, netns: device.netns, pid: null, state: "" })),
   ];
   const whole = rows.every((each) => each.state !== "not running");
-  if (json) process.stdout.write(`${JSON.stringify({ name, whole, parts: rows, lab: describe(plan) }, null, 2)}\n`);
+  if (json) out.write(`${JSON.stringify({ name, whole, parts: rows, lab: describe(plan) }, null, 2)}\n`);
   else {
     const cells = rows.map((each) => [each.name, each.address, each.pid?.toString() ?? "", each.state]);
-    process.stdout.write(table(["part", "address", "pid", "state"], cells));
+    out.write(table(["part", "address", "pid", "state"], cells));
   }
   return whole ? EXIT.ok : EXIT.failed;
 }
@@ -111,7 +114,8 @@ function complain(text: string, code: number): number {
 try {
   process.exitCode = await main();
 } catch (error) {
-  const known = error instanceof LabError;
+  const usage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+  const known = usage || error instanceof LabError;
   process.stderr.write(`${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
-  process.exitCode = known ? EXIT.failed : EXIT.software;
+  process.exitCode = usage ? EXIT.usage : known ? EXIT.failed : EXIT.software;
 }

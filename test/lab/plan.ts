@@ -36,6 +36,8 @@ export const LAB = {
   dataRoot: "/var/lib/entityos-lab",
   network: "203.0.113.0/24",
   network6: "2001:db8::/64",
+  /** Registers addresses of the lab's networks, one by one, also over IPv6: all its machines share one /64. */
+  profile: "lab",
   /** Hosts are .11 to .90, devices .101 to .199. */
   maxHosts: 80,
   maxDevices: 99,

@@ -47,6 +47,11 @@ export class Download {
     return { bytes: this.#bytes, lastByteAt: this.#lastByteAt, open: this.#open };
   }
 
+  /** One byte, whatever the other side makes of it. */
+  speak(): void {
+    this.#request.socket?.write("\n");
+  }
+
   end(): void {
     this.#request.on("error", () => {});
     this.#request.destroy();

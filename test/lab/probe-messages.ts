@@ -24,6 +24,8 @@ export interface Asks {
   get: Target & { readonly path: string; readonly ca: string; readonly timeoutMs: number };
   download: Target & { readonly path: string; readonly ca: string };
   progress: { readonly download: number };
+  /** Sends a byte on the download's connection. */
+  speak: { readonly download: number };
   hangUp: { readonly download: number };
   mark: { readonly host: string; readonly port: number };
 }
@@ -38,6 +40,7 @@ export interface Answers {
   get: { readonly status: number; readonly body: string; readonly ms: number };
   download: { readonly download: number; readonly localPort: number };
   progress: { readonly bytes: number; readonly lastByteAt: number; readonly open: boolean };
+  speak: Record<string, never>;
   hangUp: Record<string, never>;
   mark: Record<string, never>;
 }

@@ -32,6 +32,10 @@ const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Pr
     if (!known) throw new Error(`no download ${download}`);
     return known.progress;
   },
+  async speak({ download }) {
+    downloads.get(download)?.speak();
+    return {};
+  },
   async hangUp({ download }) {
     downloads.get(download)?.end();
     downloads.delete(download);

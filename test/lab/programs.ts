@@ -36,6 +36,11 @@ export async function startRegistry(plan: LabPlan, signal?: AbortSignal): Promis
   await startUntil(plan, "registry", plan.registry, command, async (log) => /^ready .*$/m.test(log), signal);
 }
 
+export async function setProfile(plan: LabPlan, signal?: AbortSignal): Promise<void> {
+  const limits = ["--addresses", `${LAB.network},${LAB.network6}`, "--observed6", "128"];
+  await operator(plan, ["profile", "set", LAB.profile, "--pattern", "ip", ...limits], signal);
+}
+
 /** The agent's certificate, its service's certificate and its configuration. */
 export async function enrolAgent(plan: LabPlan, host: Member, overrides: LabOptions["agentConfig"], signal?: AbortSignal): Promise<void> {
   const names = [host.name, host.address, host.address6].join(",");
@@ -44,9 +49,14 @@ export async function enrolAgent(plan: LabPlan, host: Member, overrides: LabOpti
 }
 
 /** Starts the agent and resolves once it enforces a revision. */
-export async function startAgent(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
+export async function startAgent(
+  plan: LabPlan,
+  host: Member,
+  options: { readonly signal?: AbortSignal | undefined; readonly readyTimeoutMs?: number | undefined } = {},
+): Promise<void> {
   const command = [BIN.agent, "run", "--config", agentConfigFile(plan, host)];
-  await startUntil(plan, agentOf(host), host, command, async () => (await agentStatus(plan, host))?.state === "enforcing", signal);
+  const isReady = async () => (await agentStatus(plan, host))?.state === "enforcing";
+  await startUntil(plan, agentOf(host), host, command, isReady, options.signal, options.readyTimeoutMs);
 }
 
 export async function startService(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
@@ -59,7 +69,7 @@ export async function startService(plan: LabPlan, host: Member, signal?: AbortSi
 /** What the agent says of itself; undefined while it does not answer. */
 export async function agentStatus(plan: LabPlan, host: Member): Promise<AgentStatus | undefined> {
   try {
-    return await queryStatus(join(paths(plan).of(host.name), PATH.agentSocketName));
+    return (await queryStatus(join(paths(plan).of(host.name), PATH.agentSocketName))) ?? undefined;
   } catch (error) {
     if (error instanceof Error && "code" in error) return undefined;
     throw error;
@@ -73,6 +83,7 @@ async function startUntil(
   command: readonly string[],
   isReady: (newLog: string) => Promise<boolean>,
   signal?: AbortSignal,
+  timeoutMs: number = LAB.readyTimeoutMs,
 ): Promise<void> {
   const logFile = paths(plan).log(name);
   const before = readLog(logFile).length;
@@ -84,7 +95,7 @@ async function startUntil(
     if (findProcess(plan.folder, name)) return undefined;
     throw new LabError(`Cannot start ${name}: it ended at once; ${logFile} says:\n${newLog().slice(-2_000)}`);
   };
-  await waitFor(`${name} to be ready (see ${logFile})`, ready, { timeoutMs: LAB.readyTimeoutMs, signal });
+  await waitFor(`${name} to be ready (see ${logFile})`, ready, { timeoutMs, signal });
 }
 
 const readLog = (file: string): string => {

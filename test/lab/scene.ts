@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import type { RegistryStatus } from "../../lib/admin/api.ts";
+import { openControl } from "../../registry/cli/control.ts";
 import { BIN, registryName } from "./configs.ts";
 import { inNetns, run } from "./exec.ts";
 import { paths } from "./folder.ts";
@@ -9,15 +11,17 @@ import type { Answers, Target } from "./probe-messages.ts";
 import { agentStatus, operator } from "./programs.ts";
 import { waitFor } from "./wait.ts";
 
-/** A code as `entityos code create --json` prints it. */
-export interface MadeCode {
-  readonly code: string;
+/** What a registration is answered with, by the register role and by `entityos enroll --json`, as far as it is looked at here. */
+export interface Registered {
+  readonly device: string;
 }
 
-/** What the register role answers a registration with, as far as it is looked at here. */
-export interface Registered {
-  readonly id: string;
+/** What `entityos device revoke --json` prints. */
+export interface Revoked {
   readonly device: string;
+  readonly grants: number;
+  /** In force with this revision. */
+  readonly revision: number;
 }
 
 /** A lab with a probe in the namespace of every device, and what the story and the tests do in it. */
@@ -58,9 +62,8 @@ export class Scene implements AsyncDisposable {
 
   /** A new code for the subject, good for `uses` devices. */
   async makeCode(subject: string, uses: number): Promise<string> {
-    const args = ["code", "create", "--subject", subject, "--profile", "lab", "--uses", String(uses), "--expires", "1h", "--json"];
-    const made: MadeCode = JSON.parse(await operator(this.lab.plan, args));
-    return made.code;
+    const args = ["code", "create", "--subject", subject, "--profile", LAB.profile, "--uses", String(uses), "--expires", "1h", "--json"];
+    return JSON.parse(await operator(this.lab.plan, args)).text;
   }
 
   /** Registers as a device that is not ours would: over HTTPS, signed by the code. */
@@ -77,8 +80,15 @@ export class Scene implements AsyncDisposable {
     return JSON.parse(await run(command, { input: `${code}\n` }));
   }
 
-  async revoke(device: string): Promise<void> {
-    await operator(this.lab.plan, ["device", "revoke", device, "--json"]);
+  /** Revokes with the program that users install. */
+  async revoke(device: string): Promise<Revoked> {
+    return JSON.parse(await operator(this.lab.plan, ["device", "revoke", device, "--json"]));
+  }
+
+  /** Revokes by the same request without a program start, for times. */
+  async revokeNow(device: string): Promise<Revoked> {
+    const control = await openControl({ socket: this.lab.description.controlSocket });
+    return control.send<Revoked>("POST", `/devices/${device}/revoke`);
   }
 
   /** The line that the service answers this device with. @throws Error when it does not within `timeoutMs` */
@@ -89,19 +99,19 @@ export class Scene implements AsyncDisposable {
     return body.trim();
   }
 
-  /** Resolves, with the time, once the agent says that a later revision than `revision` is in the kernel and on disk. */
-  async appliedAfter(revision: number, host = this.host()): Promise<{ readonly revision: number; readonly at: number }> {
-    const later = async () => {
+  /** Resolves, with the time in ms since 1970, once the agent says that `revision` is in the kernel and on disk. */
+  async applied(revision: number, host = this.host()): Promise<number> {
+    const reached = async () => {
       const status = await agentStatus(this.lab.plan, host);
-      return status && status.revision > revision ? { revision: status.revision, at: Date.now() } : undefined;
+      return status && status.revision >= revision ? Date.now() : undefined;
     };
-    return waitFor(`${host.name} to apply a revision after ${revision}`, later, { everyMs: 2 });
+    return waitFor(`${host.name} to apply revision ${revision}`, reached, { everyMs: 2 });
   }
 
-  async revision(host = this.host()): Promise<number> {
-    const status = await agentStatus(this.lab.plan, host);
-    if (!status) throw new Error(`the agent on ${host.name} does not answer`);
-    return status.revision;
+  /** Revision that Storage is at. */
+  async headRevision(): Promise<number> {
+    const control = await openControl({ socket: this.lab.description.controlSocket });
+    return (await control.get<RegistryStatus>("/status")).revision;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

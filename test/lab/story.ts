@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "./folder.ts";
+import { interruption } from "./interrupt.ts";
 import { type Lab, startLab } from "./lab.ts";
 import { LabError, PROJECT } from "./plan.ts";
 import { Scene } from "./scene.ts";
@@ -28,9 +29,6 @@ interface Told {
   readonly ms: number;
   readonly detail: string;
 }
-
-/** A second signal counts only when it comes this much later: one Ctrl-C under npm is two. */
-const SAME_SIGNAL_MS = 500;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -122,21 +120,6 @@ async function stay(lab: Lab, scene: Scene, say: (text: string) => void, signal:
     else signal.addEventListener("abort", end, { once: true });
   });
   say("\nTaking everything away.\n");
-}
-
-/** Aborts at the first SIGINT or SIGTERM; a later one ends the process at once, and the next start cleans up. */
-function interruption(): AbortSignal {
-  const controller = new AbortController();
-  let firstAt = 0;
-  for (const name of ["SIGINT", "SIGTERM"] as const) {
-    process.on(name, () => {
-      if (!controller.signal.aborted) {
-        firstAt = performance.now();
-        controller.abort(new LabError(`interrupted by ${name}`));
-      } else if (performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(EXIT.failed);
-    });
-  }
-  return controller.signal;
 }
 
 const round = (ms: number): number => Math.round(ms * 10) / 10;

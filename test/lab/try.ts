@@ -3,6 +3,7 @@ import { BIN, registryName } from "./configs.ts";
 import { inNetns, shellLine } from "./exec.ts";
 import { paths } from "./folder.ts";
 import type { Lab } from "./lab.ts";
+import { LAB } from "./plan.ts";
 import { statusCommand } from "./programs.ts";
 
 /** What a person can do in a standing lab: addresses, a fresh code and commands that can be copied as they are. */
@@ -23,7 +24,7 @@ export function whatToTry(lab: Lab, code: string): string {
     ["Knock again (answers)", curl],
     ["Who is registered", operator("device", "list")],
     ["Revoke one", `${operator("device", "revoke").replace(" revoke ", " revoke DEVICE ")}`],
-    ["Make another code", operator("code", "create", "--subject", "me", "--profile", "lab", "--uses", "1", "--expires", "1h")],
+    ["Make another code", operator("code", "create", "--subject", "me", "--profile", LAB.profile, "--uses", "1", "--expires", "1h")],
     ["Ask the agent", shellLine(statusCommand(plan, host))],
     ["See what the kernel holds", shellLine(inNetns(host.netns, ["nft", "list", "table", "inet", "entityos"]))],
   ];

@@ -1,0 +1,112 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { silentLog } from "../../lib/log.ts";
+import { openSqliteStore } from "../../registry/store/sqlite.ts";
+import { storageFile } from "../lab/configs.ts";
+import { inNetns, run } from "../lab/exec.ts";
+import { paths } from "../lab/folder.ts";
+import { type Lab, startLab } from "../lab/lab.ts";
+import { LAB } from "../lab/plan.ts";
+import { operator } from "../lab/programs.ts";
+import { Scene } from "../lab/scene.ts";
+import { startNftWorker } from "./apply.ts";
+import { seedStorage } from "./seed.ts";
+import type { Measured, Wish } from "./stats.ts";
+
+/** Sources that the device registers and knocks from, one after the other (RFC 2544's own network). */
+const SOURCES = "198.18.0.0/15";
+const PROFILE = "bench";
+/** A snapshot of a million rules may take its time. */
+const READY_TIMEOUT_MS = 300_000;
+const WARMUP = 5;
+
+/**
+ * From the POST of a registration to the first packet of its address that is let in, `samples` times, with `elements` rules there
+ * before. The floor beside each: one durable commit on the same disk, then one element added by a kept-open nft to a bare set as large.
+ */
+export async function measureAdmission({ elements, samples, progress, signal }: Wish): Promise<Measured> {
+  progress(`admission, ${elements} elements: seeding`);
+  await using worker = await startNftWorker("bare");
+  await worker.ask("seed", { elements });
+  await using lab = await startLab({
+    name: "bench",
+    devices: 1,
+    signal,
+    readyTimeoutMs: READY_TIMEOUT_MS,
+    registryConfig: { allowNetworks: [LAB.network, LAB.network6, SOURCES], limits: { registrationsPerMinute: 1_000_000 } },
+    async beforeServe(plan) {
+      await using store = await openSqliteStore({ file: storageFile(plan), log: silentLog });
+      await seedStorage(store, elements);
+    },
+  });
+  await addSources(lab);
+  await using scene = await Scene.open(lab);
+  const code = await makeCode(lab, samples + WARMUP);
+  progress(`admission, ${elements} elements: measuring`);
+  using disk = new DurableCommit(join(paths(lab.plan).dataOf("registry"), "floor.db"));
+  const measured: Measured = { what: `registration → admitted, ${count(elements)} elements`, samples: [], floor: [] };
+  for (let i = 0; i < samples + WARMUP; i++) {
+    signal.throwIfAborted();
+    const source = `198.18.${(i >> 8) & 255}.${i & 255}`;
+    const ms = await admit(scene, source, code);
+    const floorMs = disk.commit() + (await worker.ask("apply", { address: source })).ms;
+    if (i < WARMUP) continue;
+    measured.samples.push(ms);
+    measured.floor.push(floorMs);
+  }
+  return measured;
+}
+
+async function admit(scene: Scene, source: string, code: string): Promise<number> {
+  const probe = scene.probe(0);
+  const door = { host: scene.host().address, port: LAB.servicePort, localAddress: source };
+  const watch = probe.ask("watch", { ...door, everyMs: 1, timeoutMs: 10_000 });
+  watch.catch(() => {});
+  const { status, body, sentAt } = await scene.register(0, code, [source]);
+  if (status !== 201) throw new Error(`the registration was answered with ${status}: ${JSON.stringify(body)}`);
+  const { openAt, startedAt } = await watch;
+  if (startedAt > sentAt || openAt < sentAt) throw new Error("the packets were not sent around the registration");
+  return openAt - sentAt;
+}
+
+/** The whole network is local to the device, and the host finds it behind the device. */
+async function addSources({ plan }: Lab): Promise<void> {
+  const [device] = plan.devices;
+  const [host] = plan.hosts;
+  if (!device || !host) throw new Error("the lab has no device");
+  await run(inNetns(device.netns, ["ip", "route", "add", "local", SOURCES, "dev", "lo"]));
+  await run(inNetns(host.netns, ["ip", "route", "add", SOURCES, "via", device.address]));
+}
+
+async function makeCode({ plan }: Lab, uses: number): Promise<string> {
+  await operator(plan, ["profile", "set", PROFILE, "--pattern", "ip", "--addresses", SOURCES]);
+  const args = ["code", "create", "--subject", "bench", "--profile", PROFILE, "--uses", String(uses), "--json"];
+  return JSON.parse(await operator(plan, args)).text;
+}
+
+/** One small row, committed durably as Storage commits: WAL, every commit synced. */
+class DurableCommit implements Disposable {
+  readonly #file: string;
+  readonly #db: DatabaseSync;
+
+  constructor(file: string) {
+    this.#file = file;
+    this.#db = new DatabaseSync(file);
+    this.#db.exec("pragma journal_mode = wal; pragma synchronous = full; create table rows (at integer not null)");
+  }
+
+  /** Milliseconds that it took. */
+  commit(): number {
+    const startedAt = performance.now();
+    this.#db.exec(`insert into rows values (${Date.now()})`);
+    return performance.now() - startedAt;
+  }
+
+  [Symbol.dispose](): void {
+    this.#db.close();
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(`${this.#file}${suffix}`, { force: true });
+  }
+}
+
+const count = (elements: number): string => elements.toLocaleString("en-US");

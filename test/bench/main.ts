@@ -1,0 +1,66 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { EXIT } from "../../lib/service.ts";
+import { removeLab } from "../lab/folder.ts";
+import { interruption } from "../lab/interrupt.ts";
+import { PROJECT } from "../lab/plan.ts";
+import { measureAdmission } from "./admission.ts";
+import { measureApply } from "./apply.ts";
+import { describeMachine, page, resultTable } from "./report.ts";
+import type { Measured, Wish } from "./stats.ts";
+
+const HELP = `npm run bench [-- --quick] [-- --only ROW]
+
+Measures entityOS gate against the least that the same work can cost on this machine, both in the same run, prints the
+ratios and writes docs/benchmarks.md. Needs root.
+
+--quick     few samples, 1,000 elements, writes nothing: shows that the bench works
+--only ROW  admission or apply; writes nothing
+`;
+
+interface Row {
+  readonly name: string;
+  measure(wish: Wish): Promise<Measured>;
+  readonly samples: number;
+}
+
+const ROWS: readonly Row[] = [
+  { name: "admission", measure: measureAdmission, samples: 500 },
+  { name: "apply", measure: measureApply, samples: 1_000 },
+];
+const SIZES = [1_000, 1_000_000];
+const QUICK_SAMPLES = 20;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: { quick: { type: "boolean", default: false }, only: { type: "string" }, help: { type: "boolean", default: false } },
+  });
+  const rows = ROWS.filter((row) => values.only === undefined || row.name === values.only);
+  if (values.help || rows.length === 0) {
+    (values.help ? process.stdout : process.stderr).write(HELP);
+    return values.help ? EXIT.ok : EXIT.usage;
+  }
+  if (process.getuid?.() !== 0) {
+    process.stderr.write("The bench makes network namespaces: run it as root.\n");
+    return EXIT.permission;
+  }
+  const signal = interruption();
+  await removeLab("bench");
+  const progress = (text: string) => process.stderr.write(`${text}\n`);
+  const results: Measured[] = [];
+  for (const row of rows) {
+    for (const elements of values.quick ? SIZES.slice(0, 1) : SIZES) {
+      results.push(await row.measure({ elements, samples: values.quick ? QUICK_SAMPLES : row.samples, progress, signal }));
+    }
+  }
+  const machine = await describeMachine();
+  process.stdout.write(`${machine.join("\n")}\n\n${resultTable(results)}`);
+  if (!values.quick && values.only === undefined) {
+    writeFileSync(join(PROJECT, "docs/benchmarks.md"), page(machine, results));
+    progress("docs/benchmarks.md is written");
+  }
+  return EXIT.ok;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,49 @@
+import { cpus, release } from "node:os";
+import { run } from "../lab/exec.ts";
+import { table } from "../lab/terminal.ts";
+import { type Measured, percentile } from "./stats.ts";
+
+const HEAD = ["what", "n", "p50 ms", "p99 ms", "floor p50", "floor p99", "p50 ÷ floor", "p99 ÷ floor"] as const;
+
+/** Lines that say where and when the numbers were taken. */
+export async function describeMachine(): Promise<readonly string[]> {
+  const nft = (await run(["nft", "--version"])).trim();
+  const [cpu] = cpus();
+  return [
+    `date: ${new Date().toISOString().slice(0, 10)}`,
+    `machine: ${cpus().length} cores (${cpu?.model.trim() ?? "unknown"}), Linux ${release()}`,
+    `programs: ${nft}, Node ${process.versions.node}`,
+  ];
+}
+
+export const resultTable = (results: readonly Measured[]): string => table(HEAD, results.map(cells), [1, 2, 3, 4, 5, 6, 7]);
+
+/** docs/benchmarks.md as a whole. */
+export function page(machine: readonly string[], results: readonly Measured[]): string {
+  const row = (values: readonly string[]): string => `| ${values.join(" | ")} |\n`;
+  return `# Benchmarks
+
+Written by \`npm run bench\`; run it where you are, for other machines have other numbers. The ratios are what counts: each row is
+measured beside its floor, the least that the same work can cost, in the same run and in turns.
+
+${machine.map((line) => `- ${line}`).join("\n")}
+
+${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${results.map((result) => row(cells(result))).join("")}
+- **registration → admitted**: from the moment the POST is written to an open TLS connection until a packet of the registered address
+  is let in, seen by connecting from it every millisecond; one agent, every program a process of its own, in the lab. Floor: one
+  durable SQLite commit on the same disk plus one element added by a kept-open nft to a bare set as large.
+- **one change applied**: the agent's nftables target, called as its reconciler calls it, with the whole gate in place. Floor: a
+  kept-open nft that adds one element to a bare hash set as large.
+`;
+}
+
+function cells({ what, samples, floor }: Measured): readonly string[] {
+  const [p50, p99, floor50, floor99] = [
+    percentile(samples, 0.5),
+    percentile(samples, 0.99),
+    percentile(floor, 0.5),
+    percentile(floor, 0.99),
+  ];
+  const ms = (value: number) => value.toFixed(2);
+  return [what, String(samples.length), ms(p50), ms(p99), ms(floor50), ms(floor99), (p50 / floor50).toFixed(1), (p99 / floor99).toFixed(1)];
+}
