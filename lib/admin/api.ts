@@ -1,0 +1,172 @@
+import type { RuleLane } from "../service.ts";
+
+/** The wire of the operator API: types and bounds, nothing that runs. Times are integer milliseconds since 1970. */
+export const ADMIN = {
+  prefix: "/v1/admin",
+  /** Header that a page of another site cannot send without being asked for leave, which is never given. */
+  header: "entityos-request",
+  maxBodyBytes: 64 * 1024,
+  /** Items in one page, when the caller does not say, and at most. */
+  defaultLimit: 100,
+  maxLimit: 1_000,
+} as const;
+
+/** One page; `next` goes into `?after=` for the page behind it, null when there is none. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly next: string | null;
+}
+
+export interface NewCode {
+  readonly selector: string;
+  /** base64url of the 32 raw bytes of its Ed25519 key. The code itself never comes here. */
+  readonly publicKey: string;
+  readonly subject: string;
+  readonly profile: string;
+  readonly uses: number;
+  readonly expiresAt: number;
+}
+
+export interface Code {
+  readonly selector: string;
+  readonly subject: string;
+  readonly profile: string;
+  readonly uses: number;
+  readonly used: number;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly withdrawnAt: number | null;
+}
+
+export const PATTERNS = ["ip", "cert", "either", "both"] as const;
+export type Pattern = (typeof PATTERNS)[number];
+
+export interface ProfileSettings {
+  readonly pattern: Pattern;
+  /** "observed", "any", or the networks that an address must be within. */
+  readonly addresses: "observed" | "any" | readonly string[];
+  readonly addressLifetimeMs: number;
+  readonly certificateLifetimeMs: number;
+  readonly maxAddresses: number;
+  readonly widest4: number;
+  readonly widest6: number;
+  readonly observed6: 64 | 128;
+}
+
+export interface Profile extends ProfileSettings {
+  readonly name: string;
+}
+
+export interface Device {
+  readonly id: string;
+  readonly subject: string;
+  readonly profile: string;
+  readonly pattern: Pattern;
+  /** Of the code that enrolled it. */
+  readonly selector: string;
+  readonly enrolledAt: number;
+  readonly revokedAt: number | null;
+}
+
+export interface Grant {
+  readonly id: string;
+  readonly device: string;
+  readonly lane: RuleLane;
+  readonly prefix: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly endedAt: number | null;
+  readonly endReason: "expired" | "revoked" | "left" | null;
+}
+
+export interface DeviceDetail extends Device {
+  readonly grants: readonly Grant[];
+}
+
+export interface Agent {
+  readonly name: string;
+  readonly zone: "open" | "restricted";
+  /** SHA-256 of its certificate, lower-case hex. */
+  readonly fingerprint: string;
+  readonly enrolledAt: number;
+  readonly revokedAt: number | null;
+  /** Revision that it last acknowledged, as far as Storage knows. */
+  readonly ackedRevision: number;
+  readonly seenAt: number | null;
+  /** What its live feed says; null when it has none here. */
+  readonly feed: AgentFeed | null;
+}
+
+export interface AgentFeed {
+  readonly revision: number;
+  /** Of what stands in its kernel; null until it told. */
+  readonly digest: string | null;
+  readonly connectedAt: number;
+  readonly seenAt: number;
+  readonly lastApplyMs: number;
+}
+
+export interface NewAgent {
+  readonly name: string;
+  readonly zone: "open" | "restricted";
+  /** PKCS #10 in PEM. */
+  readonly csr: string;
+  /** Take the place of an agent of that name; its old certificate is revoked. */
+  readonly replace: boolean;
+}
+
+export interface NewServerCertificate {
+  /** Names and addresses that go into the certificate. */
+  readonly names: readonly string[];
+  readonly csr: string;
+}
+
+export interface NewOperator {
+  readonly name: string;
+  readonly csr: string;
+}
+
+/** A certificate that was made, all in PEM. */
+export interface IssuedCertificate {
+  readonly certificate: string;
+  /** What goes behind it. */
+  readonly chain: string;
+  /** The root to pin. */
+  readonly ca: string;
+  readonly notAfter: number;
+}
+
+export interface AuditEntry {
+  readonly seq: number;
+  readonly at: number;
+  readonly actor: string;
+  readonly action: string;
+  readonly detail: unknown;
+  readonly hash: string;
+}
+
+/** What a walk through the whole chain of hashes found. */
+export interface AuditVerdict {
+  readonly ok: boolean;
+  readonly entries: number;
+  /** First entry that does not fit; null when all do. */
+  readonly brokenAt: number | null;
+}
+
+export interface RegistryStatus {
+  readonly name: string;
+  readonly epoch: string;
+  readonly revision: number;
+  readonly digest: string;
+  readonly rules: number;
+  readonly devices: number;
+  readonly grants: number;
+  /** Submissions that wait for Process. */
+  readonly inbox: number;
+  readonly agents: {
+    readonly enrolled: number;
+    readonly connected: number;
+    /** Connected, and at the head's revision and digest. */
+    readonly inSync: number;
+  };
+}
