@@ -1,0 +1,42 @@
+import { FLOOR_TABLE, LANE_MARK, LANES } from "../../lib/service.ts";
+import type { GateConfig } from "../config.ts";
+import { portList } from "./standard.ts";
+import type { Structure } from "./structure.ts";
+
+/**
+ * Table `inet entityos_floor`: what holds while the gate's table is missing. It knows no address, only the lane marks that the gate sets,
+ * and drops everything of service and listener ports that carries none, in both directions.
+ */
+export function floorStructure(gate: GateConfig): Structure {
+  const ports = portList([...gate.servicePorts, ...LANES.map((lane) => gate.listeners[lane])]);
+  const strange = `meta mark != { ${LANES.map((lane) => `0x${LANE_MARK[lane].toString(16)}`).join(", ")} } drop`;
+  return {
+    table: FLOOR_TABLE,
+    // The kernel lets no other process flush or delete it, and takes it away when its owner's socket closes.
+    flags: "owner",
+    sets: [],
+    chains: [
+      {
+        name: "prerouting",
+        // Before conntrack and NAT: a redirect that someone else installs cannot lead around it.
+        hook: "type filter hook prerouting priority raw + 10; policy accept;",
+        rules: ["iif lo accept", "fib daddr type unicast accept", `tcp dport ${ports} ${strange}`],
+      },
+      {
+        name: "input",
+        hook: "type filter hook input priority filter + 10; policy accept;",
+        rules: ["iif lo accept", `tcp dport ${ports} ${strange}`],
+      },
+      {
+        name: "output",
+        hook: "type filter hook output priority filter + 10; policy accept;",
+        rules: [
+          "oif lo accept",
+          `tcp sport ${ports} ${strange}`,
+          `icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } ${strange}`,
+          `icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem } ${strange}`,
+        ],
+      },
+    ],
+  };
+}

@@ -1,0 +1,152 @@
+import { LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
+import type { AgentConfig, GateConfig } from "../config.ts";
+import { floorStructure } from "./floor-rules.ts";
+import { addressKey, type Slot, setName, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
+import { admitChain, portList, RATE_SETS, STANDARD_FIRST, STANDARD_RAW, standardLast } from "./standard.ts";
+import { type ChainDefinition, type SetDefinition, type Structure, structureText } from "./structure.ts";
+
+/** Raised when a standing table cannot be turned into the new one by {@link structureCommands}: changed hooks, set types. */
+const FORMAT = 1;
+
+/** What the gate's structure is made from. */
+export type GateSource = Pick<AgentConfig, "zone" | "gate">;
+
+/** Flows that are to end at once, by address and port. */
+const CUT_SETS: readonly SetDefinition[] = [
+  { name: "cut4", body: "type ipv4_addr . inet_service; flags timeout;" },
+  { name: "cut6", body: "type ipv6_addr . inet_service; flags timeout;" },
+];
+
+const ICMP_ERRORS = "icmp type { destination-unreachable, source-quench, redirect, time-exceeded, parameter-problem }";
+const ICMP6_ERRORS = "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
+
+export const mark = (lane: Lane): string => `0x${LANE_MARK[lane].toString(16)}`;
+export const ALL_MARKS = `{ ${LANES.map(mark).join(", ")} }`;
+
+/** A chain without rules whose name says which format stands and which slot its rules look into. */
+export const markerChain = (slot: Slot): string => `format_${FORMAT}_${slot}`;
+
+/** Both tables as text that `nft -f` loads, with the sets that are always there and no element. */
+export function renderGate(config: GateSource): string {
+  const gate = structureText(gateStructure(config, USUAL_TUPLES, "a"));
+  return config.zone === "open" ? gate : `${gate}\n${structureText(floorStructure(config.gate))}`;
+}
+
+/**
+ * Table `inet entityos`: in the restricted zone the whole gate (DESIGN.md §4), in the open zone Standard Rules alone.
+ * @param tuples sets that the rules look into; their elements are no part of the structure
+ */
+export function gateStructure(config: GateSource, tuples: readonly Tuple[], slot: Slot): Structure {
+  const chains = config.zone === "open" ? openChains(config.gate) : restrictedChains(config.gate, tuples, slot);
+  return {
+    table: TABLE,
+    flags: null,
+    sets: config.zone === "open" ? RATE_SETS : [...RATE_SETS, ...CUT_SETS, ...tuples.map((tuple) => tupleSet(tuple, slot))],
+    chains: [{ name: markerChain(slot), hook: null, rules: [] }, ...chains],
+  };
+}
+
+/** The chains that look addresses up: what alone changes when a prefix length is used for the first time. */
+export function lookupChains(gate: GateConfig, tuples: readonly Tuple[], slot: Slot): ChainDefinition[] {
+  const roaming = gate.lanes.roaming ? [`meta mark set ${mark("roaming")}`] : [];
+  return [
+    { name: "lane_from", hook: null, rules: [...lookups(gate, tuples, slot, "saddr"), ...roaming] },
+    { name: "lane_to", hook: null, rules: lookups(gate, tuples, slot, "daddr") },
+  ];
+}
+
+/** Precedence is the order: ip before ipcert. A lane that is off has no lookup, its sets stay. */
+function lookups(gate: GateConfig, tuples: readonly Tuple[], slot: Slot, side: "saddr" | "daddr"): string[] {
+  return (["ip", "ipcert"] as const)
+    .filter((lane) => gate.lanes[lane])
+    .flatMap((lane) =>
+      tuples
+        .filter((tuple) => tuple.lane === lane)
+        .map((tuple) => `${addressKey(tuple, side)} @${setName(tuple, slot)} meta mark set ${mark(lane)} return`),
+    );
+}
+
+function restrictedChains(gate: GateConfig, tuples: readonly Tuple[], slot: Slot): ChainDefinition[] {
+  const service = `tcp dport ${portList(gate.servicePorts)}`;
+  const listeners = `tcp dport ${portList(LANES.map((lane) => gate.listeners[lane]))}`;
+  const lanes = LANES.filter((lane) => gate.lanes[lane]);
+  return [
+    ...lookupChains(gate, tuples, slot),
+    admitChain(gate),
+    {
+      name: "raw",
+      hook: "type filter hook prerouting priority raw; policy accept;",
+      rules: [
+        // A mark that came from elsewhere (a tunnel, another table) opens nothing.
+        `meta mark ${ALL_MARKS} meta mark set 0`,
+        ...STANDARD_RAW,
+        `${listeners} drop`,
+        `${service} ip saddr . tcp sport @cut4 drop`,
+        `${service} ip6 saddr . tcp sport @cut6 drop`,
+        `${service} jump lane_from`,
+        `${service} meta mark != ${ALL_MARKS} drop`,
+      ],
+    },
+    {
+      name: "mangle",
+      hook: "type filter hook prerouting priority mangle; policy accept;",
+      rules: [
+        `meta mark ${ALL_MARKS} ct state new ct mark set meta mark`,
+        // A flow whose source changed lane still has the old lane's NAT mapping.
+        ...LANES.map((lane) => `meta mark ${mark(lane)} ct mark != ${mark(lane)} drop`),
+      ],
+    },
+    {
+      name: "nat",
+      hook: "type nat hook prerouting priority dstnat; policy accept;",
+      rules: lanes.map((lane) => `${service} meta mark ${mark(lane)} redirect to :${gate.listeners[lane]}`),
+    },
+    {
+      name: "input",
+      hook: "type filter hook input priority filter; policy drop;",
+      rules: [
+        ...STANDARD_FIRST,
+        ...lanes.map((lane) => `tcp dport ${gate.listeners[lane]} meta mark ${mark(lane)} jump admit`),
+        `tcp dport ${portList(protectedPorts(gate))} drop`,
+        ...standardLast(gate),
+      ],
+    },
+    { name: "output", hook: "type filter hook output priority filter; policy accept;", rules: outputRules(gate) },
+  ];
+}
+
+function outputRules(gate: GateConfig): string[] {
+  const ours = `tcp sport ${portList(protectedPorts(gate))}`;
+  return [
+    "oif lo accept",
+    `${ours} tcp flags & rst == rst drop`,
+    `${ours} ip daddr . tcp dport @cut4 drop`,
+    `${ours} ip6 daddr . tcp dport @cut6 drop`,
+    // Only what is looked up here counts: a socket or a reply may carry a mark already. The mark set here is what the floor asks for.
+    `${ours} meta mark set 0`,
+    `${ours} jump lane_to`,
+    ...(gate.lanes.roaming ? [`${ours} meta mark 0 meta mark set ${mark("roaming")}`] : []),
+    ...LANES.map((lane) => `${ours} meta mark ${mark(lane)} ct mark ${mark(lane)} accept`),
+    `${ours} drop`,
+    ...[ICMP_ERRORS, ICMP6_ERRORS].flatMap((errors) => [
+      `${errors} meta mark set 0`,
+      `${errors} jump lane_to`,
+      `${errors} meta mark != ${ALL_MARKS} drop`,
+    ]),
+  ];
+}
+
+function openChains(gate: GateConfig): ChainDefinition[] {
+  return [
+    admitChain(gate),
+    { name: "raw", hook: "type filter hook prerouting priority raw; policy accept;", rules: STANDARD_RAW },
+    {
+      name: "input",
+      hook: "type filter hook input priority filter; policy drop;",
+      rules: [...STANDARD_FIRST, `tcp dport ${portList(gate.servicePorts)} jump admit`, ...standardLast(gate)],
+    },
+  ];
+}
+
+/** Service and listener ports: nothing without a lane reaches them or leaves them. */
+export const protectedPorts = (gate: GateConfig): number[] => [...gate.servicePorts, ...LANES.map((lane) => gate.listeners[lane])];

@@ -1,0 +1,88 @@
+import { contains, type Prefix, parsePrefix } from "../../lib/ip.ts";
+import type { GateConfig } from "../config.ts";
+import type { ChainDefinition, SetDefinition } from "./structure.ts";
+
+/**
+ * Sources whose new connections are counted at a time, per family. A full set admits nobody new: the accepting rule is the one
+ * that needs an element ("over … drop" would admit everyone).
+ */
+export const RATE_SOURCES = 131_072;
+/** Shortest time that a source is remembered for, seconds. */
+const RATE_MEMORY_S = 10;
+
+export const RATE_SETS: readonly SetDefinition[] = [
+  { name: "rate4", body: `type ipv4_addr; size ${RATE_SOURCES}; flags dynamic,timeout;` },
+  { name: "rate6", body: `type ipv6_addr; size ${RATE_SOURCES}; flags dynamic,timeout;` },
+];
+
+/** `{ 22, 443 }`, or the port alone. */
+export const portList = (ports: readonly number[]): string => (ports.length === 1 ? `${ports[0]}` : `{ ${ports.join(", ")} }`);
+
+/** Standard Rules of the raw hook: for packets to this host alone, before conntrack. */
+export const STANDARD_RAW: readonly string[] = [
+  "iif lo accept",
+  // Not for this host: forwarded packets, such as those of containers, are not the gate's.
+  "fib daddr type unicast accept",
+  // An offer may come before there is a route back.
+  "udp sport 67 udp dport 68 accept",
+  // Spoofed: the way back does not lead where the packet came from. Duplicate address detection comes from ::.
+  "ip saddr != 0.0.0.0 fib saddr . iif oif missing drop",
+  "ip6 saddr != { ::, fe80::/10 } fib saddr . iif oif missing drop",
+  "meta l4proto icmp icmp type != { echo-reply, destination-unreachable, time-exceeded, parameter-problem } drop",
+  "icmpv6 type != { echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, mld-listener-query, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } drop",
+];
+
+/** First rules of the input hook, before anything is accepted. */
+export const STANDARD_FIRST: readonly string[] = ["iif lo accept", "ct state invalid drop"];
+
+/** Last rules of the input hook: what a host needs to live, operators and load balancers from named networks, nothing else. */
+export function standardLast(gate: GateConfig): string[] {
+  return [
+    // RFC 4861 §6.1.2, §7.1: a hop limit of 255 proves the neighbour.
+    "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept",
+    // RFC 4890 §4.4.1: without an answer, snooping switches stop neighbour discovery.
+    "ip6 saddr fe80::/10 icmpv6 type mld-listener-query accept",
+    "udp sport 67 udp dport 68 accept",
+    "ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept",
+    // Answers to what the host asked, DNS and NTP among them, and errors about its flows.
+    "ct state established,related accept",
+    ...fromNetworks(gate.management.ports, gate.management.networks),
+    ...fromNetworks([gate.probe.port], gate.probe.networks),
+    "drop",
+  ];
+}
+
+/** Jumped to by flows that may come in, as far as their source opens no more new connections than the limit. Fails closed. */
+export function admitChain(gate: GateConfig): ChainDefinition {
+  const { perSecond, burst } = gate.newConnections;
+  const memoryS = Math.max(RATE_MEMORY_S, Math.ceil(burst / perSecond));
+  const limit = `timeout ${memoryS}s limit rate ${perSecond}/second burst ${burst} packets`;
+  return {
+    name: "admit",
+    hook: null,
+    rules: [
+      "ct state established accept",
+      `ct state new update @rate4 { ip saddr ${limit} } accept`,
+      `ct state new update @rate6 { ip6 saddr & ffff:ffff:ffff:ffff:: ${limit} } accept`,
+      "drop",
+    ],
+  };
+}
+
+function fromNetworks(ports: readonly number[], networks: readonly string[]): string[] {
+  if (ports.length === 0) return [];
+  const accept = `tcp dport ${portList(ports)} ct state new accept`;
+  return ([4, 6] as const).flatMap((family) => {
+    const widest = withoutOverlap(networks.map((text) => parsePrefix(text)).filter((prefix) => prefix.family === family));
+    if (widest.length === 0) return [];
+    if (widest.some(({ length }) => length === 0)) return [`meta nfproto ipv${family} ${accept}`];
+    return [`${family === 4 ? "ip" : "ip6"} saddr { ${widest.map(({ text }) => text).join(", ")} } ${accept}`];
+  });
+}
+
+/** nft refuses a set in which one interval lies in another. */
+function withoutOverlap(prefixes: readonly Prefix[]): Prefix[] {
+  return prefixes.filter(
+    (inner, at) => !prefixes.some((outer, other) => other !== at && contains(outer, inner) && (outer.text !== inner.text || other < at)),
+  );
+}
