@@ -2,8 +2,9 @@ import { createSocket } from "node:dgram";
 import { connect, type Socket } from "node:net";
 import { servePeer } from "./peer.ts";
 import { Download } from "./probe-download.ts";
-import { get, register } from "./probe-https.ts";
+import { get } from "./probe-https.ts";
 import type { Answers, Asks, Target } from "./probe-messages.ts";
+import { register } from "./probe-register.ts";
 
 /**
  * A device's hands: a process inside its namespace that connects, registers and downloads on request, kept open so that no

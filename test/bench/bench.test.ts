@@ -1,0 +1,31 @@
+import { expect } from "chai";
+import { BIN } from "../lab/configs.ts";
+import { run } from "../lab/exec.ts";
+import { traces } from "../lab/traces.ts";
+import { page } from "./report.ts";
+import { percentile } from "./stats.ts";
+
+describe("npm run bench", function () {
+  this.timeout(90_000);
+
+  it("measures every row beside its floor and leaves nothing", async () => {
+    const said = await run([BIN.run, "test/bench/main.ts", "--quick"], { timeoutMs: 80_000 });
+    const numbers = " +20(?: +\\d+\\.\\d+){6}$";
+    expect(said).to.match(new RegExp(`^registration → admitted, 1,000 elements${numbers}`, "m"));
+    expect(said).to.match(new RegExp(`^one change applied, 1,000 elements${numbers}`, "m"));
+    expect(await traces("bench")).to.deep.equal([]);
+  });
+
+  it("takes the nearest rank as a percentile", () => {
+    const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
+    expect([0.5, 0.99, 1].map((share) => percentile(hundred, share))).to.deep.equal([50, 99, 100]);
+    expect(percentile([7], 0.5)).to.equal(7);
+    expect(() => percentile([], 0.5)).to.throw(RangeError, "no samples");
+  });
+
+  it("writes ratios to the floor into the page", () => {
+    const text = page(["machine: one"], [{ what: "thing", samples: [2, 4], floor: [1, 2] }]);
+    expect(text).to.include("- machine: one\n");
+    expect(text).to.include("| thing | 2 | 2.00 | 4.00 | 1.00 | 2.00 | 2.0 | 2.0 |\n");
+  });
+});

@@ -1,0 +1,34 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { run } from "./exec.ts";
+
+/** Everything on this machine that bears a lab's name: namespaces, processes, folders, interfaces of the machine's own namespace. */
+export async function traces(name: string): Promise<readonly string[]> {
+  const namespaces = names("/run/netns").filter((netns) => netns.startsWith(`eos-${name}-`));
+  const folders = ["/run/entityos-lab", "/var/lib/entityos-lab"].flatMap((root) =>
+    names(root)
+      .filter((folder) => folder === name)
+      .map((folder) => `${root}/${folder}`),
+  );
+  const processes = names("/proc")
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .map((pid) => `${pid} ${commandLine(pid)}`)
+    .filter((line) => line.includes(`/entityos-lab/${name}/`) || line.includes(`/netns/eos-${name}-`));
+  const links = (await run(["ip", "-o", "link"])).split("\n").filter((line) => /: (p\d+|br0)[@:]/.test(line));
+  return [...namespaces, ...folders, ...processes, ...links];
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
+  }
+}
+
+function names(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
