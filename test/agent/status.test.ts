@@ -1,0 +1,78 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { type AgentStatus, AlreadyRunningError, queryStatus, serveStatus } from "../../agent/status.ts";
+
+const STATUS: AgentStatus = {
+  name: "host1",
+  zone: "restricted",
+  version: "0.1.0",
+  pid: 1,
+  state: "enforcing",
+  epoch: "e1",
+  revision: 7,
+  digest: "0".repeat(32),
+  rules: 1,
+  refused: 0,
+  pending: 0,
+  lanes: { ip: true, ipcert: false, roaming: false },
+  floor: true,
+  feed: { connected: true, address: "https://control.example:8444", silentMs: 3 },
+  lastApply: { atMs: 1_000, tookMs: 0.9, changes: 1 },
+  time: { registryMs: 2_000, skewMs: 1 },
+};
+
+/** The rejection of a promise, for its code and text. */
+async function failure(work: Promise<unknown>): Promise<NodeJS.ErrnoException> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("it did not fail");
+}
+
+describe("agent status socket", () => {
+  let folder: string;
+  let path: string;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "eos-status-"));
+    path = join(folder, "agent.sock");
+  });
+
+  afterEach(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("answers whoever may open it, which is its owner alone", async () => {
+    await using _served = await serveStatus(path, () => STATUS);
+    expect(await queryStatus(path)).to.deep.equal(STATUS);
+    expect(statSync(path).mode & 0o777).to.equal(0o600);
+  });
+
+  it("says that the agent is starting while there is no status", async () => {
+    await using _served = await serveStatus(path, () => null);
+    expect((await failure(queryStatus(path))).message).to.equal("the agent answered 503: it is still starting");
+  });
+
+  it("is held by one agent alone", async () => {
+    await using _served = await serveStatus(path, () => STATUS);
+    expect(await failure(serveStatus(path, () => STATUS))).to.be.instanceOf(AlreadyRunningError);
+    expect((await queryStatus(path)).name).to.equal("host1");
+  });
+
+  it("takes the place of a socket that a killed agent left", async () => {
+    const listen = `require("node:net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
+    expect(spawnSync(process.execPath, ["-e", listen]).signal).to.equal("SIGKILL");
+    expect(existsSync(path)).to.equal(true);
+    await using _served = await serveStatus(path, () => STATUS);
+    expect((await queryStatus(path)).state).to.equal("enforcing");
+  });
+
+  it("fails with the socket's error when no agent is there", async () => {
+    expect((await failure(queryStatus(path))).code).to.equal("ENOENT");
+  });
+});
