@@ -62,6 +62,11 @@ export function prefixOf(family: 4 | 6, address: string, length: number): Prefix
   return prefix(family, networkOf(family, address, length), length);
 }
 
+/** The mask that keeps the leading `length` bits, as an address: 24 is "255.255.255.0". */
+export function netmask(family: 4 | 6, length: number): string {
+  return networkOf(family, family === 4 ? "255.255.255.255" : "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", length);
+}
+
 /** True when every address of `inner` is in `outer`. */
 export function contains(outer: Prefix, inner: Prefix): boolean {
   return (

@@ -1,4 +1,4 @@
-/** Ports, paths, names and exit codes of the whole system, in one place (DESIGN.md §7). */
+/** Ports, paths, names and exit codes of the whole system, in one place (docs/design.md). */
 
 /** Exit codes of every program, after sysexits.h where it has a word for it. */
 export const EXIT = {

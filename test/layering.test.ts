@@ -20,9 +20,9 @@ describe("the layering", () => {
     const tree = {
       "lib/ip.ts": `import ipaddr from "ipaddr.js";\nimport { isIP } from "node:net";\n// as agents and registries write it`,
       "agent/config.ts": `import { ip } from "../lib/ip.ts";`,
-      "agent/nft/render.ts": `import type { Config } from "../config.ts";\n/** What config.ts allows. */`,
-      "agent/main.ts": `import { render } from "./nft/render.ts";\nexport { ip } from "../lib/ip.ts";`,
-      "infra/main.ts": `import { render } from "../agent/nft/render.ts";\nimport type { A } from "../agent/target.ts";`,
+      "agent/nft/gate.ts": `import type { Config } from "../config.ts";\n/** What config.ts allows. */`,
+      "agent/main.ts": `import { render } from "./nft/gate.ts";\nexport { ip } from "../lib/ip.ts";`,
+      "infra/main.ts": `import { render } from "../agent/nft/gate.ts";\nimport type { A } from "../agent/target.ts";`,
       "agent/target.ts": "export type A = 1;",
       "test/agent/main.test.ts": `import "../../agent/main.ts";\nimport { spawn } from "node:child_process";`,
     };

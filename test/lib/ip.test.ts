@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { contains, parseAddress, parsePrefix, prefixBytes, prefixOf } from "../../lib/ip.ts";
+import { contains, netmask, parseAddress, parsePrefix, prefixBytes, prefixOf } from "../../lib/ip.ts";
 import { problemCode } from "./problem-code.ts";
 
 const octet = fc.nat({ max: 255 });
@@ -175,6 +175,24 @@ describe("prefixes", () => {
     expect(contains(parsePrefix("203.0.113.0/24"), parsePrefix("203.0.112.0/23"))).to.equal(false);
     expect(contains(parsePrefix("0.0.0.0/0"), parsePrefix("::/0"))).to.equal(false);
     expect(contains(parsePrefix("::/0"), parsePrefix("203.0.113.7/32"))).to.equal(false);
+  });
+
+  it("have masks, written as addresses", () => {
+    expect([0, 1, 24, 31, 32].map((length) => netmask(4, length))).to.deep.equal([
+      "0.0.0.0",
+      "128.0.0.0",
+      "255.255.255.0",
+      "255.255.255.254",
+      "255.255.255.255",
+    ]);
+    expect([0, 1, 48, 64, 127, 128].map((length) => netmask(6, length))).to.deep.equal([
+      "::",
+      "8000::",
+      "ffff:ffff:ffff::",
+      "ffff:ffff:ffff:ffff::",
+      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe",
+      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    ]);
   });
 
   it("have their bytes in network order", () => {

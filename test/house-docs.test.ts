@@ -1,0 +1,65 @@
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect } from "chai";
+import { CLOSE, FEED } from "../lib/feed/limits.ts";
+import { VERSION } from "../lib/version.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
+const protocol = read("docs/protocol.md");
+const documents = ["README.md", "CHANGELOG.md", ...globSync("docs/**/*.md", { cwd: ROOT })];
+
+/** Every problem that the registry can answer with: "STATUS CODE". The command line's own codes go nowhere but to its user. */
+function problemsInSource(): Set<string> {
+  const files = globSync("{lib,registry}/**/*.ts", { cwd: ROOT, exclude: (name) => name.endsWith("registry/cli") });
+  const found = files.flatMap((file) => [...read(file).matchAll(/new Problem\(\s*(\d{3}),\s*"([a-z0-9_]+)"/g)]);
+  return new Set(found.map(([, status, code]) => `${status} ${code}`));
+}
+
+describe("the documents", () => {
+  it("tell every problem that the registry answers with, and none that it does not", () => {
+    const told = [...protocol.matchAll(/^\| `([a-z0-9_]+)` \| (\d{3}) \| .+ \|$/gm)].map(([, code, status]) => `${status} ${code}`);
+    expect(told.length).to.equal(new Set(told).size);
+    expect(told.sort()).to.deep.equal([...problemsInSource()].sort());
+  });
+
+  it("tell every close code of the feed and none that it does not have", () => {
+    const told = [...protocol.matchAll(/^\| (4\d{3}) \| /gm)].map(([, code]) => Number(code));
+    expect(told.sort()).to.deep.equal(Object.values(CLOSE).sort());
+  });
+
+  it("tell the feed's limits as they are", () => {
+    for (const value of [FEED.maxMessageBytes, FEED.maxChangesPerMessage, FEED.maxRulesPerChunk, FEED.maxRules]) {
+      expect(protocol).to.include(value.toLocaleString("en-GB"));
+    }
+    expect(protocol).to.include(FEED.subprotocol);
+    expect(protocol).to.include(`| heartbeat | ${FEED.heartbeatMs / 1000} s `);
+  });
+
+  it("link to files that are there", () => {
+    const links = documents.flatMap((file) =>
+      [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, to]) => join(dirname(file), to ?? "")),
+    );
+    expect(links.length).to.be.greaterThan(5);
+    expect(links.filter((link) => globSync(link, { cwd: ROOT }).length === 0)).to.deep.equal([]);
+  });
+
+  it("name test files and sources that are there", () => {
+    const named = documents.flatMap((file) =>
+      [...read(file).matchAll(/`((?:agent|registry|lib|infra|test|scripts)\/[\w./-]+\.(?:ts|cjs|yaml))`/g)].map(([, path]) => path ?? ""),
+    );
+    expect(named.length).to.be.greaterThan(5);
+    expect([...new Set(named)].filter((path) => globSync(path, { cwd: ROOT }).length === 0)).to.deep.equal([]);
+  });
+
+  it("leave no place to be filled in", () => {
+    expect(documents.filter((file) => read(file).includes("<!--"))).to.deep.equal([]);
+  });
+
+  it("say what npm's scripts are called", () => {
+    const { scripts, version } = JSON.parse(read("package.json")) as { scripts: Record<string, string>; version: string };
+    const called = documents.flatMap((file) => [...read(file).matchAll(/\bnpm run ([a-z:]+)/g)].map(([, name]) => name ?? ""));
+    expect([...new Set(called)].filter((name) => !(name in scripts))).to.deep.equal([]);
+    expect(version).to.equal(VERSION);
+  });
+});
