@@ -1,0 +1,111 @@
+import { delay, Wakeup } from "../../lib/abort.ts";
+import { Backoff } from "../../lib/backoff.ts";
+import type { Clock } from "../../lib/clock.ts";
+import { parsePrefix } from "../../lib/ip.ts";
+import type { Log } from "../../lib/log.ts";
+import { Problem } from "../../lib/problem.ts";
+import type { RegistryConfig } from "../config.ts";
+import type { Lead, Store } from "../store/store.ts";
+import { EXPIRY_BATCH, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
+import { Intake } from "./intake.ts";
+import { ensureDefaultProfile } from "./profiles.ts";
+
+const RETRY_MIN_MS = 50;
+const RETRY_MAX_MS = 5_000;
+/** Reality is looked at this often, whoever woke whom or did not. */
+const LOOK_ANYWAY_MS = 1_000;
+const NONCES_EVERY_MS = 60_000;
+
+export interface ProcessParts {
+  readonly store: Store;
+  readonly lead: Lead;
+  readonly config: Pick<RegistryConfig, "name" | "allowNetworks">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface RunningProcess extends AsyncDisposable {
+  /** Resolves when it was disposed of; rejects when it had to stop by itself: another replica leads. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * Process: takes submissions from the inbox, concludes each in one transaction, and ends grants when their time comes.
+ * Resolves once the default profile is there and both loops run.
+ */
+export async function startProcess({ store, lead, config, clock, log }: ProcessParts): Promise<RunningProcess> {
+  const { name } = config;
+  const allowed = config.allowNetworks.map((network) => parsePrefix(network));
+  await store.write((db) => ensureDefaultProfile(db, lead, { now: clock.now() }));
+  const abort = new AbortController();
+  const intake = new Intake({ store, lead, registry: name, allowed, clock, log });
+  const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
+  const expiry = loop("head", store, abort.signal, log, expiryTurn(store, lead, clock, log));
+  const stopped = Promise.allSettled([inbox, expiry]);
+  const ended = Promise.all([inbox, expiry]).then(() => {});
+  ended.catch((error: unknown) => {
+    log.error({ err: error }, "Process stopped");
+    abort.abort(error);
+  });
+  return {
+    ended,
+    async [Symbol.asyncDispose]() {
+      abort.abort(new Error("process stops"));
+      await stopped;
+    },
+  };
+}
+
+/**
+ * Calls `turn` for ever: again when it asks to or when `topic` wakes it. What fails backs off and is tried again,
+ * only a lost lead ends it.
+ * @param turn returns the milliseconds to wait at most before the next
+ */
+async function loop(topic: "inbox" | "head", store: Store, signal: AbortSignal, log: Log, turn: () => Promise<number>): Promise<void> {
+  const rung = new Wakeup();
+  const backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
+  using _watch = store.watch(topic, () => rung.ring());
+  while (!signal.aborted) {
+    const seen = rung.count;
+    try {
+      const waitMs = await turn();
+      backoff.reset();
+      if (waitMs > 0) await rungOrDelayed(rung, seen, waitMs, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Problem && error.code === "not_leading") throw error;
+      log.error({ topic, err: error }, "Process failed; trying again");
+      await delay(backoff.next(), signal).catch(() => {});
+    }
+  }
+}
+
+async function rungOrDelayed(rung: Wakeup, seen: number, waitMs: number, signal: AbortSignal): Promise<void> {
+  const either = new AbortController();
+  const both = AbortSignal.any([signal, either.signal]);
+  try {
+    await Promise.race([rung.after(seen, both), delay(waitMs, both)]);
+  } finally {
+    either.abort(new Error("woken"));
+  }
+}
+
+/** One look at what ran out. */
+function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Promise<number> {
+  let noncesAt = Number.NEGATIVE_INFINITY;
+  return async () => {
+    const now = clock.now();
+    const next = await store.read(nextExpiry);
+    if (next !== null && next <= now) {
+      const { ended, revision } = await store.write((db) => expireGrants(db, lead, { now }), ["head"]);
+      log.info({ grants: ended, revision }, "Grants ran out");
+      return 0;
+    }
+    if (Math.abs(now - noncesAt) >= NONCES_EVERY_MS) {
+      const left = await store.write((db) => forgetNonces(db, lead, { now }));
+      if (left === EXPIRY_BATCH) return 0;
+      noncesAt = now;
+    }
+    return next === null ? LOOK_ANYWAY_MS : Math.min(LOOK_ANYWAY_MS, next - now);
+  };
+}

@@ -1,0 +1,142 @@
+import { hash } from "node:crypto";
+import { z } from "zod";
+import { Problem } from "../../lib/problem.ts";
+import { addressesSchema, deviceKeySchema, proofSchema } from "../../lib/registration/fields.ts";
+import { prepared } from "./prepared.ts";
+import type { Database } from "./schema.ts";
+import { all, type Builder, type Command, first } from "./store.ts";
+
+/** How long a repeat under the same Idempotency-Key gets the first outcome. */
+export const IDEMPOTENCY_MS = 15 * 60_000;
+
+/** What the column `submission` holds: the fields of the canonical submission that the other columns do not. */
+export const storedSubmissionSchema = z.strictObject({
+  addresses: addressesSchema,
+  csrDigest: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullable(),
+  deviceKey: deviceKeySchema.nullable(),
+  nonce: proofSchema.shape.nonce,
+  time: proofSchema.shape.time,
+});
+export type StoredSubmission = z.infer<typeof storedSubmissionSchema>;
+
+export interface NewSubmission {
+  readonly id: string;
+  readonly receivedAt: number;
+  readonly action: Database["submissions"]["action"];
+  readonly signer: string;
+  readonly submission: StoredSubmission;
+  readonly signature: string;
+  /** The peer's canonical address. */
+  readonly observed: string;
+  /** Digest of the canonical submission: equal bodies have equal digests. */
+  readonly digest: string;
+  /** As the client sent it; only its hash is stored. */
+  readonly idempotencyKey: string | null;
+}
+
+const insertSubmission = prepared((db, v: Database["submissions"]) =>
+  db.insertInto("submissions").values({
+    id: v.id,
+    received_at: v.received_at,
+    action: v.action,
+    signer: v.signer,
+    submission: v.submission,
+    signature: v.signature,
+    observed: v.observed,
+    digest: v.digest,
+    idempotency: v.idempotency,
+  }),
+);
+const insertInbox = prepared((db, v: Database["inbox"]) =>
+  db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at }),
+);
+const selectByKey = prepared((db, v: { idempotency: string }) =>
+  db.selectFrom("submissions").select(["id", "digest", "received_at"]).where("idempotency", "=", v.idempotency),
+);
+
+/**
+ * Stores a submission for Process. Write it with wake "inbox".
+ * A repeat under its Idempotency-Key stores nothing and leads to the first one; an old key is forgotten and counts as new.
+ * @param beforeStored is called when the submission is no repeat; what it throws keeps it out
+ * @returns the id under which the submission stands
+ * @throws Problem idempotency_key_reused
+ */
+export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStored: () => void): Command<{ id: string; repeated: boolean }> {
+  const idempotency = input.idempotencyKey === null ? null : hash("sha256", input.idempotencyKey);
+  if (idempotency !== null) {
+    const earlier = yield* first(selectByKey(db, { idempotency }));
+    if (earlier !== undefined && input.receivedAt - earlier.received_at <= IDEMPOTENCY_MS) {
+      if (earlier.digest === input.digest) return { id: earlier.id, repeated: true };
+      throw new Problem(
+        422,
+        "idempotency_key_reused",
+        "This Idempotency-Key came with another body before: make a new one for a new body.",
+      );
+    }
+    if (earlier !== undefined) yield* all(db.updateTable("submissions").set({ idempotency: null }).where("id", "=", earlier.id));
+  }
+  beforeStored();
+  const { id, receivedAt: received_at, action, signer, signature, observed, digest } = input;
+  const submission = JSON.stringify(input.submission);
+  yield* all(insertSubmission(db, { id, received_at, action, signer, submission, signature, observed, digest, idempotency }));
+  yield* all(insertInbox(db, { submission: id, received_at }));
+  return { id, repeated: false };
+}
+
+export interface InboxItem {
+  readonly id: string;
+  readonly action: Database["submissions"]["action"];
+  readonly signer: string;
+  readonly submission: string;
+  readonly signature: string;
+  readonly observed: string;
+  /** The public key of the code that the signer names; null when there is no such code. */
+  readonly public_key: string | null;
+}
+
+/** A code signs as "code:SELECTOR". */
+const SELECTOR_AT = "code:".length + 1;
+
+const selectInbox = prepared((db, v: { limit: number }) =>
+  db
+    .selectFrom("inbox")
+    .innerJoin("submissions", "submissions.id", "inbox.submission")
+    .leftJoin("codes", (join) =>
+      join.on((eb) => eb("codes.selector", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(SELECTOR_AT)]))),
+    )
+    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "observed", "codes.public_key"])
+    .orderBy("inbox.submission")
+    .limit(v.limit),
+);
+
+/** Submissions that wait for Process, in the order they came. */
+export function readInbox(db: Builder, { limit }: { readonly limit: number }): Command<InboxItem[]> {
+  return all(selectInbox(db, { limit }));
+}
+
+const deleteInbox = prepared((db, v: { submission: string }) =>
+  db.deleteFrom("inbox").where("submission", "=", v.submission).returning("submission"),
+);
+const insertOutcome = prepared((db, v: Database["outcomes"]) =>
+  db.insertInto("outcomes").values({
+    submission: v.submission,
+    at: v.at,
+    status: v.status,
+    body: v.body,
+    device: v.device,
+    revision: v.revision,
+  }),
+);
+
+/** Takes a submission out of the inbox; false when it is not there (any more): then somebody else concluded it. */
+export function* takeFromInbox(db: Builder, submission: string): Command<boolean> {
+  return (yield* first(deleteInbox(db, { submission }))) !== undefined;
+}
+
+/** Stores what became of a submission. Write it with wake "outcome". */
+export function* recordOutcome(db: Builder, outcome: Database["outcomes"]): Command<void> {
+  yield* all(insertOutcome(db, outcome));
+}
