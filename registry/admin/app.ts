@@ -1,0 +1,67 @@
+import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import { ADMIN } from "../../lib/admin/api.ts";
+import { Problem } from "../../lib/problem.ts";
+import { URN } from "../../lib/service.ts";
+import { isLive } from "../ca/ledger.ts";
+import { checkOrigin } from "./guard.ts";
+import type { Peer, Peers } from "./identity.ts";
+import type { AdminParts } from "./parts.ts";
+import { answerWithProblems } from "./problems.ts";
+import { agentRoutes, certificateRoutes } from "./routes/agents.ts";
+import { codeRoutes } from "./routes/codes.ts";
+import { deviceRoutes } from "./routes/devices.ts";
+import { overviewRoutes } from "./routes/overview.ts";
+import { profileRoutes } from "./routes/profiles.ts";
+
+const READS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+
+/**
+ * The operator API as a handler for any number of entrances. It listens nowhere itself, and believes of a request's sender what
+ * `peers` knows of the connection.
+ */
+export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLocal">, peers: Peers): Promise<FastifyInstance> {
+  const app = fastify({ bodyLimit: ADMIN.maxBodyBytes, logger: false, routerOptions: { maxParamLength: 128 } });
+  // Only JSON: a form of another site could send plain text without asking for leave.
+  app.removeContentTypeParser("text/plain");
+  answerWithProblems(app, parts.log);
+  const peerOf = (request: FastifyRequest): Peer => peers.of(request.raw.socket);
+  app.register(
+    async (routes) => {
+      routes.addHook("onRequest", async (request) => {
+        const peer = peerOf(request);
+        await checkRole(parts, peer);
+        if (!READS.has(request.method)) checkOrigin(request.headers, peer);
+      });
+      const all: AdminParts = {
+        ...parts,
+        actorOf: (request) => actorOf(peerOf(request)),
+        isLocal: (request) => peerOf(request).kind === "socket",
+      };
+      for (const add of [codeRoutes, profileRoutes, deviceRoutes, agentRoutes, certificateRoutes, overviewRoutes]) add(routes, all);
+    },
+    { prefix: ADMIN.prefix },
+  );
+  await app.ready();
+  return app;
+}
+
+/** @throws Problem request_role for agents and everybody else who is no operator, or no longer one */
+async function checkRole({ store }: Pick<AdminParts, "store">, peer: Peer): Promise<void> {
+  if (peer.kind === "socket") return;
+  if (peer.kind === "operator" && (await store.read((db) => isLive(db, peer.fingerprint, URN.operator + peer.name)))) return;
+  throw new Problem(403, "request_role", "Only operators may ask this.");
+}
+
+function actorOf(peer: Peer): string {
+  switch (peer.kind) {
+    case "socket":
+      return peer.actor;
+    case "operator":
+      return `operator:${peer.name}`;
+    case "agent":
+    case "other":
+      throw new Problem(403, "request_role", "Only operators may ask this.");
+    default:
+      return peer satisfies never;
+  }
+}

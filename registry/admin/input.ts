@@ -1,0 +1,44 @@
+import { z } from "zod";
+import { ADMIN } from "../../lib/admin/api.ts";
+
+/** What the routes accept; what a value means is decided, with a code of its own, by the command it goes to. */
+const text = (max: number) => z.string().max(max);
+
+export const pageQuery = z.strictObject({
+  after: text(128).nullable().default(null),
+  limit: z.coerce.number().int().min(1).max(ADMIN.maxLimit).default(ADMIN.defaultLimit),
+});
+export const grantQuery = pageQuery.extend({ device: text(64).nullable().default(null) });
+export const noQuery = z.strictObject({});
+
+export const nameParameter = z.strictObject({ name: text(128) });
+export const selectorParameter = z.strictObject({ selector: text(16) });
+export const idParameter = z.strictObject({ id: text(64) });
+
+export const newCode = z.strictObject({
+  selector: text(16),
+  publicKey: text(64),
+  subject: text(1_024),
+  profile: text(128),
+  uses: z.int(),
+  expiresAt: z.int(),
+});
+
+/** Checked whole by the command; here only that it is an object of that kind. */
+export const profileSettings = z.strictObject({
+  pattern: z.enum(["ip", "cert", "either", "both"]).exactOptional(),
+  addresses: z.union([z.enum(["observed", "any"]), z.array(text(64)).max(1_024)]).exactOptional(),
+  addressLifetimeMs: z.int().exactOptional(),
+  certificateLifetimeMs: z.int().exactOptional(),
+  maxAddresses: z.int().exactOptional(),
+  widest4: z.int().exactOptional(),
+  widest6: z.int().exactOptional(),
+  observed6: z.union([z.literal(64), z.literal(128)]).exactOptional(),
+});
+
+const csr = text(32_768);
+const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "a name is 1 to 63 lower-case letters, digits, dots and hyphens");
+
+export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });
+export const newServerCertificate = z.strictObject({ names: z.array(text(253)).min(1).max(32), csr });
+export const newOperator = z.strictObject({ name, csr });
