@@ -1,5 +1,5 @@
-import { randomUUID } from "node:crypto";
 import type { Log } from "../../lib/log.ts";
+import { newId } from "./id.ts";
 import { MIGRATIONS, metaTable, SCHEMA_VERSION, SQLITE_SPELLING } from "./migrations.ts";
 
 /** "EOGR": marks the file as ours (SQLite's application_id). */
@@ -43,7 +43,8 @@ export function migrateSqlite(connection: Plain, file: string, log: Log): void {
   for (const migration of MIGRATIONS) {
     transaction(connection, () => {
       if (schemaVersion(connection) >= migration.version) return;
-      for (const statement of migration.statements(SQLITE_SPELLING, randomUUID())) connection.exec(statement);
+      // An epoch's text sorts by when it began: agents take a later one and refuse an earlier one.
+      for (const statement of migration.statements(SQLITE_SPELLING, newId(Date.now()))) connection.exec(statement);
       connection.exec(`update meta set value = '${migration.version}' where key = 'schema'`);
       log.info({ file, version: migration.version }, "Schema brought up to date");
     });
