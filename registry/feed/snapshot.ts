@@ -30,7 +30,7 @@ async function sendRules(view: Reader, send: Send): Promise<void> {
   let last: RuleRow | null = null;
   do {
     const after: RuleRow | null = last;
-    const rules = await view.read((db) => readRules(db, { after, limit: FEED.maxRulesPerChunk }));
+    const rules: readonly RuleRow[] = await view.read((db) => readRules(db, { after, limit: FEED.maxRulesPerChunk }));
     const tuples = rules.map((rule): [RuleRow["lane"], string, number] => [rule.lane, rule.prefix, rule.expires_at]);
     if (tuples.length > 0) await send(encode({ type: "snapshot.chunk", rules: tuples, trust: [] }));
     last = rules.at(-1) ?? null;
@@ -42,7 +42,7 @@ async function sendTrust(view: Reader, send: Send): Promise<void> {
   let last: Entry | null = null;
   do {
     const after: Entry | null = last;
-    const entries = await view.read((db) => readTrust(db, { after, limit: TRUST_PER_CHUNK }));
+    const entries: readonly Entry[] = await view.read((db) => readTrust(db, { after, limit: TRUST_PER_CHUNK }));
     const trust = entries.map((entry): Change => ({ kind: "trust.set", ...entry }));
     if (trust.length > 0) await send(encode({ type: "snapshot.chunk", rules: [], trust }));
     last = entries.at(-1) ?? null;
