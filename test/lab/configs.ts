@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
+import { pathsOf } from "../../registry/paths.ts";
 import { paths } from "./folder.ts";
 import { LAB, type LabOptions, type LabPlan, type Member, PROJECT } from "./plan.ts";
 
@@ -14,7 +15,7 @@ export const BIN = {
 export const registryName = (plan: LabPlan): string => `register.${plan.name}.example`;
 export const controlSocket = (plan: LabPlan): string => join(paths(plan).of("registry"), "control.sock");
 export const registryConfigFile = (plan: LabPlan): string => join(paths(plan).of("registry"), "registry.yaml");
-export const storageFile = (plan: LabPlan): string => join(paths(plan).dataOf("registry"), "registry.db");
+export const storageFile = (plan: LabPlan): string => pathsOf({ stateDir: paths(plan).dataOf("registry") }).database;
 export const agentConfigFile = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "agent.yaml");
 
 export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfig"] = {}): string {

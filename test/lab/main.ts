@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { EXIT } from "../../lib/service.ts";
+import { CommandError } from "./exec.ts";
 import { listLabs, readPlan, removeLab } from "./folder.ts";
 import { interruption } from "./interrupt.ts";
 import { descriptionFile, releaseLab, startLab } from "./lab.ts";
@@ -8,6 +9,7 @@ import { LabError, type LabPlan } from "./plan.ts";
 import { findProcess } from "./processes.ts";
 import { agentOf, agentStatus, serviceOf } from "./programs.ts";
 import { table } from "./terminal.ts";
+import { TimeoutError } from "./wait.ts";
 
 const HELP = `npm run lab -- up [--name NAME] [--agents N] [--devices N]
 npm run lab -- status [--name NAME] [--json]
@@ -115,7 +117,7 @@ try {
   process.exitCode = await main();
 } catch (error) {
   const usage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
-  const known = usage || error instanceof LabError;
+  const known = usage || error instanceof LabError || error instanceof CommandError || error instanceof TimeoutError;
   process.stderr.write(`${known ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
   process.exitCode = usage ? EXIT.usage : known ? EXIT.failed : EXIT.software;
 }
