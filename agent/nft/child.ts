@@ -1,7 +1,8 @@
 import type { Log } from "../../lib/log.ts";
+import type { ExchangeOptions } from "./bounds.ts";
 import { NftError, readNftError } from "./error.ts";
-import { runOnce } from "./oneshot.ts";
-import { type ExchangeOptions, NftProcess } from "./process.ts";
+import { NftProcess } from "./kept-open.ts";
+import { runOnce } from "./nft.ts";
 
 /** What the kernel's tables are changed and asked through; one narrow seam, so that tests can stand in for it. */
 export interface Nft extends AsyncDisposable {

@@ -1,4 +1,4 @@
-import ipaddr from "ipaddr.js";
+import { prefixOf } from "../../lib/ip.ts";
 import type { RuleLane } from "../../lib/service.ts";
 import type { SetDefinition } from "./structure.ts";
 
@@ -48,8 +48,6 @@ export function addressKey(tuple: Pick<Tuple, "family" | "length">, side: "saddr
   return `${field} & ${netmask(tuple.family, tuple.length)}`;
 }
 
-function netmask(family: 4 | 6, length: number): string {
-  return family === 4
-    ? ipaddr.IPv4.subnetMaskFromPrefixLength(length).toString()
-    : ipaddr.IPv6.subnetMaskFromPrefixLength(length).toRFC5952String();
-}
+const ALL_ONES = { 4: "255.255.255.255", 6: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" } as const;
+
+const netmask = (family: 4 | 6, length: number): string => prefixOf(family, ALL_ONES[family], length).address;

@@ -1,16 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import type { ExchangeOptions } from "./bounds.ts";
 import { NftError } from "./error.ts";
+import { nftEnvironment } from "./nft.ts";
 
 /** Costs nft no look into the kernel, and its answer, one line, tells that all before it is done. */
 const PROBE = "describe tcp dport";
 const ANSWER = "payload expression, datatype inet_service";
 /** Bound on what nft may print for one script, characters. */
 const OUTPUT_CHARACTERS = 32 << 20;
-
-export interface ExchangeOptions {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-}
 
 interface Waiting {
   readonly resolve: (output: string) => void;
@@ -35,10 +32,10 @@ export class NftProcess {
    * @param flags nft's flags, such as -j
    */
   constructor(within: readonly string[], flags: readonly string[]) {
-    // nft appends every line to ~/.nft.history otherwise. Its standard error joins its output in order.
+    // Its standard error joins its output, in order.
     this.#child = spawn("sh", ["-c", 'exec "$@" 2>&1', "sh", ...within, "stdbuf", "-oL", "nft", ...flags, "-i"], {
       stdio: ["pipe", "pipe", "ignore"],
-      env: { ...process.env, HOME: "/nonexistent", LC_ALL: "C" },
+      env: nftEnvironment(),
     });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#closed = promise;

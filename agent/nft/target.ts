@@ -1,0 +1,187 @@
+import type { Log } from "../../lib/log.ts";
+import { FLOOR_TABLE, TABLE } from "../../lib/service.ts";
+import type { AgentConfig } from "../config.ts";
+import type { DesiredState } from "../desired.ts";
+import type { Difference, Target } from "../target.ts";
+import type { ExchangeOptions } from "./bounds.ts";
+import { type Nft, startNft } from "./child.ts";
+import { differenceScripts, lifeSeconds, placeOf } from "./elements.ts";
+import { NftError, type NftErrorKind } from "./error.ts";
+import { gateStructure, lookupChains } from "./gate.ts";
+import { listStanding, type Standing } from "./listing.ts";
+import { ElementLoad } from "./load.ts";
+import { asOwn, OWN_CHAIN } from "./own.ts";
+import { type Slot, setName, slotOf, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
+import { addSet, refill, structureCommands } from "./structure.ts";
+
+/** A transaction that takes longer than this means a hung nft or kernel. The largest measured took 0.3 s. */
+const TIMEOUT_MS = 30_000;
+/** Errors that a standing table can be the reason of: someone changed it in a way that is in the way. */
+const ABOUT_THE_TABLE: readonly NftErrorKind[] = ["missing", "exists", "busy", "full", "unknown"];
+
+export interface NftTargetOptions {
+  readonly config: Pick<AgentConfig, "zone" | "gate">;
+  /** Registry time, integer milliseconds. */
+  readonly now: () => number;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
+  readonly within?: readonly string[];
+  /** Stands in for the kept-open nft; stays open when the target is disposed. */
+  readonly nft?: Nft;
+}
+
+/**
+ * Table `inet entityos` as a target of the reconciler. Disposing leaves the table in the kernel: it outlives the agent.
+ * @throws NftError when nft cannot be used here
+ */
+export async function startNftTarget(options: NftTargetOptions): Promise<Target & AsyncDisposable> {
+  const { nft } = options;
+  if (nft !== undefined) return new NftTarget(options, nft, async () => {});
+  const own = await startNft(options);
+  return new NftTarget(options, own, async () => {
+    await own[Symbol.asyncDispose]();
+  });
+}
+
+/**
+ * Deletes both tables and nothing else. Absent ones are no error.
+ * @throws NftError permission: not root, or a running agent holds the floor
+ */
+export async function removeGate(options: { readonly log: Log; readonly within?: readonly string[] }): Promise<void> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  await using nft = await startNft({ ...options, signal });
+  for (const table of [FLOOR_TABLE, TABLE]) {
+    await nft.run(`delete table inet ${table}`, { timeoutMs: TIMEOUT_MS, signal }).catch((error: unknown) => {
+      if (!(error instanceof NftError && error.kind === "missing")) throw error;
+    });
+  }
+}
+
+/** What the kernel holds as far as this process knows. */
+interface Known {
+  readonly slot: Slot;
+  /** By set name: every tuple whose set is there and looked into. */
+  readonly tuples: Map<string, Tuple>;
+}
+
+class NftTarget implements Target, AsyncDisposable {
+  readonly name = "nft";
+  readonly #options: NftTargetOptions;
+  readonly #nft: Nft;
+  readonly #close: () => Promise<void>;
+  #known: Known | null = null;
+
+  constructor(options: NftTargetOptions, nft: Nft, close: () => Promise<void>) {
+    this.#options = options;
+    this.#nft = nft;
+    this.#close = close;
+  }
+
+  async resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    const bounds = { timeoutMs: TIMEOUT_MS, signal };
+    this.#known = null;
+    const standing = await listStanding(this.#nft, bounds);
+    if (standing.slot === null) {
+      this.#known = await this.#fill(desired, standing, "a", false, bounds);
+      return;
+    }
+    const next = standing.slot === "a" ? "b" : "a";
+    try {
+      this.#known = await this.#fill(desired, standing, next, true, bounds);
+    } catch (error) {
+      if (!(error instanceof NftError) || !ABOUT_THE_TABLE.includes(error.kind)) throw error;
+      this.#options.log.warn({ err: error }, "Cannot renew the standing table; it is replaced whole");
+      this.#known = await this.#fill(desired, standing, "a", false, bounds);
+    }
+  }
+
+  async apply(_desired: DesiredState, pending: readonly Difference[], signal: AbortSignal): Promise<void> {
+    if (this.#options.config.zone === "open") return;
+    const known = this.#known;
+    if (known === null) throw new Error("Cannot apply differences before a resync");
+    const bounds = { timeoutMs: TIMEOUT_MS, signal };
+    const nowMs = this.#options.now();
+    try {
+      await this.#addTuples(known, pending, nowMs, bounds);
+      const scripts = differenceScripts(pending, known.slot, nowMs, (tuple) => known.tuples.has(setName(tuple, known.slot)));
+      for (const script of scripts) await this.#nft.run(script, bounds);
+    } catch (error) {
+      // Part of it may be done: only a resync knows the kernel again.
+      this.#known = null;
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close();
+  }
+
+  /** Sets for prefix lengths that were not in use before, and the rules that look into them, in one transaction. */
+  async #addTuples(known: Known, pending: readonly Difference[], nowMs: number, bounds: ExchangeOptions): Promise<void> {
+    const added = new Map<string, Tuple>();
+    for (const { lane, prefix, wanted } of pending) {
+      if (wanted === null || lifeSeconds(wanted, nowMs) === null) continue;
+      const { tuple } = placeOf(lane, prefix);
+      const name = setName(tuple, known.slot);
+      if (!known.tuples.has(name)) added.set(name, tuple);
+    }
+    if (added.size === 0) return;
+    const tuples = [...known.tuples.values(), ...added.values()];
+    const commands = [
+      ...[...added.values()].map((tuple) => addSet(TABLE, tupleSet(tuple, known.slot))),
+      ...lookupChains(this.#options.config.gate, tuples, known.slot).flatMap((chain) => refill(TABLE, chain)),
+    ];
+    await this.#nft.run(asOwn(commands).join("\n"), bounds);
+    for (const [name, tuple] of added) known.tuples.set(name, tuple);
+  }
+
+  /**
+   * Loads all elements into the sets of `slot` and has the rules look there. While a table of ours stands, its rules and the other
+   * slot's sets serve until one transaction switches over. Otherwise the first transaction replaces whatever stands by a closed gate
+   * with the first elements.
+   */
+  async #fill(desired: DesiredState, standing: Standing, slot: Slot, stands: boolean, bounds: ExchangeOptions): Promise<Known> {
+    const { config, now } = this.#options;
+    const load = new ElementLoad(config.zone === "open" ? [] : desired.rules(), slot, now);
+    const tuples = new Map(USUAL_TUPLES.map((tuple) => [setName(tuple, slot), tuple]));
+    let looked = 0;
+    if (stands) await this.#nft.run(sweepSets(standing.sets, slot).join("\n"), bounds);
+    for (let first = true; ; first = false) {
+      const part = load.next();
+      if (part === null && !(first && !stands)) break;
+      for (const [name, tuple] of part?.tuples ?? []) tuples.set(name, tuple);
+      const commands = part?.commands ?? [];
+      if (first && !stands) {
+        looked = tuples.size;
+        await this.#nft.run(asOwn([...this.#replace(tuples, slot), ...commands]).join("\n"), bounds);
+      } else await this.#nft.run(commands.join("\n"), bounds);
+    }
+    if (looked !== tuples.size) await this.#nft.run(asOwn(this.#switchOver(standing, tuples, slot, stands)).join("\n"), bounds);
+    return { slot, tuples };
+  }
+
+  #replace(tuples: ReadonlyMap<string, Tuple>, slot: Slot): string[] {
+    return [`delete table inet ${TABLE}`, ...structureCommands(gateStructure(this.#options.config, [...tuples.values()], slot))];
+  }
+
+  /** The rules of all chains anew, and everything away that they do not name: the old slot's sets, chains of others. */
+  #switchOver(standing: Standing, tuples: ReadonlyMap<string, Tuple>, slot: Slot, stands: boolean): string[] {
+    const structure = gateStructure(this.#options.config, [...tuples.values()], slot);
+    const commands = structureCommands(structure);
+    if (!stands) return commands;
+    const named = new Set([OWN_CHAIN, ...structure.chains.map(({ name }) => name)]);
+    const others = standing.chains.filter((name) => !named.has(name));
+    return [
+      ...commands,
+      ...others.map((name) => `flush chain inet ${TABLE} ${name}`),
+      ...others.map((name) => `delete chain inet ${TABLE} ${name}`),
+      ...sweepSets(standing.sets, slot === "a" ? "b" : "a"),
+    ];
+  }
+}
+
+/** Takes a slot's sets away. */
+function sweepSets(sets: readonly string[], slot: Slot): string[] {
+  return [`add table inet ${TABLE}`, ...sets.filter((name) => slotOf(name) === slot).map((name) => `delete set inet ${TABLE} ${name}`)];
+}
