@@ -40,8 +40,8 @@ export async function runAgent({ config, version, log, signal: asked }: AgentOpt
   let view: () => AgentStatus | null = () => null;
   stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), () => view()));
 
-  const crew = new Crew(asked);
-  stack.use(crew);
+  // Declared after the stack, so ended before it: nobody works with parts that are being taken away.
+  await using crew = new Crew(asked);
   const notifier = createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
   const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
   const agent = await startParts(config, version, log, systemClock, state, stack, crew);
