@@ -1,0 +1,24 @@
+import type { FastifyReply } from "fastify";
+import type { Acknowledged, OutcomeRow } from "../store/registrations.ts";
+
+/** Answers with what became of a registration: its body with `sync`, or the problem as it was decided. */
+export function answer(
+  reply: FastifyReply,
+  outcome: Pick<OutcomeRow, "status" | "body" | "revision">,
+  acknowledged: readonly Acknowledged[],
+  success: 200 | 201,
+): FastifyReply {
+  if (outcome.status !== 201) return reply.code(outcome.status).type("application/problem+json").send(outcome.body);
+  const registration = JSON.parse(outcome.body) as Record<string, unknown>;
+  return reply.code(success).send({ ...registration, sync: syncAt(outcome.revision, acknowledged) });
+}
+
+/** On how many of the restricted zone's agents a revision is in force. */
+export function syncAt(revision: number, acknowledged: readonly Acknowledged[]): { applied: number; agents: number } {
+  let [applied, agents] = [0, 0];
+  for (const group of acknowledged) {
+    agents += group.agents;
+    if (group.revision >= revision) applied += group.agents;
+  }
+  return { applied, agents };
+}

@@ -1,0 +1,49 @@
+import { z } from "zod";
+import { Problem } from "../../lib/problem.ts";
+import { addressesSchema, deviceKeySchema, proofSchema, selectorSchema } from "../../lib/registration/fields.ts";
+
+const bodySchema = z.strictObject({
+  selector: selectorSchema,
+  proof: proofSchema,
+  addresses: addressesSchema.default([]),
+  csr: z
+    .string()
+    .max(16 * 1024)
+    .optional(),
+  deviceKey: deviceKeySchema.nullable().default(null),
+});
+export type RegistrationBody = z.infer<typeof bodySchema>;
+
+/**
+ * The body of a registration.
+ * @throws Problem plain_code_refused | nothing_requested | certificate_not_offered | body_invalid with the first thing that does not fit
+ */
+export function parseBody(value: unknown): RegistrationBody {
+  if (typeof value === "object" && value !== null && "code" in value) {
+    throw new Problem(422, "plain_code_refused", "Do not send the security code: sign with it and send its selector and the proof.");
+  }
+  const parsed = bodySchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new Problem(422, "body_invalid", `${issue?.path.join(".") || "The body"}: ${issue?.message ?? "does not fit"}.`);
+  }
+  const { csr, addresses } = parsed.data;
+  if (csr !== undefined)
+    throw new Problem(422, "certificate_not_offered", "This registry does not sign certificates yet: leave the csr out.");
+  if (addresses.length === 0) throw new Problem(422, "nothing_requested", 'Nothing to register: send addresses, such as ["observed"].');
+  return parsed.data;
+}
+
+/** At least 128 random bits in base64url. */
+const KEY = /^[A-Za-z0-9_-]{22,128}$/;
+
+/** @throws Problem idempotency_key */
+export function parseIdempotencyKey(header: string | readonly string[] | undefined): string | null {
+  if (header === undefined) return null;
+  if (typeof header === "string" && KEY.test(header)) return header;
+  throw new Problem(
+    422,
+    "idempotency_key",
+    "An Idempotency-Key is 128 random bits or more in base64url: 22 to 128 letters, digits, - and _.",
+  );
+}

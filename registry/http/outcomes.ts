@@ -1,0 +1,89 @@
+import type { Log } from "../../lib/log.ts";
+import { type Acknowledged, MAX_OUTCOMES, type OutcomeRow, readAcknowledged, readOutcomes } from "../store/registrations.ts";
+import type { Store } from "../store/store.ts";
+import { REGISTER } from "./limits.ts";
+
+/** An outcome, and what the agents hold at this moment. */
+export interface Told {
+  readonly outcome: OutcomeRow;
+  readonly acknowledged: readonly Acknowledged[];
+}
+
+/** Where registrations wait for their outcomes: each wake asks Storage once for all that wait. */
+export class Outcomes implements Disposable {
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #watch: Disposable;
+  readonly #waiting = new Map<string, Set<(told: Told | null) => void>>();
+  #size = 0;
+  #wakes = 0;
+  #looking = false;
+  #closed = false;
+
+  constructor(store: Store, log: Log) {
+    this.#store = store;
+    this.#log = log;
+    this.#watch = store.watch("outcome", () => {
+      this.#wakes++;
+      this.#look();
+    });
+  }
+
+  /** How often outcomes came; take it before a submission is stored and hand it to {@link wait}. */
+  get wakes(): number {
+    return this.#wakes;
+  }
+
+  /** The outcome of a submission; null when it does not come in time, too many wait, or the registry stops. */
+  wait(id: string, seen: number | null, timeoutMs: number): Promise<Told | null> {
+    if (this.#closed || this.#size >= REGISTER.maxWaiting) return Promise.resolve(null);
+    return new Promise((resolve) => {
+      const waiting = this.#waiting.get(id) ?? new Set();
+      const done = (told: Told | null): void => {
+        clearTimeout(timer);
+        if (!waiting.delete(done)) return;
+        this.#size--;
+        if (waiting.size === 0) this.#waiting.delete(id);
+        resolve(told);
+      };
+      const timer = setTimeout(() => done(null), timeoutMs);
+      waiting.add(done);
+      this.#waiting.set(id, waiting);
+      this.#size++;
+      if (seen !== this.#wakes) this.#look();
+    });
+  }
+
+  /** Everyone who waits is told that there is no outcome yet. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#watch[Symbol.dispose]();
+    for (const waiting of [...this.#waiting.values()]) for (const done of [...waiting]) done(null);
+  }
+
+  #look(): void {
+    if (this.#looking || this.#size === 0) return;
+    this.#looking = true;
+    const wakes = this.#wakes;
+    this.#tell()
+      .catch((error: unknown) => this.#log.error({ err: error }, "Cannot read outcomes; those who wait are told 'stored'"))
+      .finally(() => {
+        this.#looking = false;
+        if (wakes !== this.#wakes) this.#look();
+      });
+  }
+
+  async #tell(): Promise<void> {
+    const ids = [...this.#waiting.keys()];
+    for (let at = 0; at < ids.length; at += MAX_OUTCOMES) {
+      const page = ids.slice(at, at + MAX_OUTCOMES);
+      const { outcomes, acknowledged } = await this.#store.read(function* (db) {
+        const outcomes = yield* readOutcomes(db, page);
+        return { outcomes, acknowledged: outcomes.length === 0 ? [] : yield* readAcknowledged(db) };
+      });
+      for (const outcome of outcomes) {
+        for (const done of [...(this.#waiting.get(outcome.submission) ?? [])]) done({ outcome, acknowledged });
+      }
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import type { Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import helmet from "@fastify/helmet";
+import rateLimit from "@fastify/rate-limit";
+import Fastify, { type FastifyInstance, type HTTPMethods } from "fastify";
+import type { Clock } from "../../lib/clock.ts";
+import type { Log } from "../../lib/log.ts";
+import type { RegistryConfig } from "../config.ts";
+import { readHead } from "../store/queries.ts";
+import type { Store } from "../store/store.ts";
+import { REGISTER } from "./limits.ts";
+import { Outcomes } from "./outcomes.ts";
+import { methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
+import { postRegistration } from "./registrations.ts";
+import { observedAddress, sourceOf } from "./source.ts";
+import { getRegistration } from "./status.ts";
+
+type App = FastifyInstance<Server>;
+
+export interface RegisterParts {
+  readonly config: Pick<RegistryConfig, "name" | "register" | "limits">;
+  readonly store: Store;
+  readonly tls: {
+    /** PEM of the private key, and of the certificate with its chain. */
+    readonly key: string;
+    readonly cert: string;
+    /** PEM of the root that clients pin: what /v1/ca.pem tells. */
+    readonly ca: string;
+  };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Starts the register role: HTTPS where anyone may knock. Resolves once it listens; disposing lets open requests finish. */
+export async function startRegister({ config, store, tls, clock, log }: RegisterParts): Promise<AsyncDisposable & { port: number }> {
+  const outcomes = new Outcomes(store, log);
+  const app = await createApp(tls, log);
+  const { registrationsPerMinute } = config.limits;
+  const parts = { registry: config.name, store, clock, outcomes };
+  const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
+  app.post("/v1/registrations", limited, (request, reply) => postRegistration(request, reply, parts));
+  app.get("/v1/registrations/:id", (request, reply) => getRegistration(request, reply, parts));
+  app.get("/v1/address", async (request) => ({ ...observedAddress(request), time: clock.now() }));
+  app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(tls.ca));
+  app.get("/healthz", async () => ({ status: "ok" }));
+  app.get("/readyz", async () => {
+    await store.read(readHead);
+    return { status: "ready" };
+  });
+  refuseOtherMethods(app, { "/v1/registrations": ["POST"] });
+  refuseOtherMethods(
+    app,
+    Object.fromEntries(["/v1/registrations/:id", "/v1/address", "/v1/ca.pem", "/healthz", "/readyz"].map((url) => [url, ["GET", "HEAD"]])),
+  );
+  const dispose = async (): Promise<void> => {
+    outcomes[Symbol.dispose]();
+    await app.close();
+  };
+  try {
+    await app.listen({ host: config.register.address, port: config.register.port });
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  const { port } = app.server.address() as AddressInfo;
+  log.info({ address: config.register.address, port }, "Register listens");
+  return { port, [Symbol.asyncDispose]: dispose };
+}
+
+async function createApp(tls: RegisterParts["tls"], log: Log): Promise<App> {
+  const app: App = Fastify({
+    https: {
+      key: tls.key,
+      cert: tls.cert,
+      minVersion: "TLSv1.2",
+      handshakeTimeout: REGISTER.handshakeTimeoutMs,
+      headersTimeout: REGISTER.requestTimeoutMs,
+      connectionsCheckingInterval: 1_000,
+      maxHeaderSize: REGISTER.maxHeaderBytes,
+    },
+    bodyLimit: REGISTER.maxBodyBytes,
+    requestTimeout: REGISTER.requestTimeoutMs,
+    connectionTimeout: REGISTER.idleTimeoutMs,
+    keepAliveTimeout: REGISTER.keepAliveMs,
+    clientErrorHandler: refuseConnection,
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, log),
+  });
+  app.server.maxConnections = REGISTER.maxConnections;
+  app.removeContentTypeParser("text/plain");
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, log));
+  await app.register(helmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+  });
+  await app.register(rateLimit, {
+    max: REGISTER.requestsPerMinute,
+    timeWindow: "1 minute",
+    cache: REGISTER.maxSources,
+    keyGenerator: sourceOf,
+    errorResponseBuilder: rateLimited,
+  });
+  app.addHook("onSend", async (_request, reply) => {
+    reply.header("cache-control", "no-store");
+  });
+  app.setNotFoundHandler({ preHandler: app.rateLimit() }, async () => {
+    throw notFound();
+  });
+  return app;
+}
+
+function refuseOtherMethods(app: App, allowed: Readonly<Record<string, readonly string[]>>): void {
+  for (const [url, methods] of Object.entries(allowed)) {
+    const others = app.supportedMethods.filter((method) => !methods.includes(method)) as HTTPMethods[];
+    const allow = methods.join(", ");
+    app.route({
+      method: others,
+      url,
+      handler: async (_request, reply) => {
+        reply.header("allow", allow);
+        throw methodNotAllowed(allow);
+      },
+    });
+  }
+}

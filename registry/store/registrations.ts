@@ -1,0 +1,74 @@
+import { prepared } from "./prepared.ts";
+import { all, type Builder, type Command, first } from "./store.ts";
+
+/** Outcomes asked for in one query. */
+export const MAX_OUTCOMES = 256;
+
+export interface OutcomeRow {
+  readonly submission: string;
+  readonly status: number;
+  readonly body: string;
+  readonly revision: number;
+}
+
+/** The outcomes that are there of at most {@link MAX_OUTCOMES} submissions. */
+export function readOutcomes(db: Builder, ids: readonly string[]): Command<OutcomeRow[]> {
+  // Filled up to a power of two with the last id, so that few different statements are prepared.
+  const size = 2 ** Math.ceil(Math.log2(Math.max(1, ids.length)));
+  const padded = Array.from({ length: size }, (_, index) => ids[Math.min(index, ids.length - 1)] ?? "");
+  return all(db.selectFrom("outcomes").select(["submission", "status", "body", "revision"]).where("submission", "in", padded));
+}
+
+/** How many live agents of the restricted zone acknowledged which revision. */
+export interface Acknowledged {
+  readonly revision: number;
+  readonly agents: number;
+}
+
+const selectAcknowledged = prepared((db) =>
+  db
+    .selectFrom("agents")
+    .select(({ fn }) => ["acked_revision as revision", fn.countAll<number>().as("agents")])
+    .where("zone", "=", "restricted")
+    .where("revoked_at", "is", null)
+    .groupBy("acked_revision"),
+);
+
+export function* readAcknowledged(db: Builder): Command<Acknowledged[]> {
+  const rows = yield* all(selectAcknowledged(db, {}));
+  return rows.map(({ revision, agents }) => ({ revision: Number(revision), agents: Number(agents) }));
+}
+
+const selectKey = prepared((db, v: { selector: string }) => db.selectFrom("codes").select("public_key").where("selector", "=", v.selector));
+
+/** A code's public key; null when there is no such code. */
+export function* readCodeKey(db: Builder, { selector }: { readonly selector: string }): Command<string | null> {
+  return (yield* first(selectKey(db, { selector })))?.public_key ?? null;
+}
+
+/** A registration, with the keys that may ask for it. */
+export interface RegistrationRow {
+  readonly received_at: number;
+  readonly signer: string;
+  /** The key of the code that signed it. */
+  readonly code_key: string | null;
+  readonly device: string | null;
+  readonly device_key: string | null;
+  /** Null while there is no outcome. */
+  readonly status: number | null;
+  readonly body: string | null;
+  readonly revision: number | null;
+}
+
+export function readRegistration(db: Builder, { id }: { readonly id: string }): Command<RegistrationRow | undefined> {
+  return first(
+    db
+      .selectFrom("submissions")
+      .leftJoin("outcomes", "outcomes.submission", "submissions.id")
+      .leftJoin("devices", "devices.id", "outcomes.device")
+      .leftJoin("codes", (join) => join.on((eb) => eb("codes.selector", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(6)]))))
+      .select(["submissions.received_at", "signer", "codes.public_key as code_key", "devices.id as device"])
+      .select(["devices.public_key as device_key", "status", "body", "revision"])
+      .where("submissions.id", "=", id),
+  );
+}

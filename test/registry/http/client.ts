@@ -1,0 +1,98 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { Agent, request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLog } from "../../../lib/log.ts";
+import { signSubmission, type Submission } from "../../../lib/registration/submission.ts";
+import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
+import { startRegister } from "../../../registry/http/server.ts";
+import { type Harness, REGISTRY, type TestCode, unsigned } from "../process/harness.ts";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: NodeJS.Dict<string | string[]>;
+  readonly text: string;
+  readonly body: Record<string, unknown>;
+}
+
+/** The register role over a harness's Storage, on loopback, and a client that trusts its root. */
+export class RegisterUnderTest implements AsyncDisposable {
+  readonly port: number;
+  readonly ca: string;
+  readonly #agent: Agent;
+  readonly #harness: Harness;
+  readonly #server: AsyncDisposable;
+
+  private constructor(server: AsyncDisposable & { port: number }, ca: string, harness: Harness) {
+    this.port = server.port;
+    this.ca = ca;
+    this.#server = server;
+    this.#harness = harness;
+    this.#agent = new Agent({ ca, keepAlive: true });
+  }
+
+  static async start(harness: Harness, registrationsPerMinute = 1_000): Promise<RegisterUnderTest> {
+    const { ca, key, cert } = await pki();
+    const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"] }, limits: { registrationsPerMinute } };
+    const { store, clock } = harness;
+    return new RegisterUnderTest(await startRegister({ config, store, tls: { key, cert, ca }, clock, log: silentLog }), ca, harness);
+  }
+
+  send(method: string, path: string, options: { headers?: Record<string, string>; body?: string; host?: string } = {}): Promise<Answer> {
+    const { headers = {}, body, host = "127.0.0.1" } = options;
+    const length = body === undefined ? {} : { "content-length": String(Buffer.byteLength(body)) };
+    const all = { ...(body === undefined ? {} : { "content-type": "application/json" }), ...length, ...headers };
+    return new Promise((resolve, reject) => {
+      const sent = request(
+        { host, port: this.port, method, path, agent: this.#agent, servername: "localhost", headers: all },
+        (response) => {
+          const chunks: Buffer[] = [];
+          response.on("data", (chunk: Buffer) => chunks.push(chunk));
+          response.on("end", () => {
+            const text = Buffer.concat(chunks).toString();
+            const json = /json/.test(response.headers["content-type"] ?? "");
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: json ? JSON.parse(text) : {} });
+          });
+        },
+      );
+      sent.on("error", reject);
+      sent.end(body);
+    });
+  }
+
+  /** A right body for a code. */
+  body(code: TestCode, change: Partial<Submission> = {}): Record<string, unknown> {
+    const submission = unsigned(code, this.#harness.clock.now(), change);
+    const { nonce, time, addresses, deviceKey } = submission;
+    const proof = { nonce, time, signature: signSubmission(submission, code.privateKey) };
+    return { selector: code.selector, proof, addresses, ...(deviceKey === null ? {} : { deviceKey }) };
+  }
+
+  post(body: unknown, headers: Record<string, string> = {}, host?: string): Promise<Answer> {
+    return this.send("POST", "/v1/registrations", { body: JSON.stringify(body), headers, ...(host === undefined ? {} : { host }) });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#agent.destroy();
+    await this.#server[Symbol.asyncDispose]();
+  }
+}
+
+let made: Promise<{ ca: string; key: string; cert: string }> | null = null;
+
+function pki(): Promise<{ ca: string; key: string; cert: string }> {
+  made ??= makeOnce();
+  return made;
+}
+
+async function makeOnce(): Promise<{ ca: string; key: string; cert: string }> {
+  const folder = mkdtempSync(join(tmpdir(), "entityos-pki-"));
+  try {
+    await makePki(folder, Date.now());
+    const ca = openPki(folder);
+    const { key, certificate } = await serverCertificate(folder, "register", ["localhost"], ca, Date.now());
+    return { ca: ca.root, key, cert: certificate };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,142 @@
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ProfileSettings } from "../../../lib/admin/api.ts";
+import { systemClock } from "../../../lib/clock.ts";
+import { silentLog } from "../../../lib/log.ts";
+import { generateCode } from "../../../lib/registration/code.ts";
+import { type Submission, signSubmission, submissionDigest } from "../../../lib/registration/submission.ts";
+import { createCode } from "../../../registry/process/codes.ts";
+import { type RunningProcess, startProcess } from "../../../registry/process/process.ts";
+import { ensureDefaultProfile, setProfile } from "../../../registry/process/profiles.ts";
+import { newId } from "../../../registry/store/id.ts";
+import { acceptSubmission } from "../../../registry/store/intake.ts";
+import { takeLead } from "../../../registry/store/queries.ts";
+import { openSqliteStore } from "../../../registry/store/sqlite.ts";
+import { all, type Builder, type Command, type Lead, type Store } from "../../../registry/store/store.ts";
+
+export const REGISTRY = "register.example";
+export const HOUR_MS = 3_600_000;
+
+export type TestCode = ReturnType<typeof generateCode>;
+
+/** Storage in a folder of its own, with a lead and the default profile, and what tests do with it. */
+export class Harness implements AsyncDisposable {
+  readonly folder: string;
+  readonly store: Store;
+  readonly lead: Lead;
+  /** What the registry's clock says; the system's time when null. */
+  now: number | null = null;
+
+  private constructor(folder: string, store: Store, lead: Lead) {
+    this.folder = folder;
+    this.store = store;
+    this.lead = lead;
+  }
+
+  static async open(folder = mkdtempSync(join(tmpdir(), "entityos-registry-"))): Promise<Harness> {
+    const store = await openSqliteStore({ file: join(folder, "registry.db"), log: silentLog });
+    const lead = await takeLead(store, 1);
+    await store.write((db) => ensureDefaultProfile(db, lead, { now: 1 }));
+    return new Harness(folder, store, lead);
+  }
+
+  readonly clock = { now: () => this.now ?? systemClock.now(), monotonic: () => systemClock.monotonic() };
+
+  process(allowNetworks: readonly string[] = []): Promise<RunningProcess> {
+    const config = { name: REGISTRY, allowNetworks: [...allowNetworks] };
+    return startProcess({ store: this.store, lead: this.lead, config, clock: this.clock, log: silentLog });
+  }
+
+  /** A code of the profile "test", which any address may use unless settings say otherwise. */
+  async code(
+    settings: Partial<ProfileSettings> = {},
+    code: { uses?: number; expiresAt?: number; profile?: string } = {},
+  ): Promise<TestCode> {
+    const made = generateCode();
+    const { uses = 1, expiresAt = this.clock.now() + HOUR_MS, profile = "test" } = code;
+    const { selector, publicKey } = made;
+    const now = Math.min(this.clock.now(), expiresAt - 1);
+    await this.store.write((db) =>
+      setProfile(db, this.lead, { name: profile, settings: { addresses: "any", ...settings }, now: 1, actor: "test" }),
+    );
+    await this.store.write((db) =>
+      createCode(db, this.lead, { selector, publicKey, subject: "somebody", profile, uses, expiresAt, now, actor: "test" }),
+    );
+    return made;
+  }
+
+  /** Stores a submission as register would. */
+  async submit(code: TestCode, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}): Promise<string> {
+    const submission = unsigned(code, this.clock.now(), change);
+    const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
+    const input = {
+      id: newId(this.clock.now()),
+      receivedAt: this.clock.now(),
+      action: action === "status" ? ("register" as const) : action,
+      signer,
+      submission: { addresses: [...addresses], csrDigest, deviceKey, nonce, time },
+      signature: row.signature ?? signSubmission(submission, code.privateKey),
+      observed: row.observed ?? "8.8.4.4",
+      digest: submissionDigest(submission),
+      idempotencyKey: null,
+    };
+    return (await this.store.write((db) => acceptSubmission(db, input, () => {}), ["inbox"])).id;
+  }
+
+  /** Waits for what became of a submission. */
+  async outcome(id: string): Promise<{ status: number; body: Record<string, unknown>; revision: number }> {
+    const look = () =>
+      this.rows((db) => all(db.selectFrom("outcomes").select(["status", "body", "revision"]).where("submission", "=", id)));
+    return new Promise((resolve, reject) => {
+      const check = () => {
+        look().then(([row]) => {
+          if (row === undefined) return;
+          watch[Symbol.dispose]();
+          resolve({ ...row, body: JSON.parse(row.body) });
+        }, reject);
+      };
+      const watch = this.store.watch("outcome", check);
+      check();
+    });
+  }
+
+  async register(code: TestCode, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}) {
+    return this.outcome(await this.submit(code, change, row));
+  }
+
+  rows<T>(command: (db: Builder) => Command<T>): Promise<T> {
+    return this.store.read(command);
+  }
+
+  /** Effective rules as "lane prefix expiry". */
+  async rules(): Promise<string[]> {
+    const rows = await this.rows((db) => all(db.selectFrom("rules").selectAll().orderBy("prefix")));
+    return rows.map((rule) => `${rule.lane} ${rule.prefix} ${rule.expires_at}`);
+  }
+
+  async used(code: TestCode): Promise<number | undefined> {
+    const rows = await this.rows((db) => all(db.selectFrom("codes").select("used").where("selector", "=", code.selector)));
+    return rows[0]?.used;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.store[Symbol.asyncDispose]();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export const nonce = (): string => randomBytes(16).toString("base64url");
+
+export const unsigned = (code: { selector: string }, time: number, change: Partial<Submission> = {}): Submission => ({
+  action: "register",
+  registry: REGISTRY,
+  signer: `code:${code.selector}`,
+  addresses: ["observed"],
+  csrDigest: null,
+  deviceKey: null,
+  nonce: nonce(),
+  time,
+  ...change,
+});

@@ -1,0 +1,120 @@
+import { expect } from "chai";
+import { PROOF_WINDOW_MS, signSubmission } from "../../../lib/registration/submission.ts";
+import { revokeDevice } from "../../../registry/process/devices.ts";
+import { readChanges, readHead, verifyAudit } from "../../../registry/store/queries.ts";
+import { all } from "../../../registry/store/store.ts";
+import { Harness, HOUR_MS, nonce, type TestCode, unsigned } from "./harness.ts";
+
+describe("Process", () => {
+  let harness: Harness;
+  beforeEach(async () => {
+    harness = await Harness.open();
+  });
+  afterEach(() => harness[Symbol.asyncDispose]());
+
+  const count = async (table: "devices" | "grants" | "inbox" | "audit") =>
+    (await harness.rows((db) => all(db.selectFrom(table).selectAll()))).length;
+
+  it("makes device, grant, rule, revision, audit entry and outcome of a right submission, all at once", async () => {
+    harness.now = 1_800_000_000_000;
+    await using _process = await harness.process();
+    const code = await harness.code({ addressLifetimeMs: HOUR_MS });
+    const before = await count("audit");
+    const { status, body, revision } = await harness.register(code);
+    expect(status).to.equal(201);
+    expect(body).to.deep.include({ pattern: "ip", addresses: [{ prefix: "8.8.4.4/32", lane: "ip", expiresAt: 1_800_003_600_000 }] });
+    expect(revision).to.equal(1);
+    expect(await harness.rules()).to.deep.equal(["ip 8.8.4.4/32 1800003600000"]);
+    expect(await harness.rows((db) => readChanges(db, { after: 0, limit: 10 }))).to.deep.equal([
+      { revision: 1, body: '{"kind":"rule.set","lane":"ip","prefix":"8.8.4.4/32","expiresAt":1800003600000}' },
+    ]);
+    expect(await harness.used(code)).to.equal(1);
+    expect([await count("devices"), await count("grants"), await count("inbox")]).to.deep.equal([1, 1, 0]);
+    expect(await count("audit")).to.equal(before + 1);
+    expect(await verifyAudit(harness.store)).to.deep.equal({ entries: before + 1, ok: true, brokenAt: null });
+  });
+
+  it("enrols ten devices behind one address from ten alike submissions", async () => {
+    await using _process = await harness.process();
+    const code = await harness.code({}, { uses: 10 });
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => harness.register(code)));
+    expect(new Set(outcomes.map(({ body }) => body.device)).size).to.equal(10);
+    expect(await harness.rules()).to.have.length(1);
+    expect(await count("devices")).to.equal(10);
+  });
+
+  it("enrols as many devices as a code has uses, and tells the others that it is spent", async () => {
+    await using _process = await harness.process();
+    const code = await harness.code({}, { uses: 3 });
+    const outcomes = await Promise.all(Array.from({ length: 20 }, () => harness.register(code)));
+    expect(outcomes.filter(({ status }) => status === 201)).to.have.length(3);
+    expect(new Set(outcomes.filter(({ status }) => status !== 201).map(({ body }) => body.code))).to.deep.equal(new Set(["code_spent"]));
+    expect([await harness.used(code), await count("devices")]).to.deep.equal([3, 3]);
+  });
+
+  it("keeps a prefix in its lane while one of two devices behind it holds it", async () => {
+    await using _process = await harness.process();
+    const code = await harness.code({}, { uses: 2 });
+    const [one, two] = [await harness.register(code), await harness.register(code)];
+    const revoke = (device: unknown) =>
+      harness.store.write((db) => revokeDevice(db, harness.lead, { device: String(device), now: harness.clock.now(), actor: "test" }));
+    const { revision } = await harness.rows(readHead);
+    expect(await revoke(one.body.device)).to.deep.include({ revision, ended: 1 });
+    expect(await harness.rules()).to.have.length(1);
+    expect(await revoke(two.body.device)).to.deep.include({ revision: revision + 1, ended: 1 });
+    expect(await harness.rules()).to.deep.equal([]);
+    expect(await revoke(two.body.device)).to.deep.include({ revision: revision + 1, ended: 0 });
+    expect(await harness.rows(readHead)).to.deep.include({ digest: "0".repeat(32), rules: 0 });
+  });
+
+  it("counts a proof once", async () => {
+    await using _process = await harness.process();
+    const code = await harness.code({}, { uses: 2 });
+    const same = { nonce: nonce(), time: harness.clock.now() };
+    const outcomes = [await harness.register(code, same), await harness.register(code, same)];
+    expect(outcomes.map(({ status, body }) => [status, body.code])).to.deep.equal([
+      [201, undefined],
+      [409, "proof_replayed"],
+    ]);
+    expect(await harness.used(code)).to.equal(1);
+  });
+
+  const refusals: readonly [what: string, code: string, run: (code: TestCode) => Promise<{ body: Record<string, unknown> }>][] = [
+    ["a signature by another key", "proof_refused", async (code) => harness.register(code, {}, { signature: "A".repeat(86) })],
+    ["a changed address", "proof_refused", async (code) => forged(code, { addresses: ["8.8.8.8"] })],
+    ["a changed observed word", "proof_refused", async (code) => forged(code, { deviceKey: "A".repeat(43) })],
+    ["a proof for another registry", "proof_refused", async (code) => harness.register(code, { registry: "other.example" })],
+    ["a signer that is no code", "proof_refused", async (code) => harness.register(code, { signer: `device:${code.selector}` })],
+    ["an unknown selector", "proof_refused", async (code) => harness.register(code, { signer: "code:00000000" })],
+    ["a time too old", "proof_time", async (code) => harness.register(code, { time: harness.clock.now() - PROOF_WINDOW_MS - 1_000 })],
+    ["a time too new", "proof_time", async (code) => harness.register(code, { time: harness.clock.now() + PROOF_WINDOW_MS + 60_000 })],
+    ["no address", "nothing_requested", async (code) => harness.register(code, { addresses: [] })],
+    ["a CSR", "certificate_not_offered", async (code) => harness.register(code, { csrDigest: "0".repeat(64) })],
+    ["a private address", "address_private", async (code) => harness.register(code, { addresses: ["10.0.0.1"] })],
+    ["a device key that is none", "device_key", async (code) => harness.register(code, { deviceKey: `${"A".repeat(42)}B` })],
+    ["an action that codes do not have", "action_not_offered", async (code) => harness.register(code, { action: "leave" })],
+  ];
+  for (const [what, problem, run] of refusals) {
+    it(`refuses ${what} with ${problem}, whatever register stored, and spends nothing`, async () => {
+      await using _process = await harness.process();
+      const code = await harness.code();
+      expect((await run(code)).body.code).to.equal(problem);
+      expect([await harness.used(code), await count("devices"), await count("inbox")]).to.deep.equal([0, 0, 0]);
+      expect(await harness.rows(readHead)).to.deep.include({ revision: 0 });
+    });
+  }
+
+  /** A submission whose signature is right for something else. */
+  async function forged(code: TestCode, change: { addresses?: string[]; deviceKey?: string }) {
+    const signed = unsigned(code, harness.clock.now());
+    const signature = signSubmission(signed, code.privateKey);
+    return harness.register(code, { ...signed, ...change }, { signature });
+  }
+
+  it("tells the registry's time with a proof out of time", async () => {
+    harness.now = 1_800_000_000_000;
+    await using _process = await harness.process();
+    const { body } = await harness.register(await harness.code(), { time: 5 });
+    expect(body).to.deep.include({ code: "proof_time", now: 1_800_000_000_000 });
+  });
+});
