@@ -29,7 +29,7 @@ export class EntranceError extends Error {
 
 /** A listener of mutual TLS 1.3. Clients without a certificate of the infrastructure CA end in the handshake, before any HTTP. */
 export function createTlsEntrance(
-  tls: { readonly key: string; readonly certificate: string; readonly clientCa: string },
+  tls: { readonly key: string; readonly certificate: string; readonly anchor: string },
   handler: RequestListener,
   peers: Peers,
   log: Log,
@@ -39,9 +39,8 @@ export function createTlsEntrance(
       ...HTTP_LIMITS,
       key: tls.key,
       cert: tls.certificate,
-      // The infrastructure CA alone is the anchor: what another CA under the same root signed does not count.
-      ca: [tls.clientCa],
-      allowPartialTrustChain: true,
+      // One anchor, the infrastructure CA: what another CA under the same root signed does not count.
+      ca: [tls.anchor],
       requestCert: true,
       rejectUnauthorized: true,
       minVersion: "TLSv1.3",

@@ -29,7 +29,7 @@ export async function startAdmin({ tls, startFeed, ...parts }: StartAdmin): Prom
   const { config, log, ca } = parts;
   const peers = new Peers();
   const handler: RequestListener = (request, response) => app.routing(request, response);
-  const control = createTlsEntrance({ ...tls, clientCa: ca.chain }, handler, peers, log);
+  const control = createTlsEntrance({ ...tls, anchor: await ca.makeAnchor() }, handler, peers, log);
   const local = createSocketEntrance(handler, peers);
   const closeControl = closer(control);
   const closeLocal = closer(local);

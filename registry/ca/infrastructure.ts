@@ -39,6 +39,11 @@ export interface InfrastructureCa {
   readonly root: string;
   /** PEM of this CA's own certificate: the chain that goes behind each of its certificates. */
   readonly chain: string;
+  /**
+   * The same CA, name and key, as a self-signed certificate: an anchor for those who are to trust this CA and no other one below the
+   * root. Node's TLS servers take no intermediate as an anchor (tls.Server drops `allowPartialTrustChain`, Node 24.20).
+   */
+  makeAnchor(): Promise<string>;
   /** @throws Problem server_name for what is neither a host name nor an address */
   issueServer(request: CertificateRequest, names: readonly string[], now: number): Promise<Issued>;
   issueAgent(request: CertificateRequest, name: string, now: number): Promise<Issued>;
@@ -63,7 +68,7 @@ export async function makeInfrastructure(rootSigner: Signer, signer: Signer, now
 /** The CA at work. @param root and @param certificate in PEM, @param signer with the key of `certificate` */
 export function createInfrastructureCa(root: string, certificate: string, signer: Signer): InfrastructureCa {
   const issuer = { name: nameOf("infrastructure CA", signer), signer };
-  const end = Date.parse(new X509Certificate(certificate).validTo);
+  const { notBefore: begin, notAfter: end } = factsOf(certificate);
 
   async function issue(subject: string, template: Omit<CertificateTemplate, "pathLength" | "notAfter">, lifeMs: number): Promise<Issued> {
     // What outlives its issuer would end with it anyway, only without saying so.
@@ -81,6 +86,8 @@ export function createInfrastructureCa(root: string, certificate: string, signer
   return {
     root,
     chain: certificate,
+    makeAnchor: () =>
+      certificatePem(issuer, { subject: issuer.name, spki: signer.spki, now: begin, notAfter: end, names: [], uses: [], pathLength: 0 }),
     issueServer: async (request, names, now) => {
       const alternatives = names.map((name) => serverName(name) ?? refuseName(name));
       const [first] = names;

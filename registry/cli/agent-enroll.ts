@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import type { IssuedCertificate, NewAgent, NewServerCertificate } from "../../lib/admin/api.ts";
+import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
+import { makeKeyAndCsr } from "../ca/csr.ts";
+import { parseCommandLine, required, UsageError } from "./command.ts";
+import { CONTROL_HELP, CONTROL_OPTIONS, type Control, openControl, printJson } from "./control.ts";
+import type { Io } from "./io.ts";
+import { facts, timeText } from "./print.ts";
+import { readFile } from "./tls.ts";
+
+export const help = `Enrols a host's agent: makes its key here and has its certificate signed
+
+Usage: entityos agent enroll NAME --out DIR [--zone restricted|open] [--service NAMES]
+
+Writes DIR/agent.key (0600), agent.crt and ca.pem (the root that the agent pins).
+
+Options
+  --out DIR        folder for the files, made if needed
+  --zone ZONE      restricted (default) or open
+  --service NAMES  also writes service.key and service.crt for the service behind the gate: names and addresses, comma-separated
+  --csr FILE       a request of your own, made where the key is to stay; no agent.key is written
+  --replace        take the place of an agent of that name, whose certificate is revoked
+
+${CONTROL_HELP}
+
+Examples
+  entityos agent enroll web-1 --out /etc/entityos-agent
+  entityos agent enroll web-1 --out ./web-1 --service app.example,203.0.113.10
+`;
+
+const OPTIONS = {
+  ...CONTROL_OPTIONS,
+  out: { type: "string" },
+  zone: { type: "string", default: "restricted" },
+  service: { type: "string" },
+  csr: { type: "string" },
+  replace: { type: "boolean", default: false },
+} as const;
+
+export async function run(args: readonly string[], io: Io): Promise<void> {
+  const { values, words } = parseCommandLine(args, OPTIONS, ["NAME"]);
+  const [name = ""] = words;
+  const out = required(values.out, "out");
+  const control = await openControl(values);
+  const own = values.csr === undefined ? await makeKeyAndCsr(name) : { key: null, csr: readFile(values.csr) };
+  const body: NewAgent = { name, zone: readZone(values.zone), csr: own.csr, replace: values.replace };
+  // The service first: when its names are refused, no agent is enrolled yet. Files last: a refused one leaves those of a living agent alone.
+  const service = values.service === undefined ? null : await certify(control, values.service.split(","));
+  const issued = await control.send<IssuedCertificate>("POST", "/agents", body);
+  makePrivateFolder(out);
+  const files = new Files(out);
+  if (own.key !== null) files.write("agent.key", own.key, 0o600);
+  files.write("agent.crt", issued.certificate + issued.chain, 0o644);
+  files.write("ca.pem", issued.ca, 0o644);
+  if (service !== null) {
+    files.write("service.key", service.key, 0o600);
+    files.write("service.crt", service.certificate, 0o644);
+  }
+  if (values.json) return printJson(io, { name, zone: body.zone, files: files.written, notAfter: issued.notAfter });
+  io.out(
+    facts([
+      ["agent", name],
+      ["zone", body.zone],
+      ["certificate until", timeText(issued.notAfter)],
+      ["files", files.written.join(" ")],
+    ]),
+  );
+}
+
+/** Key and certificate with its chain, for the service behind the gate. */
+async function certify(control: Control, names: readonly string[]): Promise<{ readonly key: string; readonly certificate: string }> {
+  const { key, csr } = await makeKeyAndCsr(null);
+  const body: NewServerCertificate = { names, csr };
+  const issued = await control.send<IssuedCertificate>("POST", "/certificates/server", body);
+  return { key, certificate: issued.certificate + issued.chain };
+}
+
+class Files {
+  readonly written: string[] = [];
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  write(name: string, text: string, mode: number): void {
+    const file = join(this.#folder, name);
+    writeFileAtomic(file, text, mode);
+    this.written.push(file);
+  }
+}
+
+function readZone(text: string): "restricted" | "open" {
+  if (text === "restricted" || text === "open") return text;
+  throw new UsageError(`--zone is restricted or open: '${text}' is not.`);
+}

@@ -1,0 +1,34 @@
+import type { DeviceDetail } from "../../lib/admin/api.ts";
+import { parseCommandLine } from "./command.ts";
+import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
+import { grantTable } from "./grant-list.ts";
+import type { Io } from "./io.ts";
+import { facts, timeText } from "./print.ts";
+
+export const help = `Shows one device and its grants
+
+Usage: entityos device show DEVICE
+
+${CONTROL_HELP}
+
+Examples
+  entityos device show 0198f2c1-7d1e-7000-8000-0123456789ab
+`;
+
+export async function run(args: readonly string[], io: Io): Promise<void> {
+  const { values, words } = parseCommandLine(args, CONTROL_OPTIONS, ["DEVICE"]);
+  const device = await (await openControl(values)).get<DeviceDetail>(`/devices/${encodeURIComponent(words[0] ?? "")}`);
+  if (values.json) return printJson(io, device);
+  io.out(
+    facts([
+      ["device", device.id],
+      ["subject", device.subject],
+      ["profile", device.profile],
+      ["pattern", device.pattern],
+      ["enrolled with", device.selector],
+      ["enrolled", timeText(device.enrolledAt)],
+      ["revoked", timeText(device.revokedAt)],
+    ]),
+  );
+  io.out(`\n${device.grants.length === 0 ? "no grants\n" : grantTable(device.grants)}`);
+}

@@ -1,0 +1,45 @@
+import { Problem } from "../../lib/problem.ts";
+import { EXIT } from "../../lib/service.ts";
+import { NotTrueError, UsageError } from "./command.ts";
+import { ConnectionError } from "./http.ts";
+
+/** What an error means on a terminal: "code: sentence", what to do next, exit code. */
+export interface Told {
+  readonly text: string;
+  readonly exit: number;
+}
+
+/** What to do next, where the sentence alone does not say it. */
+const HINTS: Readonly<Record<string, string>> = {
+  profile_unknown: "See what there is: entityos profile list",
+  agent_exists: "Choose another name, or take its place with --replace.",
+  request_role: "Use an operator's certificate (entityos operator enroll), or the local socket.",
+  audit_broken: "Keep a copy of the database, and compare with your last backup.",
+  code_check: "Read the code again, group by group.",
+  proof_time: "Set this device's clock.",
+  code_spent: "Ask the operator for a new code.",
+  code_expired: "Ask the operator for a new code.",
+  code_withdrawn: "Ask the operator for a new code.",
+};
+
+export function tell(error: unknown, command: string): Told {
+  if (error instanceof UsageError) return { text: `usage: ${error.message}\nSee: ${command} --help\n`, exit: EXIT.usage };
+  if (error instanceof NotTrueError) {
+    const hint = HINTS[error.message.slice(0, error.message.indexOf(":"))];
+    return { text: `${error.message}\n${hint === undefined ? "" : `${hint}\n`}`, exit: EXIT.failed };
+  }
+  if (error instanceof ConnectionError) return { text: `unreachable: ${error.message}\n${error.hint}\n`, exit: EXIT.unavailable };
+  if (error instanceof Problem) {
+    const hint = HINTS[error.code];
+    return { text: `${error.code}: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`, exit: exitOf(error.status) };
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { text: `internal: ${text}\nThis is a fault of entityos: please report it with the lines above.\n`, exit: EXIT.software };
+}
+
+function exitOf(status: number): number {
+  if (status === 401 || status === 403) return EXIT.permission;
+  if (status === 400 || status === 413 || status === 415 || status === 422) return EXIT.data;
+  if (status === 429 || status === 502 || status === 503 || status === 504) return EXIT.unavailable;
+  return status >= 500 ? EXIT.software : EXIT.failed;
+}

@@ -1,0 +1,47 @@
+import { existsSync } from "node:fs";
+import type { Clock } from "../lib/clock.ts";
+import { makePrivateFolder } from "../lib/file.ts";
+import type { Log } from "../lib/log.ts";
+import { makePki, openPki, serverCertificate } from "./ca/files.ts";
+import type { RegistryConfig } from "./config.ts";
+import { pathsOf } from "./paths.ts";
+import { DEFAULT_PROFILE, ensureDefaultProfile } from "./process/profiles.ts";
+import { readHead, takeLead } from "./store/queries.ts";
+import { openSqliteStore } from "./store/sqlite.ts";
+import { first } from "./store/store.ts";
+
+/** What stands after `init`. */
+export interface Initialised {
+  /** Files and things that were made; none when all was there. */
+  readonly made: readonly string[];
+  readonly epoch: string;
+  /** File of the root certificate. */
+  readonly root: string;
+}
+
+/**
+ * Makes whatever is missing of the registry's state: keys and certificates, Storage with its schema and epoch, the default profile.
+ * What is there stays as it is, also beside a registry that runs.
+ * @throws PkiError | KeyError | StoreRefusedError | Problem server_name
+ */
+export async function initialise(config: RegistryConfig, clock: Clock, log: Log): Promise<Initialised> {
+  const paths = pathsOf(config);
+  const now = clock.now();
+  makePrivateFolder(config.stateDir);
+  const made = [...(await makePki(paths.pki, now))];
+  const ca = openPki(paths.pki);
+  for (const role of ["register", "control"] as const) {
+    made.push(...(await serverCertificate(paths.pki, role, config[role].names, ca, now)).made);
+  }
+  if (!existsSync(paths.database)) made.push(paths.database);
+  await using store = await openSqliteStore({ file: paths.database, log });
+  const profile = await store.read((db) => first(db.selectFrom("profiles").select("name").where("name", "=", DEFAULT_PROFILE)));
+  if (profile === undefined) {
+    // Only a registry that never ran has no default profile, so nobody's lead is taken here.
+    const lead = await takeLead(store, now);
+    await store.write((db) => ensureDefaultProfile(db, lead, { now }));
+    made.push(`profile ${DEFAULT_PROFILE}`);
+  }
+  const { epoch } = await store.read(readHead);
+  return { made, epoch, root: paths.root };
+}
