@@ -82,7 +82,7 @@ export const PLACES: readonly Place[] = [
 
 /** One narrow seam per outside thing: the only files that may import it. Tests may import anything. */
 export const SEAMS: Readonly<Record<string, RegExp>> = {
-  "node:child_process": /^(lib\/(exec|systemd)|agent\/nft\/(process|oneshot))\.ts$|^(infra|scripts)\//,
+  "node:child_process": /^(lib\/(exec|systemd)|agent\/nft\/(kept-open|nft))\.ts$|^(infra|scripts)\//,
   "node:sqlite": /^(registry\/store\/sqlite|agent\/state)\.ts$/,
   "node:worker_threads": /^registry\/store\//,
   kysely: /^registry\/(store|process|rules|ca|http|admin|feed)\//,
