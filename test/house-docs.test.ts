@@ -14,7 +14,10 @@ function problemsInSource(): Set<string> {
   const files = globSync("{lib,registry}/**/*.ts", { cwd: ROOT, exclude: (name) => name.endsWith("registry/cli") });
   const found = files.flatMap((file) => [...read(file).matchAll(/new Problem\(\s*(\d{3}),\s*"([a-z0-9_]+)"/g)]);
   const special = [...read("registry/rules/special.ts").matchAll(/code: "(address_[a-z_]+)"/g)].map(([, code]) => `422 ${code}`);
-  return new Set([...found.map(([, status, code]) => `${status} ${code}`), ...special]);
+  const mapped = ["registry/http/problems.ts", "registry/admin/problems.ts"].flatMap((file) =>
+    [...read(file).matchAll(/\[(\d{3}), (?:"[A-Z][^"]*", )?"([a-z0-9_]+)",/g)].map(([, status, code]) => `${status} ${code}`),
+  );
+  return new Set([...mapped, ...found.map(([, status, code]) => `${status} ${code}`), ...special]);
 }
 
 describe("the documents", () => {
