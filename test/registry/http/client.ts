@@ -3,7 +3,7 @@ import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../../lib/log.ts";
-import { signSubmission, type Submission } from "../../../lib/registration/submission.ts";
+import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
 import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
 import { startRegister } from "../../../registry/http/server.ts";
 import { type Harness, REGISTRY, type TestCode, unsigned } from "../process/harness.ts";
