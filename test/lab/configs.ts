@@ -25,7 +25,7 @@ export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfi
     stateDir: paths(plan).dataOf("registry"),
     runtimeDir: paths(plan).of("registry"),
     register: { address: "::", port: LAB.registerPort, names },
-    control: { address: "::", port: LAB.controlPort, names },
+    control: { address: "::", port: LAB.controlPort, names: [...names] },
     allowNetworks: [LAB.network, LAB.network6],
     ...overrides,
   });

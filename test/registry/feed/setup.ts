@@ -48,6 +48,7 @@ export async function startControl(heartbeatMs = 200): Promise<Control> {
   const lead = await takeLead(store, now);
   const config = parseRegistryConfig("test", `name: register.example\nfeed: { heartbeatMs: ${heartbeatMs} }\n`);
   const seen: string[] = [];
+  const anchor = await ca.makeAnchor();
   let server = listen();
   let feed = await startFeed({ server, config, store, clock: systemClock, log: silentLog });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -55,7 +56,7 @@ export async function startControl(heartbeatMs = 200): Promise<Control> {
 
   function listen(): Server {
     const made = createTlsEntrance(
-      { key: tls.key, certificate: tls.certificate, clientCa: ca.root },
+      { key: tls.key, certificate: tls.certificate, anchor },
       (_request, response) => response.writeHead(404).end(),
       new Peers(),
       silentLog,
