@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { Problem } from "../lib/problem.ts";
+import { claimLocalDoor } from "./admin/door.ts";
 import { startAdmin } from "./admin/start.ts";
 import { openPki, serverCertificate } from "./ca/files.ts";
 import type { RegistryConfig } from "./config.ts";
@@ -8,8 +10,11 @@ import { startFeed } from "./feed/server.ts";
 import { startRegister } from "./http/server.ts";
 import { pathsOf } from "./paths.ts";
 import { startProcess } from "./process/process.ts";
-import { takeLead } from "./store/queries.ts";
+import { assertLead, takeLead } from "./store/queries.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
+import type { Lead, Store } from "./store/store.ts";
+
+const LEAD_LOOK_MS = 1_000;
 
 /** There is nothing to serve yet. */
 export class NotInitialisedError extends Error {
@@ -37,16 +42,19 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const paths = pathsOf(config);
   // Storage that got lost must not come back empty, with a new epoch, as if nobody had ever been revoked.
   for (const file of [paths.root, paths.database]) if (!existsSync(file)) throw new NotInitialisedError(file);
+  await using stack = new AsyncDisposableStack();
+  const door = stack.use(await claimLocalDoor(config));
   const ca = openPki(paths.pki);
   const certificate = (role: "register" | "control") => serverCertificate(paths.pki, role, config[role].names, ca, clock.now());
   const [registerTls, controlTls] = [await certificate("register"), await certificate("control")];
 
-  await using stack = new AsyncDisposableStack();
   const store = stack.use(await openSqliteStore({ file: paths.database, log }));
   const lead = await takeLead(store, clock.now());
+  const { lost: leadLost } = stack.use(watchLead(store, lead));
   const process = stack.use(await startProcess({ store, lead, config, clock, log }));
-  const admin = stack.use(
+  stack.use(
     await startAdmin({
+      door,
       config,
       store,
       lead,
@@ -64,8 +72,26 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   return {
     registerPort: register.port,
     controlPort: config.control.port,
-    socketPath: admin.socketPath,
-    ended: process.ended,
+    socketPath: door.path,
+    ended: Promise.race([process.ended, leadLost]),
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
+}
+
+/**
+ * Looks every second whether this process still leads, because one that does not must not go on as if it did: it would take
+ * registrations that nobody decides.
+ */
+function watchLead(store: Store, lead: Lead): Disposable & { readonly lost: Promise<never> } {
+  const { promise: lost, reject } = Promise.withResolvers<never>();
+  // Who waits for it is told; a second one need not.
+  lost.catch(() => {});
+  const timer = setInterval(() => {
+    store
+      .read((db) => assertLead(db, lead))
+      .catch((error: unknown) => {
+        if (error instanceof Problem && error.code === "not_leading") reject(error);
+      });
+  }, LEAD_LOOK_MS);
+  return { lost, [Symbol.dispose]: () => clearInterval(timer) };
 }

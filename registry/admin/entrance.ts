@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, renameSync, rmSync } from "node:fs";
-import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
+import type { RequestListener, Server, ServerOptions } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
 import { dirname } from "node:path";
@@ -8,14 +8,13 @@ import { makePrivateFolder } from "../../lib/file.ts";
 import type { Log } from "../../lib/log.ts";
 import { type Peers, peerOf } from "./identity.ts";
 
-const HTTP_LIMITS: ServerOptions = {
+export const HTTP_LIMITS: ServerOptions = {
   maxHeaderSize: 16 * 1024,
   headersTimeout: 10_000,
   requestTimeout: 30_000,
   keepAliveTimeout: 30_000,
 };
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const MAX_LOCAL_CONNECTIONS = 256;
 /** Agents with their feeds, and room for operators. */
 const MAX_CONNECTIONS = 21_000;
 
@@ -53,15 +52,6 @@ export function createTlsEntrance(
   server.on("tlsClientError", (error, socket) =>
     log.debug({ err: error, peer: socket.remoteAddress }, "Refused a client in the handshake"),
   );
-  return server;
-}
-
-/** The local entrance: whoever can open the socket is the operator. */
-export function createSocketEntrance(handler: RequestListener, peers: Peers): Server {
-  const actor = `socket:uid${process.getuid?.() ?? 0}`;
-  const server = createServer(HTTP_LIMITS, handler);
-  server.maxConnections = MAX_LOCAL_CONNECTIONS;
-  server.on("connection", (socket) => peers.add(socket, { kind: "socket", actor }));
   return server;
 }
 

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AgentFeed } from "../../../lib/admin/api.ts";
 import type { Log } from "../../../lib/log.ts";
-import { type Admin, startAdmin } from "../../../registry/admin/start.ts";
+import { claimLocalDoor } from "../../../registry/admin/door.ts";
+import { startAdmin } from "../../../registry/admin/start.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
 import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
 import type { InfrastructureCa, Issued } from "../../../registry/ca/infrastructure.ts";
@@ -63,7 +64,7 @@ export class TestControl implements AsyncDisposable {
   now = NOW;
   port = 0;
   readonly #stack = new AsyncDisposableStack();
-  #parts: { store: Store; lead: Lead; ca: InfrastructureCa; admin: Admin } | null = null;
+  #parts: { store: Store; lead: Lead; ca: InfrastructureCa; socketPath: string } | null = null;
 
   static async start(): Promise<TestControl> {
     const control = new TestControl();
@@ -88,6 +89,7 @@ export class TestControl implements AsyncDisposable {
         control: { address: "127.0.0.1", port: this.port, names: ["localhost", "127.0.0.1"] },
       }),
     );
+    const door = this.#stack.use(await claimLocalDoor(config));
     // Certificates are valid by the system's clock, which TLS asks.
     await makePki(join(this.folder, "pki"), Date.now());
     const ca = openPki(join(this.folder, "pki"));
@@ -105,8 +107,8 @@ export class TestControl implements AsyncDisposable {
       server.on("request", () => this.requests++);
       return feed;
     };
-    const admin = this.#stack.use(await startAdmin({ config, store, lead, ca, clock, log: this.log, tls, startFeed }));
-    this.#parts = { store, lead, ca, admin };
+    this.#stack.use(await startAdmin({ door, config, store, lead, ca, clock, log: this.log, tls, startFeed }));
+    this.#parts = { store, lead, ca, socketPath: door.path };
   }
 
   get #started() {
@@ -120,7 +122,7 @@ export class TestControl implements AsyncDisposable {
     return this.#started.ca;
   }
   get socketPath(): string {
-    return this.#started.admin.socketPath;
+    return this.#started.socketPath;
   }
 
   /** A key and a certificate of the infrastructure CA, with its chain, noted in Storage. */
