@@ -1,36 +1,37 @@
 import { randomBytes } from "node:crypto";
-import { delay } from "../../lib/abort.ts";
-import { Backoff } from "../../lib/backoff.ts";
+import { delay, Wakeup } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import { TABLE } from "../../lib/service.ts";
-import { namesOf } from "./listing.ts";
+import { StructureLook } from "./look.ts";
 import { askOnce, type Watching, watch } from "./nft.ts";
 import { OwnChanges, readRuleEvent } from "./own.ts";
 
-/** How often the table's presence is asked for besides: the watching nft may be dead, starting, or have lost events. */
+/** How often the structure is looked at besides: 10 ms at a million elements, as they are left out. */
 const LOOK_EVERY_MS = 1_000;
 const LOOK_TIMEOUT_MS = 5_000;
 /** Rules of one foreign transaction come one by one: they are told as one change. */
 const SETTLE_MS = 20;
 /** How often, growing, it is tried whether the watching nft hears, before start goes on without knowing. */
 const HEARING_WAITS_MS = [20, 40, 80, 160, 320];
-const RETRY_MIN_MS = 50;
-const RETRY_MAX_MS = 60_000;
+/** Wait before another watching nft is started: after one that heard, and after one that never did. */
+const AGAIN_MS = 50;
+const AGAIN_DEAF_MS = 60_000;
 const LOST_EVENTS = /lost some netlink events/i;
 
 export interface MonitorOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
-  /** Somebody else changed or deleted the table's rules, or may have: `what` says which, for the log. */
+  /** Somebody else changed or deleted the table's structure: `what` says it for the log. */
   readonly onTampered: (what: string) => void;
   /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
   readonly within?: readonly string[];
 }
 
 /**
- * Watches rules of table `inet entityos`: a flush, a deleted table and a changed chain all show there, elements do not.
- * Resolves when it hears, or after 0.6 s without knowing (a watching nft first reads the whole ruleset in).
- * Start it before a large table is loaded: beside a million elements it cannot start, and presence alone is looked at.
+ * Watches the structure of table `inet entityos` for changes that are not this process's own. A watching nft hears changed rules at once
+ * (a flush, a deleted table and a changed chain all show there); it keeps 350 bytes of every element that anyone adds, so it is ended at
+ * 128 MiB and started anew, and beside some 370,000 elements it cannot start. A look every second finds what it missed, at any size.
+ * Resolves when the nft hears, or after 0.6 s without knowing.
  */
 export async function startMonitor(options: MonitorOptions): Promise<AsyncDisposable> {
   const monitor = new Monitor(options);
@@ -44,18 +45,20 @@ class Monitor implements AsyncDisposable {
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   readonly #own = new OwnChanges();
-  readonly #work: Promise<unknown>;
+  readonly #structure = new StructureLook();
+  readonly #lookNow = new Wakeup();
   readonly #heard = Promise.withResolvers<void>();
   readonly #word = randomBytes(8).toString("hex");
+  readonly #work: Promise<unknown>;
   #watching: Watching | null = null;
-  #settling: NodeJS.Timeout | null = null;
   #hears = false;
-  #seen = false;
+  #settling: NodeJS.Timeout | null = null;
 
   constructor(options: MonitorOptions) {
     this.#options = options;
     this.#within = options.within ?? [];
     this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
+    this.#signal.addEventListener("abort", () => this.#watching?.kill(), { once: true });
     this.#work = Promise.all([this.#watch(), this.#look()]);
   }
 
@@ -66,39 +69,30 @@ class Monitor implements AsyncDisposable {
     for (const waitMs of HEARING_WAITS_MS) {
       const bounds = { timeoutMs: LOOK_TIMEOUT_MS, signal: this.#signal };
       await askOnce(this.#within, [script], bounds).catch((error: unknown) => this.#options.log.debug({ err: error }, "Cannot probe"));
-      const heard = await Promise.race([this.#heard.promise.then(() => true), delay(waitMs, this.#signal).catch(() => true)]);
-      if (heard === true) return;
+      const heard = await Promise.race([this.#heard.promise.then(() => true), this.#wait(waitMs).then(() => this.#signal.aborted)]);
+      if (heard) return;
     }
-    this.#options.log.warn({}, "The structure monitor does not hear yet; until it does, only the table's presence is looked at");
+    this.#options.log.warn({}, "The structure monitor does not hear yet; until it does, a look every second stands in for it");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new Error("the monitor is given up"));
     if (this.#settling !== null) clearTimeout(this.#settling);
-    this.#watching?.kill();
     await this.#work;
   }
 
   async #watch(): Promise<void> {
-    const backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
-    let missed = false;
     while (!this.#signal.aborted) {
-      const startedAt = performance.now();
-      this.#watching = watch(this.#within, ["-j", "monitor", "rules"], (line) => this.#take(line));
-      const stop = () => this.#watching?.kill();
-      this.#signal.addEventListener("abort", stop, { once: true });
-      if (missed) this.#tampered("the monitor was away and may have missed a change");
       this.#hears = false;
-      const words = await this.#watching.ended;
-      this.#signal.removeEventListener("abort", stop);
-      if (this.#signal.aborted) return;
       this.#own.reset();
-      if (performance.now() - startedAt > RETRY_MAX_MS) backoff.reset();
-      const waitMs = backoff.next();
+      this.#watching = watch(this.#within, ["-j", "monitor", "rules"], (line) => this.#take(line));
+      this.#lookNow.ring();
+      const words = await this.#watching.ended;
+      if (this.#signal.aborted) return;
+      const waitMs = this.#hears ? AGAIN_MS : AGAIN_DEAF_MS;
       this.#options.log.warn({ words, waitMs }, "The structure monitor ended and is started again");
-      // One that never heard missed nothing that was not already told: a resync each time would change nothing.
-      missed = this.#hears;
-      await delay(waitMs, this.#signal).catch(() => {});
+      this.#lookNow.ring();
+      await this.#wait(waitMs);
     }
   }
 
@@ -108,6 +102,7 @@ class Monitor implements AsyncDisposable {
     if (LOST_EVENTS.test(line)) {
       this.#own.reset();
       this.#options.log.warn({}, "The structure monitor lost events");
+      this.#lookNow.ring();
       return;
     }
     const event = readRuleEvent(line);
@@ -122,20 +117,29 @@ class Monitor implements AsyncDisposable {
     }, SETTLE_MS);
   }
 
-  /** Tells when the table that was there is not there any more. */
   async #look(): Promise<void> {
+    let seen = this.#lookNow.count;
     while (!this.#signal.aborted) {
-      await delay(LOOK_EVERY_MS, this.#signal).catch(() => {});
+      const early = new AbortController();
+      const rung = this.#lookNow.after(seen, AbortSignal.any([this.#signal, early.signal]));
+      await Promise.race([rung.catch(() => {}), this.#wait(LOOK_EVERY_MS)]);
+      early.abort();
+      seen = this.#lookNow.count;
       if (this.#signal.aborted) return;
       try {
         const bounds = { timeoutMs: LOOK_TIMEOUT_MS, signal: this.#signal };
-        const answer = await askOnce(this.#within, ["-j", "list", "chains", "inet"], bounds);
-        const stands = namesOf([JSON.parse(answer) as unknown], "chain").length > 0;
-        if (this.#seen && !stands) this.#tampered("the table is gone");
-        this.#seen = stands;
+        const listing = await askOnce(this.#within, ["-j", "-t", "list", "ruleset", "inet"], bounds);
+        // Of an empty ruleset nft prints nothing at all.
+        const what = this.#structure.take(JSON.parse(listing || "{}"));
+        if (what !== null) this.#tampered(what);
       } catch (error) {
         if (!this.#signal.aborted) this.#options.log.warn({ err: error }, "Cannot look whether the table stands");
       }
     }
+  }
+
+  /** Resolves at the end or when the monitor is given up. */
+  async #wait(ms: number): Promise<void> {
+    await delay(ms, this.#signal).catch(() => {});
   }
 }
