@@ -32,6 +32,11 @@ const TIMEOUT_MS = 5_000;
 /** Another agent answers on the socket: two may never drive one gate. */
 export class AlreadyRunningError extends Error {}
 
+/** The agent is there and has no status yet. */
+export class StartingError extends Error {
+  readonly code = "EAGAIN";
+}
+
 /**
  * Serves the status (503 while there is none) on a root-only UNIX socket; holding it is also what makes this agent the only one of its runtime folder.
  * @throws AlreadyRunningError when somebody answers there
@@ -63,11 +68,14 @@ export async function serveStatus(path: string, status: () => AgentStatus | null
   };
 }
 
-/** Asks a running agent. @throws the socket's error (ENOENT, ECONNREFUSED, EACCES) when none answers */
+/** Asks a running agent. @throws StartingError, or the socket's error (ENOENT, ECONNREFUSED, EACCES) when none answers */
 export function queryStatus(path: string): Promise<AgentStatus> {
   return new Promise((resolve, reject) => {
     const query = request({ socketPath: path, path: "/status", timeout: TIMEOUT_MS }, (response) => {
-      if (response.statusCode !== 200) query.destroy(new Error(`the agent answered ${response.statusCode}: it is still starting`));
+      if (response.statusCode !== 200) {
+        query.destroy(new StartingError(`the agent answered ${response.statusCode}: it is still starting`));
+        return;
+      }
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (part: string) => {
