@@ -147,7 +147,7 @@ export class TestControl implements AsyncDisposable {
   /** Over mutual TLS; rejects when the connection ends without an answer. */
   remote(path: string, identity: Identity | null, ask: Ask = {}): Promise<Reply> {
     const client = identity === null ? {} : { key: identity.key, cert: identity.certificate };
-    const target = { host: "127.0.0.1", port: this.port, ca: this.ca.root, agent: false as const, ...client };
+    const target = { host: "127.0.0.1", port: this.port, ca: this.ca.root, servername: "localhost", agent: false as const, ...client };
     return exchange((options, answer) => tlsRequest({ ...options, ...target }, answer), path, ask);
   }
 
