@@ -21,7 +21,6 @@ const RESERVED: Kind = { code: "address_reserved", sentence: "is reserved and re
 
 /** IANA's special-purpose address registries (RFC 6890), multicast and the reserved rest. The narrowest block stands first. */
 const BLOCKS: readonly (readonly [prefix: string, kind: Kind])[] = [
-  ["255.255.255.255/32", BROADCAST],
   ["0.0.0.0/8", UNSPECIFIED],
   ["10.0.0.0/8", PRIVATE],
   ["172.16.0.0/12", PRIVATE],
@@ -36,6 +35,7 @@ const BLOCKS: readonly (readonly [prefix: string, kind: Kind])[] = [
   ["192.88.99.0/24", TUNNEL],
   ["192.0.0.0/24", RESERVED],
   ["224.0.0.0/4", MULTICAST],
+  ["255.255.255.255/32", BROADCAST],
   ["240.0.0.0/4", RESERVED],
   ["::/128", UNSPECIFIED],
   ["::1/128", LOOPBACK],
