@@ -51,7 +51,7 @@ export async function submit(parts: SubmitParts): Promise<Registered> {
   let skewMs = 0;
   const answer = await send(first).catch((error: unknown) => {
     // This device's clock is wrong by more than a proof may be old: the registry says what time it is, once.
-    const time = error instanceof Problem && error.code === "proof_time" ? error.extra.time : undefined;
+    const time = error instanceof Problem && error.code === "proof_time" ? error.extra.now : undefined;
     if (typeof time !== "number") throw error;
     skewMs = time - io.now();
     return send(make(time));

@@ -1,0 +1,241 @@
+import { createPublicKey } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { expect } from "chai";
+import { cli, TestRegistry } from "./registry.ts";
+
+describe("entityos enroll", () => {
+  let registry: TestRegistry;
+  before(async () => {
+    registry = await TestRegistry.start();
+    await registry.operator("profile", "set", "desktop", "--addresses", "any", "--address-lifetime", "1h");
+  });
+  after(() => registry[Symbol.asyncDispose]());
+
+  const devices = async () => (await registry.json<{ items: Record<string, unknown>[] }>("device", "list")).items;
+
+  it("registers the device, keeps its key and what it was granted, and says so", async () => {
+    const { exit, out } = await registry.enroll("first", await registry.code());
+    expect(exit).to.equal(0);
+    expect(out).to.match(/^registered with: register\.example\ndevice: +[0-9a-f-]{36}\npattern: +ip\n/);
+    expect(out).to.match(/\n127\.0\.0\.1\/32 {2}ip {4}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n$/);
+    expect(readdirSync(registry.path("first")).sort()).to.deep.equal(["device.json", "device.key"]);
+    for (const file of ["device.json", "device.key"]) expect(statSync(registry.path("first", file)).mode & 0o777).to.equal(0o600);
+    const state = JSON.parse(readFileSync(registry.path("first/device.json"), "utf8"));
+    const [device] = (await devices()).slice(-1);
+    expect(state.device).to.equal(device?.id);
+    const status = await cli(["status", "--state", registry.path("first"), "--json"]);
+    expect(JSON.parse(status.out)).to.deep.include({ device: state.device, pattern: "ip", registry: "register.example" });
+    expect(createPublicKey(readFileSync(registry.path("first/device.key"))).asymmetricKeyType).to.equal("ed25519");
+  });
+
+  it("registers the addresses it is told", async () => {
+    const more = ["--address", "203.0.113.7", "--address", "observed", "--json"];
+    const { exit, out } = await registry.enroll("several", await registry.code(), ...more);
+    expect(exit).to.equal(0);
+    const { addresses } = JSON.parse(out) as { addresses: { prefix: string }[] };
+    expect(addresses.map((address) => address.prefix)).to.deep.equal(["203.0.113.7/32", "127.0.0.1/32"]);
+  });
+
+  it("takes the code from a file, or from the terminal without an option", async () => {
+    writeFileSync(registry.path("code.txt"), `${await registry.code()}\n`);
+    const args = ["enroll", "--url", registry.url, "--registry", "register.example", "--ca", registry.ca];
+    const byFile = await cli([...args, "--state", registry.path("by-file"), "--code-file", registry.path("code.txt")]);
+    expect(byFile.exit).to.equal(0);
+    const typed = (await registry.code()).toLowerCase().replaceAll("-", " ");
+    expect((await cli([...args, "--state", registry.path("typed")], { typed })).exit).to.equal(0);
+    const without = await cli([...args, "--state", registry.path("without")]);
+    expect([without.exit, without.err.split("\n")[0]]).to.deep.equal([
+      64,
+      "usage: There is no terminal to ask for the code: give it with --code-file FILE, or - for standard input.",
+    ]);
+  });
+
+  it("has no option for the code itself", async () => {
+    const { exit, err } = await cli(["enroll", "--url", registry.url, "--code", "X"]);
+    expect([exit, err.split("\n")[0]]).to.deep.equal([64, "usage: Unknown option '--code'."]);
+  });
+
+  it("does not enrol twice into one folder, and spends nothing on it", async () => {
+    const code = await registry.code();
+    expect((await registry.enroll("twice", code)).exit).to.equal(0);
+    const key = readFileSync(registry.path("twice/device.key"), "utf8");
+    const again = await registry.enroll("twice", await registry.code());
+    expect([again.exit, again.err.split(":")[0]]).to.deep.equal([1, "already_enrolled"]);
+    expect(readFileSync(registry.path("twice/device.key"), "utf8")).to.equal(key);
+  });
+
+  it("tells a mistyped code from a spent and a withdrawn one, and what to do", async () => {
+    const code = await registry.code();
+    const wrong = `${code.slice(0, -1)}${code.endsWith("0") ? "1" : "0"}`;
+    const mistyped = await registry.enroll("mistyped", wrong);
+    expect([mistyped.exit, mistyped.err]).to.deep.equal([
+      65,
+      "code_check: The security code was mistyped: its last character does not fit the others.\nRead the code again, group by group.\n",
+    ]);
+    expect(existsSync(registry.path("mistyped"))).to.equal(false);
+    expect((await registry.enroll("spends", code)).exit).to.equal(0);
+    const spent = await registry.enroll("spent", code);
+    expect([spent.exit, spent.err.split(":")[0]]).to.deep.equal([77, "code_spent"]);
+    expect(existsSync(registry.path("spent/device.json"))).to.equal(false);
+    expect(existsSync(registry.path("spent/pending.json"))).to.equal(false);
+    const withdrawn = await registry.code();
+    await registry.operator("code", "withdraw", withdrawn.slice(0, 9));
+    expect((await registry.enroll("withdrawn", withdrawn)).err.split(":")[0]).to.equal("code_withdrawn");
+  });
+
+  it("corrects a clock that is wrong, once, by the registry's", async () => {
+    const args = ["enroll", "--url", registry.url, "--registry", "register.example", "--ca", registry.ca, "--code-file", "-"];
+    const slow = await cli([...args, "--state", registry.path("slow")], {
+      input: await registry.code(),
+      now: () => Date.now() - 86_400_000,
+    });
+    expect(slow.err).to.equal("");
+    expect(slow.exit).to.equal(0);
+  });
+
+  it("signs for the registry's name and for no other", async () => {
+    const code = await registry.code();
+    const args = ["enroll", "--url", registry.url, "--ca", registry.ca, "--state", registry.path("named"), "--code-file", "-"];
+    const { exit, err } = await cli(args, { input: code });
+    expect([exit, err.split(":")[0]]).to.deep.equal([77, "proof_refused"]);
+  });
+
+  it("trusts the root it is given and no other", async () => {
+    await registry.operator("agent", "enroll", "other", "--out", registry.path("other"));
+    const args = ["enroll", "--url", registry.url, "--state", registry.path("untrusting"), "--code-file", "-"];
+    const { exit, err } = await cli(args, { input: await registry.code() });
+    expect(exit).to.equal(69);
+    expect(err).to.contain("its certificate is not from a CA that is trusted here (--ca names the file of the root)");
+  });
+
+  it("leaks the code nowhere", async () => {
+    const code = await registry.code();
+    const secret = code.replaceAll("-", "").slice(8, 30);
+    const ran = await registry.enroll("secret", code, "--json");
+    const kept = readdirSync(registry.path("secret")).map((file) => readFileSync(registry.path("secret", file), "utf8"));
+    const everything = [ran.out, ran.err, ...kept, ...registry.log.lines].join("\n").replaceAll("-", "");
+    expect(everything).to.contain(code.slice(0, 5)).and.to.not.contain(secret);
+  });
+
+  describe("through a network that fails", () => {
+    /** Stands before the registry: passes a request on or fails, as told for each in turn, and keeps what came. */
+    async function between(plan: readonly ("fail" | "lose" | "503" | "pass")[]) {
+      const bodies: string[] = [];
+      const keys: string[] = [];
+      const { request } = await import("node:https");
+      const tls = {
+        key: readFileSync(registry.path("state/pki/register.key")),
+        cert: readFileSync(registry.path("state/pki/register.crt")),
+      };
+      const server = createTlsServer(tls, (incoming, response) => {
+        const chunks: Buffer[] = [];
+        incoming.on("data", (chunk) => chunks.push(chunk));
+        incoming.on("end", () => {
+          const act = plan[bodies.length] ?? "pass";
+          bodies.push(Buffer.concat(chunks).toString());
+          keys.push(String(incoming.headers["idempotency-key"]));
+          if (act === "fail") return void incoming.socket.destroy();
+          if (act === "503") return void response.writeHead(503, { "content-type": "text/plain" }).end("busy");
+          const options = {
+            host: "localhost",
+            port: registry.port,
+            ca: readFileSync(registry.ca),
+            path: incoming.url,
+            method: incoming.method,
+            headers: incoming.headers,
+          };
+          const onward = request(options, (answer) => {
+            if (act === "lose") {
+              answer.resume();
+              answer.on("end", () => incoming.socket.destroy());
+              return;
+            }
+            response.writeHead(answer.statusCode ?? 0, answer.headers);
+            answer.pipe(response);
+          });
+          onward.end(Buffer.concat(chunks));
+        });
+      });
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      return {
+        bodies,
+        keys,
+        url: `https://localhost:${(server.address() as AddressInfo).port}`,
+        async [Symbol.asyncDispose]() {
+          server.closeAllConnections();
+          await new Promise((resolve) => server.close(resolve));
+        },
+      };
+    }
+
+    const enrollAt = (url: string, state: string, code: string) =>
+      cli(
+        [
+          "enroll",
+          "--url",
+          url,
+          "--registry",
+          "register.example",
+          "--ca",
+          registry.ca,
+          "--state",
+          registry.path(state),
+          "--code-file",
+          "-",
+        ],
+        { input: code },
+      );
+
+    it("repeats the same bytes under the same key until there is an answer, and spends one use", async () => {
+      await using proxy = await between(["fail", "503", "lose", "pass"]);
+      const before = (await devices()).length;
+      const code = await registry.code();
+      const { exit, err } = await enrollAt(proxy.url, "patient", code);
+      expect([exit, err]).to.deep.equal([0, ""]);
+      expect([proxy.bodies.length, new Set(proxy.bodies).size, new Set(proxy.keys).size]).to.deep.equal([4, 1, 1]);
+      expect(proxy.keys[0]).to.match(/^[A-Za-z0-9_-]{22}$/);
+      expect((await devices()).length).to.equal(before + 1);
+      expect(proxy.bodies[0]?.replaceAll("-", "")).to.not.contain(code.replaceAll("-", "").slice(8, 20));
+    });
+
+    it("gives up after six attempts, and a later run repeats the same request", async () => {
+      const code = await registry.code();
+      await using dead = await between(["lose", "fail", "fail", "fail", "fail", "fail"]);
+      const before = (await devices()).length;
+      const first = await enrollAt(dead.url, "later", code);
+      expect([first.exit, first.err.split(":")[0], dead.bodies.length]).to.deep.equal([69, "unreachable", 6]);
+      expect(readdirSync(registry.path("later")).sort()).to.deep.equal(["device.key", "pending.json"]);
+      const second = await enrollAt(dead.url, "later", code);
+      expect([second.exit, second.err]).to.deep.equal([0, ""]);
+      expect([new Set(dead.bodies).size, (await devices()).length]).to.deep.equal([1, before + 1]);
+      expect(readdirSync(registry.path("later")).sort()).to.deep.equal(["device.json", "device.key"]);
+    });
+
+    it("does not repeat an earlier request that asked for something else", async () => {
+      await using dead = await between(["fail", "fail", "fail", "fail", "fail", "fail"]);
+      await enrollAt(dead.url, "changed", await registry.code());
+      const { exit } = await enrollAt(dead.url, "changed", await registry.code());
+      expect([exit, new Set(dead.bodies).size]).to.deep.equal([0, 2]);
+    });
+  });
+
+  const misused: readonly [line: string, exit: number, says: string][] = [
+    ["enroll", 64, "usage: --url is missing."],
+    ["enroll --url register.example", 64, "usage: --url is https://HOST or https://HOST:PORT: 'register.example' is not."],
+    ["enroll --url http://register.example", 64, "usage: --url is https://HOST or https://HOST:PORT: 'http://register.example' is not."],
+    ["enroll --url https://a/path", 64, "usage: --url is https://HOST or https://HOST:PORT: 'https://a/path' is not."],
+    ["enroll --url https://user:password@a", 64, "usage: --url is https://HOST"],
+    ["enroll --url https://a --ca /nonexistent", 65, "file_unreadable: Cannot read /nonexistent: ENOENT"],
+    ["status --state /nonexistent", 1, "not_enrolled: This device is not enrolled: there is no /nonexistent/device.json."],
+  ];
+  for (const [line, exit, says] of misused) {
+    it(`ends '${line}' with ${exit}`, async () => {
+      const ran = await cli(line.split(" "));
+      expect([ran.exit, ran.err.slice(0, says.length)]).to.deep.equal([exit, says]);
+    });
+  }
+});

@@ -1,0 +1,206 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { expect } from "chai";
+import { makeKeyAndCsr } from "../../../registry/ca/csr.ts";
+import { cli, TestRegistry } from "./registry.ts";
+
+describe("entityos, for operators", () => {
+  let registry: TestRegistry;
+  before(async () => {
+    registry = await TestRegistry.start();
+  });
+  after(() => registry[Symbol.asyncDispose]());
+
+  it("makes a code here, shows it once, and hands on the line to enrol with", async () => {
+    const { exit, out } = await registry.operator("code", "create", "--subject", "front office", "--profile", "desktop", "--uses", "3");
+    expect(exit).to.equal(0);
+    const [, text = ""] = /^code: {4}(\S+)$/m.exec(out) ?? [];
+    expect(text).to.match(/^([0-9A-Z]{5}-){6}[0-9A-Z]{5}$/);
+    expect(out).to.contain(`\n  entityos enroll --url ${registry.url} --registry register.example --ca ca.pem\n`);
+    const listed = await registry.operator("code", "list");
+    expect(listed.out).to.match(/^SELECTOR {2}SUBJECT {7}PROFILE {2}USED {4}EXPIRES/);
+    expect(listed.out).to.match(new RegExp(`^${text.replaceAll("-", "").slice(0, 8)}  front office  desktop  0 of 3 `, "m"));
+  });
+
+  it("never sends the code's secret to control", async () => {
+    const text = await registry.code();
+    const secret = text.replaceAll("-", "").slice(8);
+    const kept = ["registry.sqlite", "registry.sqlite-wal"].map((file) => readFileSync(registry.path("state", file)).toString("latin1"));
+    expect(kept.join("")).to.contain(text.replaceAll("-", "").slice(0, 8)).and.to.not.contain(secret.slice(0, 10));
+    expect(registry.log.lines.join("\n")).to.not.contain(secret.slice(0, 10));
+  });
+
+  it("withdraws a code by its selector, however it is written", async () => {
+    const text = await registry.code();
+    const typed = `${text.slice(0, 5)}-${text.slice(6, 9)}`.toLowerCase();
+    const { exit, out } = await registry.operator("code", "withdraw", typed);
+    expect([exit, out]).to.deep.equal([0, `withdrawn: ${text.replaceAll("-", "").slice(0, 8)}, used 0 of 1\n`]);
+  });
+
+  it("changes of a profile what is named and leaves the rest", async () => {
+    await registry.operator("profile", "set", "office", "--addresses", "203.0.113.0/24,2001:db8::/32", "--address-lifetime", "12h");
+    await registry.operator("profile", "set", "office", "--max-addresses", "2", "--pattern", "either");
+    const { items } = await registry.json<{ items: { name: string }[] }>("profile", "list");
+    expect(items.find((profile) => profile.name === "office")).to.deep.equal({
+      name: "office",
+      pattern: "either",
+      addresses: ["203.0.113.0/24", "2001:db8::/32"],
+      addressLifetimeMs: 43_200_000,
+      certificateLifetimeMs: 604_800_000,
+      maxAddresses: 2,
+      widest4: 32,
+      widest6: 64,
+      observed6: 64,
+    });
+  });
+
+  it("enrols an agent with files that only their owner reads, and a service's certificate beside them", async () => {
+    const out = registry.path("host-1");
+    const { exit } = await registry.operator("agent", "enroll", "host-1", "--out", out, "--service", "app.example,203.0.113.10");
+    expect(exit).to.equal(0);
+    expect(readdirSync(out).sort()).to.deep.equal(["agent.crt", "agent.key", "ca.pem", "service.crt", "service.key"]);
+    const text = (file: string) => readFileSync(`${out}/${file}`, "utf8");
+    expect([
+      statSync(out).mode & 0o777,
+      statSync(`${out}/agent.key`).mode & 0o777,
+      statSync(`${out}/service.key`).mode & 0o777,
+    ]).to.deep.equal([0o700, 0o600, 0o600]);
+    const agent = new X509Certificate(text("agent.crt"));
+    expect(agent.subjectAltName).to.equal("URI:urn:entityos:agent:host-1");
+    expect(agent.checkPrivateKey(createPrivateKey(text("agent.key")))).to.equal(true);
+    expect(text("agent.crt").match(/BEGIN CERTIFICATE/g)).to.have.length(2);
+    expect(new X509Certificate(text("service.crt")).checkHost("app.example")).to.equal("app.example");
+    expect(text("ca.pem")).to.equal(readFileSync(registry.ca, "utf8"));
+    expect((await registry.operator("agent", "list")).out).to.match(/^host-1 {2}restricted {2}down {2}0 /m);
+  });
+
+  it("leaves a living agent's files alone when its name is taken, and says what to do", async () => {
+    const out = registry.path("host-2");
+    await registry.operator("agent", "enroll", "host-2", "--out", out);
+    const before = readFileSync(`${out}/agent.key`, "utf8");
+    const again = await registry.operator("agent", "enroll", "host-2", "--out", out);
+    expect([again.exit, again.err]).to.deep.equal([
+      1,
+      "agent_exists: There is already an agent 'host-2'.\nChoose another name, or take its place with --replace.\n",
+    ]);
+    expect(readFileSync(`${out}/agent.key`, "utf8")).to.equal(before);
+    expect((await registry.operator("agent", "enroll", "host-2", "--out", out, "--replace")).exit).to.equal(0);
+    expect(readFileSync(`${out}/agent.key`, "utf8")).to.not.equal(before);
+  });
+
+  it("enrols no agent when the service's names are refused", async () => {
+    const { exit, err } = await registry.operator("agent", "enroll", "host-3", "--out", registry.path("host-3"), "--service", "no name");
+    expect([exit, err.split(":")[0]]).to.deep.equal([65, "server_name"]);
+    expect((await registry.operator("agent", "list")).out).to.not.contain("host-3");
+    expect(existsSync(registry.path("host-3"))).to.equal(false);
+  });
+
+  it("signs a request made elsewhere and writes no key for it", async () => {
+    const { csr } = await makeKeyAndCsr("whatever");
+    writeFileSync(registry.path("host.csr"), csr);
+    const out = registry.path("host-4");
+    expect((await registry.operator("agent", "enroll", "host-4", "--out", out, "--csr", registry.path("host.csr"))).exit).to.equal(0);
+    expect(readdirSync(out).sort()).to.deep.equal(["agent.crt", "ca.pem"]);
+  });
+
+  it("asks control from afar with an operator's certificate", async () => {
+    const out = registry.path("alice");
+    expect((await registry.operator("operator", "enroll", "alice", "--out", out)).exit).to.equal(0);
+    const url = `https://localhost:${registry.controlPort}`;
+    const who = ["--cert", `${out}/operator.crt`, "--key", `${out}/operator.key`, "--ca", `${out}/ca.pem`];
+    const status = await cli(["status", "--control", url, ...who, "--json"]);
+    expect([status.exit, JSON.parse(status.out).name]).to.deep.equal([0, "register.example"]);
+    const made = await cli(["code", "create", "--subject", "x", "--profile", "desktop", "--control", url, ...who]);
+    expect(made.exit).to.equal(0);
+    expect((await registry.operator("audit", "list", "--limit", "1000")).out).to.match(/ operator:alice +code\.created /);
+  });
+
+  it("is not permitted to ask with an agent's certificate", async () => {
+    const out = registry.path("host-5");
+    await registry.operator("agent", "enroll", "host-5", "--out", out);
+    const who = ["--cert", `${out}/agent.crt`, "--key", `${out}/agent.key`, "--ca", `${out}/ca.pem`];
+    const { exit, err } = await cli(["status", "--control", `https://localhost:${registry.controlPort}`, ...who]);
+    expect([exit, err]).to.deep.equal([
+      77,
+      "request_role: Only operators may ask this.\nUse an operator's certificate (entityos operator enroll), or the local socket.\n",
+    ]);
+  });
+
+  it("verifies the audit log and pages through it", async () => {
+    expect((await registry.operator("audit", "verify")).out).to.match(/^sound: \d+ entries\n$/);
+    const first = await registry.operator("audit", "list", "--limit", "1");
+    expect(first.out).to.match(/\nmore: --after 1\n$/);
+    expect((await registry.operator("audit", "list", "--limit", "1", "--after", "1")).out).to.match(/^2 /m);
+  });
+
+  it("says where nobody answers", async () => {
+    const { exit, err } = await cli(["status", "--socket", registry.path("nothing.sock")]);
+    expect(exit).to.equal(69);
+    expect(err).to.equal(
+      `unreachable: Cannot reach ${registry.path("nothing.sock")}: there is no such socket\n` +
+        "Is the registry running (entityos-registry serve)? Name its socket with --socket, and run as the user it belongs to.\n",
+    );
+  });
+
+  it("does not let what others wrote move the reader's cursor", async () => {
+    const { exit, err } = await registry.operator("code", "create", "--subject", "a\u001b[2Jb", "--profile", "desktop");
+    expect([exit, err.split(":")[0]]).to.deep.equal([65, "code_invalid"]);
+    const { table } = await import("../../../registry/cli/print.ts");
+    expect(table(["A"], [["a\u001b[2Jb\u202e"]])).to.equal("A\na\\u{1b}[2Jb\\u{202e}\n");
+  });
+
+  const misused: readonly [line: string, exit: number, says: string][] = [
+    ["", 64, "entityos: registers devices"],
+    ["dance", 64, "usage: There is no command 'dance'."],
+    ["code", 64, "usage: 'code' goes with create, list, withdraw."],
+    ["code make", 64, "usage: 'code' goes with create, list, withdraw, not with 'make'."],
+    ["code create", 64, "usage: --subject is missing."],
+    ["code create --subject a --profile b --uses many", 64, "usage: --uses is a whole number from 1 to 1000000: 'many' is not."],
+    ["code create --subject a --profile b --uses 0", 64, "usage: --uses is a whole number from 1 to 1000000: '0' is not."],
+    [
+      "code create --subject a --profile b --expires soon",
+      64,
+      "usage: --expires is a number with a unit such as 90s, 30m, 24h or 7d: 'soon' is not.",
+    ],
+    ["code create --secret x", 64, "usage: Unknown option '--secret'."],
+    ["code withdraw", 64, "usage: SELECTOR is missing."],
+    ["code withdraw A B", 64, "usage: Unexpected argument 'B'."],
+    ["code list --limit 5000", 64, "usage: --limit is a whole number from 1 to 1000: '5000' is not."],
+    ["status --control https://a", 64, "usage: --control needs --cert, --key and --ca."],
+    ["status --cert a", 64, "usage: --cert, --key and --ca go with --control."],
+    ["status --control https://a --socket b", 64, "usage: --socket and --control exclude each other."],
+    [
+      "status --control http://a --cert /dev/null --key /dev/null --ca /dev/null",
+      64,
+      "usage: --control is https://HOST or https://HOST:PORT: 'http://a' is not.",
+    ],
+    ["agent enroll a", 64, "usage: --out is missing."],
+    ["agent enroll a --out b --zone c", 64, "usage: --zone is restricted or open: 'c' is not."],
+    ["profile set a --pattern b", 64, "usage: --pattern is one of ip, cert, either, both: 'b' is not."],
+    ["constructor", 64, "usage: There is no command 'constructor'."],
+  ];
+  for (const [line, exit, says] of misused) {
+    it(`ends '${line}' with ${exit}`, async () => {
+      const needsControl = line.startsWith("profile set");
+      const ran = needsControl ? await registry.operator(...line.split(" ")) : await cli(line.split(" ").filter((word) => word !== ""));
+      expect(ran.exit).to.equal(exit);
+      expect(ran.err.slice(0, says.length)).to.equal(says);
+      expect(ran.out).to.equal("");
+    });
+  }
+
+  it("helps with every command: usage, options, examples, exit codes", async () => {
+    const { out } = await cli(["--help"]);
+    const commands = [...out.matchAll(/^ {2}((?:[a-z]+ )?[a-z]+) {2,}\S/gm)].map((match) => match[1] ?? "");
+    expect(commands).to.have.length(17);
+    for (const command of commands) {
+      const { exit, out } = await cli([...command.split(" "), "--help"]);
+      expect([
+        exit,
+        out.includes(`Usage: entityos ${command}`),
+        out.includes("\nExamples\n"),
+        out.includes("\nExit codes: "),
+      ]).to.deep.equal([0, true, true, true]);
+    }
+  });
+});
