@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
 import type { Acknowledged, OutcomeRow } from "../store/registrations.ts";
+import { sendProblemBody } from "./problems.ts";
 
 /** Answers with what became of a registration: its body with `sync`, or the problem as it was decided. */
 export function answer(
@@ -8,7 +9,7 @@ export function answer(
   acknowledged: readonly Acknowledged[],
   success: 200 | 201,
 ): FastifyReply {
-  if (outcome.status !== 201) return reply.code(outcome.status).type("application/problem+json").send(outcome.body);
+  if (outcome.status !== 201) return sendProblemBody(reply, outcome.status, outcome.body);
   const registration = JSON.parse(outcome.body) as Record<string, unknown>;
   return reply.code(success).send({ ...registration, sync: syncAt(outcome.revision, acknowledged) });
 }

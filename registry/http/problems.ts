@@ -29,8 +29,12 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const problem = asProblem(error);
   if (problem.status >= 500) log.error({ method: request.method, path: request.routeOptions.url, err: problem }, "Request failed");
   if (problem.status === 503) reply.header("retry-after", "1");
-  reply.code(problem.status).type("application/problem+json").send(JSON.stringify(problem));
+  sendProblemBody(reply, problem.status, JSON.stringify(problem));
 }
+
+/** Bytes, because Fastify would add to a text's type the charset that JSON does not have (RFC 8259 §11). */
+export const sendProblemBody = (reply: FastifyReply, status: number, body: string): FastifyReply =>
+  reply.code(status).header("content-type", "application/problem+json").send(Buffer.from(body));
 
 export const notFound = (): Problem => new Problem(404, "not_found", "There is nothing here.");
 export const methodNotAllowed = (allowed: string): Problem => new Problem(405, "method_not_allowed", `Only ${allowed} is answered here.`);
