@@ -25,12 +25,12 @@ const WARMUP = 5;
  * From the POST of a registration to the first packet of its address that is let in, `samples` times, with `elements` rules there
  * before. The floor beside each: one durable commit on the same disk, then one element added by a kept-open nft to a bare set as large.
  */
-export async function measureAdmission({ elements, samples, progress, signal }: Wish): Promise<Measured> {
+export async function measureAdmission({ lab: name, elements, samples, progress, signal }: Wish): Promise<Measured> {
   progress(`admission, ${elements} elements: seeding`);
   await using worker = await startNftWorker("bare");
   await worker.ask("seed", { elements });
   await using lab = await startLab({
-    name: "bench",
+    name,
     devices: 1,
     signal,
     readyTimeoutMs: READY_TIMEOUT_MS,

@@ -5,15 +5,17 @@ import { traces } from "../lab/traces.ts";
 import { page } from "./report.ts";
 import { percentile } from "./stats.ts";
 
+const NAME = `t-bench-${process.pid}`;
+
 describe("npm run bench", function () {
   this.timeout(90_000);
 
   it("measures every row beside its floor and leaves nothing", async () => {
-    const said = await run([BIN.run, "test/bench/main.ts", "--quick"], { timeoutMs: 80_000 });
+    const said = await run([BIN.run, "test/bench/main.ts", "--quick", "--name", NAME], { timeoutMs: 80_000 });
     const numbers = " +20(?: +\\d+\\.\\d+){6}$";
     expect(said).to.match(new RegExp(`^registration → admitted, 1,000 elements${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^one change applied, 1,000 elements${numbers}`, "m"));
-    expect(await traces("bench")).to.deep.equal([]);
+    expect(await traces(NAME)).to.deep.equal([]);
   });
 
   it("takes the nearest rank as a percentile", () => {

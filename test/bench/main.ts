@@ -10,13 +10,14 @@ import { measureApply } from "./apply.ts";
 import { describeMachine, page, resultTable } from "./report.ts";
 import type { Measured, Wish } from "./stats.ts";
 
-const HELP = `npm run bench [-- --quick] [-- --only ROW]
+const HELP = `npm run bench [-- --quick] [-- --only ROW] [-- --name NAME]
 
 Measures entityOS gate against the least that the same work can cost on this machine, both in the same run, prints the
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples, 1,000 elements, writes nothing: shows that the bench works
 --only ROW  admission or apply; writes nothing
+--name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
 
 interface Row {
@@ -34,7 +35,12 @@ const QUICK_SAMPLES = 20;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { quick: { type: "boolean", default: false }, only: { type: "string" }, help: { type: "boolean", default: false } },
+    options: {
+      quick: { type: "boolean", default: false },
+      only: { type: "string" },
+      name: { type: "string", default: "bench" },
+      help: { type: "boolean", default: false },
+    },
   });
   const rows = ROWS.filter((row) => values.only === undefined || row.name === values.only);
   if (values.help || rows.length === 0) {
@@ -46,12 +52,14 @@ async function main(): Promise<number> {
     return EXIT.permission;
   }
   const signal = interruption();
-  await removeLab("bench");
+  await removeLab(values.name);
   const progress = (text: string) => process.stderr.write(`${text}\n`);
   const results: Measured[] = [];
   for (const row of rows) {
     for (const elements of values.quick ? SIZES.slice(0, 1) : SIZES) {
-      results.push(await row.measure({ elements, samples: values.quick ? QUICK_SAMPLES : row.samples, progress, signal }));
+      results.push(
+        await row.measure({ lab: values.name, elements, samples: values.quick ? QUICK_SAMPLES : row.samples, progress, signal }),
+      );
     }
   }
   const machine = await describeMachine();

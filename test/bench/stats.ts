@@ -15,6 +15,8 @@ export interface Measured {
 
 /** What a row is asked to measure; it stops between two samples when the signal aborts. */
 export interface Wish {
+  /** Name of the lab, where one is needed. */
+  readonly lab: string;
   readonly elements: number;
   readonly samples: number;
   readonly progress: (text: string) => void;

@@ -8,7 +8,7 @@ import { removeLab } from "./folder.ts";
 import type { LabDescription } from "./lab.ts";
 import { traces } from "./traces.ts";
 
-const NAME = "t-lab";
+const NAME = `t-lab-${process.pid}`;
 const lab = (...args: string[]): Promise<string> => run([BIN.run, "test/lab/main.ts", ...args, "--name", NAME]);
 
 async function refusal(command: Promise<string>): Promise<CommandError> {
@@ -33,14 +33,14 @@ describe("npm run lab", function () {
     expect(made.registerUrl).to.equal("https://203.0.113.2");
     expect(made.service).to.deep.equal({ host: "203.0.113.11", port: 443 });
     expect(made.hosts.map(({ statusCommand, ...host }) => host)).to.deep.equal([
-      { name: "host1", netns: "eos-t-lab-host1", address: "203.0.113.11", address6: "2001:db8::11" },
+      { name: "host1", netns: `eos-${NAME}-host1`, address: "203.0.113.11", address6: "2001:db8::11" },
     ]);
     expect(made.devices).to.deep.equal([
-      { name: "device1", netns: "eos-t-lab-device1", address: "203.0.113.101", address6: "2001:db8::101" },
-      { name: "device2", netns: "eos-t-lab-device2", address: "203.0.113.102", address6: "2001:db8::102" },
+      { name: "device1", netns: `eos-${NAME}-device1`, address: "203.0.113.101", address6: "2001:db8::101" },
+      { name: "device2", netns: `eos-${NAME}-device2`, address: "203.0.113.102", address6: "2001:db8::102" },
     ]);
     expect(Object.keys(made.logs)).to.deep.equal(["registry", "host1-agent", "host1-service"]);
-    expect(statSync("/run/entityos-lab/t-lab").mode & 0o777).to.equal(0o700);
+    expect(statSync(`/run/entityos-lab/${NAME}`).mode & 0o777).to.equal(0o700);
 
     const said = JSON.parse(await run(["sh", "-c", made.hosts[0]?.statusCommand ?? ""]));
     expect(said).to.include({ name: "host1", state: "enforcing" });
@@ -55,7 +55,7 @@ describe("npm run lab", function () {
 
     const second = await refusal(lab("up"));
     expect(second.code).to.equal(1);
-    expect(second.stderr).to.include("lab 't-lab' stands already").and.to.include("host1-agent");
+    expect(second.stderr).to.include(`lab '${NAME}' stands already`).and.to.include("host1-agent");
 
     await lab("down");
     expect(await traces(NAME)).to.deep.equal([]);
@@ -81,7 +81,7 @@ describe("npm run lab", function () {
     let said = "";
     up.stderr.on("data", (text) => {
       said += String(text);
-      if (said.includes("registry: starting")) up.kill("SIGINT");
+      if (String(text).includes("registry: starting")) up.kill("SIGINT");
     });
     expect((await ended)[0]).to.equal(1);
     expect(said).to.include("interrupted by SIGINT");

@@ -6,7 +6,7 @@ import { run } from "./exec.ts";
 import { removeLab } from "./folder.ts";
 import { traces } from "./traces.ts";
 
-const NAME = "t-story";
+const NAME = `t-story-${process.pid}`;
 const STORY = [BIN.run, "test/lab/story.ts", "--name", NAME] as const;
 const KEYS = [
   "strangerRefused",
