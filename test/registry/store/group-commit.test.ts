@@ -1,0 +1,95 @@
+import { expect } from "chai";
+import { GroupCommit, MAX_BATCH, MAX_QUEUED, type Transactions } from "../../../registry/store/group-commit.ts";
+
+/** A connection that only notes what it is told, and fails where it is asked to. */
+class Notes implements Transactions {
+  readonly told: string[] = [];
+  readonly failing = new Set<string>();
+  inTransaction = false;
+
+  exec(sql: string): void {
+    this.told.push(sql);
+    if (this.failing.has(sql)) throw new Error(`${sql} failed`);
+    if (sql === "begin immediate") this.inTransaction = true;
+    if (sql === "commit" || sql === "rollback") this.inTransaction = false;
+  }
+}
+
+describe("group commit", () => {
+  let notes: Notes;
+  let commits: GroupCommit;
+  let woken: string[][];
+  beforeEach(() => {
+    notes = new Notes();
+    woken = [];
+    commits = new GroupCommit(notes, (topics) => woken.push([...topics]));
+  });
+  const settled = async (...work: (() => unknown)[]) =>
+    (await Promise.allSettled(work.map((one) => commits.add(one, ["head"])))).map((result) =>
+      result.status === "fulfilled" ? result.value : (result.reason.code ?? result.reason.message),
+    );
+  const fails = () => {
+    throw new Error("bad");
+  };
+
+  it("puts the writes of one turn into one transaction, each in its savepoint", async () => {
+    expect(
+      await settled(
+        () => 1,
+        fails,
+        () => 3,
+      ),
+    ).to.deep.equal([1, "bad", 3]);
+    expect(notes.told.join("; ")).to.equal(
+      "begin immediate; savepoint one; release one; savepoint one; rollback to one; release one; savepoint one; release one; commit",
+    );
+    expect(woken).to.deep.equal([["head"]]);
+  });
+
+  for (const sql of ["begin immediate", "savepoint one", "release one", "commit"]) {
+    it(`rejects every write of the batch when '${sql}' fails, wakes nobody, and serves the next batch`, async () => {
+      notes.failing.add(sql);
+      expect(
+        await settled(
+          () => 1,
+          () => 2,
+        ),
+      ).to.deep.equal(["storage_unavailable", "storage_unavailable"]);
+      expect([notes.inTransaction, woken]).to.deep.equal([false, []]);
+      notes.failing.clear();
+      expect(await settled(() => 3)).to.deep.equal([3]);
+    });
+  }
+
+  it("rejects every write of the batch when the database ends the transaction by itself", async () => {
+    const endsAll = () => {
+      notes.inTransaction = false;
+      throw new Error("disk full");
+    };
+    expect(
+      await settled(
+        () => 1,
+        endsAll,
+        () => 3,
+      ),
+    ).to.deep.equal(Array(3).fill("storage_unavailable"));
+    expect(notes.told).not.to.include("commit");
+  });
+
+  it("takes a bounded number of writes into one transaction, and lets a bounded number wait", async () => {
+    const waiting = Array.from({ length: MAX_QUEUED }, () => commits.add(() => 1, []));
+    expect(await settled(() => 1)).to.deep.equal(["storage_unavailable"]);
+    await Promise.all(waiting);
+    expect(notes.told.filter((sql) => sql === "commit")).to.have.length(Math.ceil(MAX_QUEUED / MAX_BATCH));
+  });
+
+  it("does what waits when it is closed, and takes nothing more", async () => {
+    const one = commits.add(() => 1, []);
+    const closed = commits.close();
+    expect(await settled(() => 2)).to.deep.equal(["storage_unavailable"]);
+    await closed;
+    expect(notes.told.at(-1)).to.equal("commit");
+    expect(await one).to.equal(1);
+    await commits.close();
+  });
+});

@@ -1,0 +1,117 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { expect } from "chai";
+import type { CompiledQuery } from "kysely";
+import { listDevices, revokeDevice, showDevice } from "../../../registry/process/devices.ts";
+import { expireGrants, forgetNonces, nextExpiry } from "../../../registry/process/expiry.ts";
+import { listGrants } from "../../../registry/process/grants.ts";
+import { createBuilder } from "../../../registry/store/builder.ts";
+import { acceptSubmission, readInbox } from "../../../registry/store/intake.ts";
+import { readChanges, readRules, recordAcks } from "../../../registry/store/queries.ts";
+import { readAcknowledged, readCodeKey, readOutcomes, readRegistration } from "../../../registry/store/registrations.ts";
+import type { Builder, Command, Store } from "../../../registry/store/store.ts";
+import { Harness } from "../process/harness.ts";
+
+/** A store that notes the SQL of every query that passes. */
+function noting(store: Store, sql: Set<string>): Store {
+  const noted =
+    <T>(command: (db: Builder) => Command<T>) =>
+    (db: Builder): Command<T> =>
+      note(command(db));
+  function* note<T>(command: Command<T>): Command<T> {
+    let step = command.next();
+    while (!step.done) {
+      sql.add(step.value.sql);
+      step = command.next((yield step.value) as readonly unknown[]);
+    }
+    return step.value;
+  }
+  return {
+    read: (command) => store.read(noted(command)),
+    write: (command, wakes) => store.write(noted(command), wakes),
+    watch: (topic, listener) => store.watch(topic, listener),
+    snapshot: () => store.snapshot(),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+describe("the queries of the hot path", () => {
+  let harness: Harness;
+  beforeEach(async () => {
+    harness = await Harness.open();
+  });
+  afterEach(() => harness[Symbol.asyncDispose]());
+
+  /** What SQLite would walk through row by row for these queries. */
+  function scans(queries: Iterable<string>): string[] {
+    const db = new DatabaseSync(join(harness.folder, "registry.db"));
+    try {
+      const plans = [...queries].flatMap((sql) => {
+        const rows = db.prepare(`explain query plan ${sql}`).all(...Array(sql.split("?").length - 1).fill(1));
+        return rows.map(({ detail }) => String(detail));
+      });
+      return [...new Set(plans.filter((detail) => /SCAN|TEMP B-TREE/.test(detail)))].sort();
+    } finally {
+      db.close();
+    }
+  }
+
+  it("walk through nothing but the inbox, the newest audit entry and the nearest expiry", async () => {
+    const sql = new Set<string>();
+    const { lead } = harness;
+    const code = await harness.code({}, { uses: 2 });
+    const store = noting(harness.store, sql);
+    const spied: Harness = Object.create(harness, { store: { value: store } });
+    await using _process = await spied.process();
+    const id = await spied.submit(code);
+    const device = String((await spied.outcome(id)).body.device);
+    await store.read((db) => readCodeKey(db, { selector: code.selector }));
+    await store.read((db) => readOutcomes(db, [id, id]));
+    await store.read((db) => readRegistration(db, { id }));
+    await store.read((db) => readInbox(db, { limit: 1 }));
+    await store.read((db) => readChanges(db, { after: 0, limit: 1 }));
+    await store.read((db) => readRules(db, { after: { lane: "ip", prefix: "8" }, limit: 1 }));
+    await store.read((db) => listDevices(db, { after: device, limit: 1 }));
+    await store.read((db) => listGrants(db, { after: "a", limit: 1, device }));
+    await store.read((db) => showDevice(db, { device }));
+    await store.write((db) => expireGrants(db, lead, { now: 1 }));
+    await store.write((db) => forgetNonces(db, lead, { now: 1 }));
+    await store.write((db) => recordAcks(db, [{ name: "a", revision: 1, seenAt: 1 }]));
+    await store.write((db) => revokeDevice(db, lead, { device, now: 1, actor: "test" }));
+    await store.read(nextExpiry);
+    expect(sql.size).to.be.greaterThan(25);
+    expect(scans(sql)).to.deep.equal(["SCAN audit", "SCAN grants USING INDEX grants_live_expiry", "SCAN inbox"]);
+  });
+
+  it("count agents in an index", () => {
+    const query = readAcknowledged(createBuilder("sqlite")).next().value as CompiledQuery;
+    expect(scans([query.sql])).to.deep.equal([]);
+  });
+
+  it("are the same commands on PostgreSQL", () => {
+    const db = createBuilder("postgres");
+    const accept = acceptSubmission(
+      db,
+      {
+        id: "i",
+        receivedAt: 5,
+        action: "register",
+        signer: "code:A",
+        submission: { addresses: [], csrDigest: null, deviceKey: null, nonce: "n", time: 1 },
+        signature: "s",
+        observed: "o",
+        digest: "d",
+        idempotencyKey: null,
+      },
+      () => {},
+    );
+    const first = accept.next().value as CompiledQuery;
+    expect(first.sql).to.match(/^insert into "submissions" .* values \(\$1, \$2, \$3, \$4, \$5, \$6, \$7, \$8, \$9\)$/);
+    expect(first.parameters.slice(0, 4)).to.deep.equal(["i", 5, "register", "code:A"]);
+  });
+
+  it("cannot be run past the store", async () => {
+    const attempt = createBuilder("sqlite").selectFrom("meta").selectAll().execute();
+    expect(await attempt.catch((error: Error) => error.message)).to.match(/yield them from a command/);
+  });
+});
