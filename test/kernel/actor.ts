@@ -1,0 +1,113 @@
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { servePeer } from "../lab/peer.ts";
+
+/** Hands inside a namespace: serves a lane, connects, downloads. Started by netns.ts, ends with it. */
+export interface Asks {
+  /** A listener that names its lane to whoever connects, and sends without end to who writes something. */
+  serve: { readonly port: number; readonly label: string };
+  connect: { readonly host: string; readonly port: number; readonly timeoutMs: number; readonly localAddress?: string };
+  /** Connections one after the other, each given up after `timeoutMs`, until `stopBarrage`. */
+  startBarrage: { readonly host: string; readonly port: number; readonly timeoutMs: number };
+  stopBarrage: Record<string, never>;
+  download: { readonly host: string; readonly port: number; readonly timeoutMs: number };
+  /** Bytes that the download brought so far. */
+  downloaded: { readonly id: number };
+}
+
+export interface Answers {
+  serve: Record<string, never>;
+  connect: { readonly outcome: "open" | "silent" | "refused"; readonly label: string };
+  startBarrage: Record<string, never>;
+  stopBarrage: { readonly opened: number; readonly failed: number };
+  download: { readonly id: number; readonly localPort: number };
+  downloaded: { readonly bytes: number };
+}
+
+const servers: Server[] = [];
+const downloads = new Map<number, { socket: Socket; bytes: number }>();
+let barrage: { going: boolean; opened: number; failed: number; done: Promise<void> } | null = null;
+
+const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Promise<Answers[K]> } = {
+  serve: ({ port, label }) => serve(port, label),
+  connect: (ask) => connectOnce(ask),
+  async startBarrage(ask) {
+    const current = { going: true, opened: 0, failed: 0, done: Promise.resolve() };
+    current.done = (async () => {
+      while (current.going) {
+        const { outcome } = await connectOnce(ask);
+        if (outcome === "open") current.opened++;
+        else current.failed++;
+      }
+    })();
+    barrage = current;
+    return {};
+  },
+  async stopBarrage() {
+    if (barrage === null) return { opened: 0, failed: 0 };
+    barrage.going = false;
+    await barrage.done;
+    return { opened: barrage.opened, failed: barrage.failed };
+  },
+  download: (ask, id) => download(ask, id),
+  async downloaded({ id }) {
+    return { bytes: downloads.get(id)?.bytes ?? 0 };
+  },
+};
+
+function serve(port: number, label: string): Promise<Record<string, never>> {
+  const server = createServer((socket) => {
+    socket.on("error", () => socket.destroy());
+    socket.write(`${label}\n`);
+    socket.once("data", () => pour(socket));
+  });
+  servers.push(server);
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, "::", () => resolve({}));
+  });
+}
+
+const CHUNK = Buffer.alloc(16_384, "x");
+
+function pour(socket: Socket): void {
+  while (!socket.destroyed && socket.write(CHUNK)) {
+    // Until the buffer is full.
+  }
+  if (!socket.destroyed) socket.once("drain", () => pour(socket));
+}
+
+function connectOnce({ host, port, timeoutMs, localAddress }: Asks["connect"]): Promise<Answers["connect"]> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, ...(localAddress === undefined ? {} : { localAddress }) });
+    const finish = (outcome: Answers["connect"]["outcome"], label: string) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ outcome, label });
+    };
+    const timer = setTimeout(() => finish("silent", ""), timeoutMs);
+    socket.once("data", (data) => finish("open", data.toString().split("\n")[0] ?? ""));
+    socket.once("error", () => finish("refused", ""));
+  });
+}
+
+function download({ host, port, timeoutMs }: Asks["download"], id: number): Promise<Answers["download"]> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port });
+    const entry = { socket, bytes: 0 };
+    const timer = setTimeout(() => {
+      socket.destroy();
+      reject(new Error("no download in time"));
+    }, timeoutMs);
+    socket.on("error", () => {});
+    socket.once("connect", () => socket.write("go\n"));
+    socket.on("data", (data) => {
+      entry.bytes += data.length;
+      if (entry.bytes < 1_000_000 || downloads.has(id)) return;
+      clearTimeout(timer);
+      downloads.set(id, entry);
+      resolve({ id, localPort: socket.localPort ?? 0 });
+    });
+  });
+}
+
+servePeer(operations);
