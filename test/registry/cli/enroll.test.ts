@@ -1,9 +1,12 @@
 import { createPublicKey } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import type { RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
+import { generateCode, publicKeyFromRaw } from "../../../lib/registration/code.ts";
+import { verifySubmission } from "../../../lib/registration/submission.ts";
 import { cli, TestRegistry } from "./registry.ts";
 
 describe("entityos enroll", () => {
@@ -126,11 +129,7 @@ describe("entityos enroll", () => {
       const bodies: string[] = [];
       const keys: string[] = [];
       const { request } = await import("node:https");
-      const tls = {
-        key: readFileSync(registry.path("state/pki/register.key")),
-        cert: readFileSync(registry.path("state/pki/register.crt")),
-      };
-      const server = createTlsServer(tls, (incoming, response) => {
+      const server = await answering((incoming, response) => {
         const chunks: Buffer[] = [];
         incoming.on("data", (chunk) => chunks.push(chunk));
         incoming.on("end", () => {
@@ -159,36 +158,13 @@ describe("entityos enroll", () => {
           onward.end(Buffer.concat(chunks));
         });
       });
-      server.listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return {
-        bodies,
-        keys,
-        url: `https://localhost:${(server.address() as AddressInfo).port}`,
-        async [Symbol.asyncDispose]() {
-          server.closeAllConnections();
-          await new Promise((resolve) => server.close(resolve));
-        },
-      };
+      return { ...server, bodies, keys };
     }
 
     const enrollAt = (url: string, state: string, code: string) =>
-      cli(
-        [
-          "enroll",
-          "--url",
-          url,
-          "--registry",
-          "register.example",
-          "--ca",
-          registry.ca,
-          "--state",
-          registry.path(state),
-          "--code-file",
-          "-",
-        ],
-        { input: code },
-      );
+      cli(`enroll --url ${url} --registry register.example --ca ${registry.ca} --state ${registry.path(state)} --code-file -`.split(" "), {
+        input: code,
+      });
 
     it("repeats the same bytes under the same key until there is an answer, and spends one use", async () => {
       await using proxy = await between(["fail", "503", "lose", "pass"]);
@@ -222,6 +198,49 @@ describe("entityos enroll", () => {
       expect([exit, new Set(dead.bodies).size]).to.deep.equal([0, 2]);
     });
   });
+
+  it("asks for the outcome of what is stored, each time with a proof by the code's key, and believes no other place", async () => {
+    const code = generateCode();
+    const id = "01a20adb-ff8d-7f53-b4e0-392e0e8e5eae";
+    const granted = [{ prefix: "203.0.113.7/32", lane: "ip", expiresAt: Date.now() + 60_000 }];
+    const outcome = { id, device: "d", pattern: "ip", addresses: granted, sync: { applied: 1, agents: 2 } };
+    const proofs: boolean[] = [];
+    const nonces = new Set<string>();
+    let location = "https://evil.example/v1/registrations/1";
+    await using stub = await answering((request, response) => {
+      const json = (status: number, body: object) =>
+        response.writeHead(status, { "content-type": "application/json", location }).end(JSON.stringify(body));
+      if (request.method === "POST") return json(202, { id, state: "stored" });
+      const [nonce = "", time, signature = ""] = ["nonce", "time", "signature"].map((name) => String(request.headers[`entityos-${name}`]));
+      const signer = `code:${code.selector}`;
+      const asked = { action: "status", registry: "localhost", signer, addresses: [], csrDigest: null, deviceKey: null, nonce } as const;
+      proofs.push(verifySubmission({ ...asked, time: Number(time) }, publicKeyFromRaw(code.publicKey), signature));
+      nonces.add(nonce);
+      return proofs.length < 3 ? json(200, { id, state: "stored" }) : json(200, outcome);
+    });
+    const args = ["enroll", "--url", stub.url, "--ca", registry.ca, "--state", registry.path("waits"), "--code-file", "-", "--json"];
+    const elsewhere = await cli(args, { input: code.text });
+    expect([elsewhere.exit, elsewhere.err.split(":")[0], proofs.length]).to.deep.equal([69, "answer_unreadable", 0]);
+    location = `/v1/registrations/${id}`;
+    const { exit, out } = await cli(args, { input: code.text });
+    expect([exit, proofs, nonces.size]).to.deep.equal([0, [true, true, true], 3]);
+    expect(JSON.parse(out)).to.deep.include({ device: "d", registration: id, addresses: granted, sync: { applied: 1, agents: 2 } });
+  });
+
+  /** An HTTPS server with register's certificate that answers as the test says. */
+  async function answering(handler: RequestListener) {
+    const tls = { key: readFileSync(registry.path("state/pki/register.key")), cert: readFileSync(registry.path("state/pki/register.crt")) };
+    const server = createTlsServer(tls, handler);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return {
+      url: `https://localhost:${(server.address() as AddressInfo).port}`,
+      async [Symbol.asyncDispose]() {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      },
+    };
+  }
 
   const misused: readonly [line: string, exit: number, says: string][] = [
     ["enroll", 64, "usage: --url is missing."],
