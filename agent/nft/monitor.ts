@@ -48,6 +48,7 @@ class Monitor implements AsyncDisposable {
   readonly #structure = new StructureLook();
   readonly #lookNow = new Wakeup();
   readonly #heard = Promise.withResolvers<void>();
+  readonly #looked = Promise.withResolvers<void>();
   readonly #word = randomBytes(8).toString("hex");
   readonly #work: Promise<unknown>;
   #watching: Watching | null = null;
@@ -64,6 +65,7 @@ class Monitor implements AsyncDisposable {
 
   /** Changes a table that nobody uses until the change is heard. */
   async hearing(): Promise<void> {
+    await this.#looked.promise;
     const table = `inet ${TABLE}_probe`;
     const script = `add table ${table}; add chain ${table} c; add rule ${table} c continue comment "${this.#word}"; delete table ${table}`;
     for (const waitMs of HEARING_WAITS_MS) {
@@ -118,23 +120,27 @@ class Monitor implements AsyncDisposable {
   }
 
   async #look(): Promise<void> {
-    let seen = this.#lookNow.count;
     while (!this.#signal.aborted) {
+      const seen = this.#lookNow.count;
+      await this.#lookOnce();
+      this.#looked.resolve();
       const early = new AbortController();
-      const rung = this.#lookNow.after(seen, AbortSignal.any([this.#signal, early.signal]));
-      await Promise.race([rung.catch(() => {}), this.#wait(LOOK_EVERY_MS)]);
+      const rung = this.#lookNow.after(seen, AbortSignal.any([this.#signal, early.signal])).catch(() => {});
+      await Promise.race([rung, this.#wait(LOOK_EVERY_MS)]);
       early.abort();
-      seen = this.#lookNow.count;
-      if (this.#signal.aborted) return;
-      try {
-        const bounds = { timeoutMs: LOOK_TIMEOUT_MS, signal: this.#signal };
-        const listing = await askOnce(this.#within, ["-j", "-t", "list", "ruleset", "inet"], bounds);
-        // Of an empty ruleset nft prints nothing at all.
-        const what = this.#structure.take(JSON.parse(listing || "{}"));
-        if (what !== null) this.#tampered(what);
-      } catch (error) {
-        if (!this.#signal.aborted) this.#options.log.warn({ err: error }, "Cannot look whether the table stands");
-      }
+    }
+    this.#looked.resolve();
+  }
+
+  async #lookOnce(): Promise<void> {
+    try {
+      const bounds = { timeoutMs: LOOK_TIMEOUT_MS, signal: this.#signal };
+      const listing = await askOnce(this.#within, ["-j", "-t", "list", "ruleset", "inet"], bounds);
+      // Of an empty ruleset nft prints nothing at all.
+      const what = this.#structure.take(JSON.parse(listing || "{}"));
+      if (what !== null) this.#tampered(what);
+    } catch (error) {
+      if (!this.#signal.aborted) this.#options.log.warn({ err: error }, "Cannot look whether the table stands");
     }
   }
 

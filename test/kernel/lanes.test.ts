@@ -1,0 +1,143 @@
+import { expect } from "chai";
+import { waitFor } from "../lab/wait.ts";
+import { captureOf, endsOf, provoke, sentTo } from "./answers.ts";
+import { TCP_FLAG, tcp } from "./frames.ts";
+import { connectTo, type GatedScene, makeGatedScene } from "./gate.ts";
+import type { Station } from "./netns.ts";
+
+const TIMEOUT_MS = 40_000;
+const OPEN = (label: string) => ({ outcome: "open", label });
+const SILENT = { outcome: "silent", label: "" };
+
+describe("the lanes of the gate", () => {
+  let scene: GatedScene;
+  let device: Station;
+  let neighbour: Station;
+  before(async function () {
+    this.timeout(TIMEOUT_MS);
+    scene = await makeGatedScene(2);
+    const [first, second] = scene.devices;
+    if (first === undefined || second === undefined) throw new Error("no devices");
+    device = first;
+    neighbour = second;
+  });
+  after(() => scene[Symbol.asyncDispose]());
+  afterEach(async () => {
+    const rules = [...scene.desired.rules()];
+    for (const { lane, prefix } of rules) scene.desired.change({ kind: "rule.remove", lane, prefix });
+    await scene.apply();
+  });
+
+  it("lead the registered to their own listener, and to nothing else", async () => {
+    await scene.admit("ip", `${device.v4}/32`);
+    await scene.admit("ipcert", `${neighbour.v6}/128`);
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ip"));
+    expect(await connectTo(neighbour, scene.host.v6)).to.deep.equal(OPEN("ipcert"));
+    expect(await connectTo(device, scene.host.v6)).to.deep.equal(SILENT);
+    expect(await connectTo(neighbour, scene.host.v4)).to.deep.equal(SILENT);
+    for (const port of [8441, 8442, 8443]) expect(await connectTo(device, scene.host.v4, port, 200), `port ${port}`).to.deep.equal(SILENT);
+  }).timeout(TIMEOUT_MS);
+
+  it("put ip before ipcert for a source in both", async () => {
+    await scene.admit("ipcert", `${device.v4}/32`);
+    await scene.admit("ip", `${device.v4}/32`);
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ip"));
+    await scene.revoke("ip", `${device.v4}/32`);
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ipcert"));
+  });
+
+  it("match prefixes of any length, a new one from the moment of its first rule", async () => {
+    await scene.admit("ipcert", "203.0.113.8/30");
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ipcert"));
+    expect(await connectTo(neighbour, scene.host.v4)).to.deep.equal(SILENT);
+    await scene.admit("ip", "2001:db8:0:11::/64");
+    expect(await connectTo(device, scene.host.v6)).to.deep.equal(OPEN("ip"));
+    expect(await connectTo(neighbour, scene.host.v6)).to.deep.equal(SILENT);
+    await scene.admit("ipcert", "2001:db8:0:12::/63");
+    expect(await connectTo(neighbour, scene.host.v6)).to.deep.equal(OPEN("ipcert"));
+    await scene.resync();
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ipcert"));
+    expect(await connectTo(neighbour, scene.host.v6)).to.deep.equal(OPEN("ipcert"));
+  }).timeout(TIMEOUT_MS);
+
+  for (const family of [4, 6] as const) {
+    const host = () => (family === 4 ? scene.host.v4 : scene.host.v6);
+    const prefix = () => (family === 4 ? `${device.v4}/32` : `${device.v6}/128`);
+
+    it(`stop an open download at its source's revocation, in both directions, over IPv${family}`, async () => {
+      await scene.admit("ip", prefix());
+      await using capture = await captureOf(scene, device);
+      const { id, localPort } = await device.actor.ask("download", { host: host(), port: 443, timeoutMs: 5_000 });
+      await scene.revoke("ip", prefix());
+      await expectCut(scene, device, capture, family, id, localPort);
+    }).timeout(TIMEOUT_MS);
+
+    it(`cut an open flow when its source changes lane, over IPv${family}`, async () => {
+      await scene.admit("ip", prefix());
+      await using capture = await captureOf(scene, device);
+      const { id, localPort } = await device.actor.ask("download", { host: host(), port: 443, timeoutMs: 5_000 });
+      scene.desired.change({ kind: "rule.set", lane: "ipcert", prefix: prefix(), expiresAt: Date.now() + 60_000 });
+      scene.desired.change({ kind: "rule.remove", lane: "ip", prefix: prefix() });
+      await scene.apply();
+      await expectCut(scene, device, capture, family, id, localPort);
+      expect(await connectTo(device, host())).to.deep.equal(OPEN("ipcert"));
+    }).timeout(TIMEOUT_MS);
+  }
+
+  it("cut the one flow whose address and port are in the cut set", async () => {
+    await scene.admit("ip", `${device.v4}/32`);
+    await using capture = await captureOf(scene, device);
+    const { id, localPort } = await device.actor.ask("download", { host: scene.host.v4, port: 443, timeoutMs: 5_000 });
+    await scene.nft(`add element inet entityos cut4 { ${device.v4} . ${localPort} timeout 60s }`);
+    await expectCut(scene, device, capture, 4, id, localPort);
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ip"));
+  }).timeout(TIMEOUT_MS);
+
+  it("never write an element that has less than a second to live, and let others die by themselves", async () => {
+    await scene.admit("ip", `${device.v4}/32`, 400);
+    expect(await scene.nft("list table inet entityos")).to.not.contain(device.v4);
+    await scene.admit("ip", `${device.v4}/32`, 1_900);
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ip"));
+    await waitFor(
+      "the kernel to shut it",
+      async () => ((await connectTo(device, scene.host.v4, 443, 200)).outcome === "silent" ? true : undefined),
+      {
+        timeoutMs: 4_000,
+      },
+    );
+  }).timeout(TIMEOUT_MS);
+
+  it("shorten a life as well as they lengthen it", async () => {
+    await scene.admit("ip", `${device.v4}/32`, 3_600_000);
+    await scene.admit("ip", `${device.v4}/32`, 10_900);
+    expect(await scene.nft("list table inet entityos")).to.contain(`${device.v4} timeout 10s`);
+  });
+});
+
+/** Nothing leaves the host for this flow from now on, not even when the client goes on speaking. */
+async function expectCut(
+  scene: GatedScene,
+  device: Station,
+  capture: Awaited<ReturnType<typeof captureOf>>,
+  family: 4 | 6,
+  id: number,
+  localPort: number,
+): Promise<void> {
+  // The whole millisecond in which it came into force counts as before.
+  const cutAt = Date.now() + 1;
+  let bytes = -1;
+  await waitFor(
+    "the download to stand still",
+    async () => {
+      const now = (await device.actor.ask("downloaded", { id })).bytes;
+      const still = now === bytes;
+      bytes = now;
+      return still || undefined;
+    },
+    { everyMs: 300 },
+  );
+  await provoke(capture, device, [tcp(endsOf(device, scene.host, family), localPort, 443, TCP_FLAG.ack)]);
+  const later = sentTo(capture, device).filter(({ at, toPort }) => toPort === localPort && at > cutAt);
+  expect(sentTo(capture, device).length).to.be.greaterThan(10);
+  expect(later.map(({ text }) => text)).to.deep.equal([]);
+}

@@ -1,0 +1,101 @@
+import { expect } from "chai";
+import { DesiredState } from "../../agent/desired.ts";
+import { startNftTarget } from "../../agent/nft/target.ts";
+import { silentLog } from "../../lib/log.ts";
+import { run } from "../lab/exec.ts";
+import { captureOf, endsOf, provoke, sentTo } from "./answers.ts";
+import { TCP_FLAG, tcp } from "./frames.ts";
+import { connectTo, gateConfig, makeGatedScene } from "./gate.ts";
+import { makeScene } from "./netns.ts";
+
+const TIMEOUT_MS = 40_000;
+const SILENT = { outcome: "silent", label: "" };
+
+describe("Standard Rules", () => {
+  it("open management and probe ports to named networks alone", async () => {
+    await using scene = await makeGatedScene(2, {
+      management: { ports: [22], networks: ["203.0.113.11/32", "203.0.113.11/32", "2001:db8:0:11::/64", "2001:db8:0:11::1"] },
+      probe: { networks: ["203.0.113.12"] },
+    });
+    const [operator = scene.host, balancer = scene.host] = scene.devices;
+    for (const [port, label] of [
+      [22, "ssh"],
+      [8440, "probe"],
+    ] as const)
+      await scene.host.actor.ask("serve", { port, label });
+    expect(await connectTo(operator, scene.host.v4, 22)).to.deep.equal({ outcome: "open", label: "ssh" });
+    expect(await connectTo(operator, scene.host.v6, 22)).to.deep.equal({ outcome: "open", label: "ssh" });
+    expect(await connectTo(balancer, scene.host.v4, 8440)).to.deep.equal({ outcome: "open", label: "probe" });
+    expect(await connectTo(operator, scene.host.v4, 8440)).to.deep.equal(SILENT);
+    expect(await connectTo(balancer, scene.host.v4, 22)).to.deep.equal(SILENT);
+    expect(await connectTo(balancer, scene.host.v6, 22)).to.deep.equal(SILENT);
+    expect(await connectTo(operator, scene.host.v4)).to.deep.equal(SILENT);
+  }).timeout(TIMEOUT_MS);
+
+  it("drop a spoofed source before it leaves a trace", async () => {
+    await using scene = await makeGatedScene(1);
+    const [device = scene.host] = scene.devices;
+    await run(["ip", "-n", scene.host.netns, "-batch", "-"], {
+      input: "link add away0 type veth peer name away1\nlink set away1 up\nlink set away0 up\nroute add 198.51.100.0/24 dev away0\n",
+    });
+    await scene.admit("ip", "198.51.100.7/32");
+    await using capture = await captureOf(scene, device);
+    await provoke(capture, device, []);
+    await device.send([tcp({ from: "198.51.100.7", to: scene.host.v4 }, 40_000, 443, TCP_FLAG.syn)]);
+    await provoke(capture, device, [tcp(endsOf(device, scene.host, 4), 40_000, 443, TCP_FLAG.syn)]);
+    expect(await run([...scene.host.within, "ss", "-Htn", "state", "syn-recv"])).to.equal("");
+  }).timeout(TIMEOUT_MS);
+
+  it("admit as many new connections of a source as its burst, not one more", async () => {
+    await using scene = await makeGatedScene(1, { newConnections: { perSecond: 1, burst: 5 } });
+    const [device = scene.host] = scene.devices;
+    await scene.admit("ip", `${device.v4}/32`);
+    const outcomes: string[] = [];
+    for (let attempt = 0; attempt < 8; attempt++) outcomes.push((await connectTo(device, scene.host.v4, 443, 50)).outcome);
+    expect(outcomes.filter((outcome) => outcome === "open").length).to.be.within(5, 6);
+    expect(outcomes.at(-1)).to.equal("silent");
+  }).timeout(TIMEOUT_MS);
+
+  it("count the addresses of one IPv6 /64 as one source", async () => {
+    await using scene = await makeGatedScene(1, { newConnections: { perSecond: 1, burst: 4 } });
+    const [device = scene.host] = scene.devices;
+    const others = [2, 3, 4, 5, 6, 7, 8].map((last) => device.v6.replace(/1$/, String(last)));
+    const lines = others.map((address) => `addr add ${address}/128 dev eth0 nodad\n`);
+    await run(["ip", "-n", device.netns, "-batch", "-"], { input: lines.join("") });
+    await scene.admit("ip", "2001:db8:0:11::/64");
+    const outcomes: string[] = [];
+    for (const localAddress of others)
+      outcomes.push((await device.actor.ask("connect", { host: scene.host.v6, port: 443, timeoutMs: 50, localAddress })).outcome);
+    expect(outcomes.filter((outcome) => outcome === "open").length).to.be.within(4, 5);
+  }).timeout(TIMEOUT_MS);
+
+  it("fail closed when the set that counts sources is full", async () => {
+    await using scene = await makeGatedScene(1);
+    const [device = scene.host] = scene.devices;
+    await scene.admit("ip", `${device.v4}/32`);
+    const all = Array.from({ length: 131_072 }, (_, i) => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255} timeout 1h`);
+    await run([...scene.host.within, "sh", "-c", "cat | nft -f -"], { input: `add element inet entityos rate4 { ${all.join(", ")} }\n` });
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal(SILENT);
+    await scene.nft("delete element inet entityos rate4 { 10.0.0.7 }");
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal({ outcome: "open", label: "ip" });
+  }).timeout(TIMEOUT_MS);
+});
+
+describe("the open zone", () => {
+  it("opens the service ports to all and nothing else", async () => {
+    await using scene = await makeScene(1);
+    const [device = scene.host] = scene.devices;
+    const { signal } = new AbortController();
+    const config = gateConfig({}, "open");
+    await using target = await startNftTarget({ config, now: () => Date.now(), log: silentLog, signal, within: scene.host.within });
+    await target.resync(new DesiredState(), signal);
+    await target.resync(new DesiredState(), signal);
+    await target.apply(new DesiredState(), [{ lane: "ip", prefix: "203.0.113.11/32", applied: null, wanted: Date.now() + 9_000 }], signal);
+    for (const port of [443, 8441]) await scene.host.actor.ask("serve", { port, label: `port ${port}` });
+    expect(await connectTo(device, scene.host.v4)).to.deep.equal({ outcome: "open", label: "port 443" });
+    expect(await connectTo(device, scene.host.v6)).to.deep.equal({ outcome: "open", label: "port 443" });
+    await using capture = await captureOf(scene, device);
+    expect(await connectTo(device, scene.host.v4, 8441)).to.deep.equal(SILENT);
+    expect(sentTo(capture, device)).to.deep.equal([]);
+  }).timeout(TIMEOUT_MS);
+});
