@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
-import { type Clock, systemClock } from "../lib/clock.ts";
+import { systemClock } from "../lib/clock.ts";
 import { makePrivateFolder } from "../lib/file.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
@@ -9,14 +9,15 @@ import { createNotifier } from "../lib/systemd.ts";
 import type { AgentConfig } from "./config.ts";
 import { FeedClient } from "./feed/client.ts";
 import type { Effect } from "./feed/session.ts";
-import { type AgentStateName, isStale, stateOf } from "./lifecycle.ts";
+import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { startFloor } from "./nft/floor.ts";
 import { startMonitor } from "./nft/monitor.ts";
 import { startNftTarget } from "./nft/target.ts";
 import { Reconciler } from "./reconciler.ts";
 import { StateFile } from "./state.ts";
 import { type AgentStatus, serveStatus } from "./status.ts";
-import { MAX_SKEW_MS, RegistryTime } from "./time.ts";
+import { RegistryTime, SkewAlarm } from "./time.ts";
+import { type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
 
 /** How often staleness, skew and state are looked at without any event. */
 const TICK_MS = 1_000;
@@ -44,7 +45,7 @@ export async function runAgent({ config, version, log, signal: asked }: AgentOpt
   await using crew = new Crew(asked);
   const notifier = createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
   const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
-  const agent = await startParts(config, version, log, systemClock, state, stack, crew);
+  const agent = await startParts({ config, version, log }, state, stack, crew);
   view = agent.status;
   await Promise.race([agent.reconciler.stands, crew.failed]);
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
@@ -91,6 +92,7 @@ class Crew implements AsyncDisposable {
   }
 }
 
+/** What is owned by the stack and driven by the crew, as the loop above and the status socket see it. */
 interface Parts {
   readonly reconciler: Reconciler;
   readonly feed: FeedClient | null;
@@ -100,29 +102,26 @@ interface Parts {
 }
 
 async function startParts(
-  config: AgentConfig,
-  version: string,
-  log: Log,
-  clock: Clock,
+  { config, version, log }: Pick<AgentOptions, "config" | "version" | "log">,
   state: StateFile,
   stack: AsyncDisposableStack,
   crew: Crew,
 ): Promise<Parts> {
+  const clock = systemClock;
   const restricted = config.zone === "restricted";
   const { desired, seenMs } = state.load(config.ceiling, log);
   const time = new RegistryTime(clock, seenMs);
   const settled = new Latch();
-  const floor = restricted
-    ? stack.use(await startFloor({ config, log, signal: crew.signal, onLost: () => log.error({}, "Floor lost") }))
-    : null;
-  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal: crew.signal }));
-
-  const staleness = () => ({
-    feedConnected: !restricted || feed.address !== null,
-    silentMs: feed.silentMs,
-    staleAfterMs: config.stale.afterSeconds * 1_000,
-  });
-  const reconciler = new Reconciler({
+  const { signal } = crew;
+  const onLost = () => log.error({ alarm: "floor_lost" }, "The floor is gone with its holder; it is being made again");
+  const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost })) : null;
+  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal }));
+  const onEffect = (effect: Effect) => {
+    if (effect.kind === "changed") reconciler.ring();
+    else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
+  };
+  const feed = new FeedClient({ config, version, desired, time, clock, log, settled, onEffect, acknowledged: () => reconciler.applied });
+  const reconciler: Reconciler = new Reconciler({
     desired,
     targets: [target],
     state,
@@ -130,59 +129,24 @@ async function startParts(
     clock,
     log,
     settled,
-    isClosed: () => restricted && config.stale.action === "close" && isStale(staleness()),
+    isClosed: () => restricted && config.stale.action === "close" && isStale(stalenessOf(config, feed)),
     onApplied: (applied) => feed.applied(applied.tookMs),
   });
-  const onEffect = (effect: Effect) => {
-    if (effect.kind === "changed") reconciler.ring();
-    else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
-  };
-  const feed = new FeedClient({ config, version, desired, time, clock, log, settled, onEffect, acknowledged: () => reconciler.applied });
-  stack.use(await startMonitor({ log, signal: crew.signal, onTampered: (what: string) => reconciler.requestResync(what) }));
-  crew.run(reconciler.run(crew.signal));
-
-  const stateName = () =>
-    stateOf({
-      ...staleness(),
-      gateStands: reconciler.gateStands,
-      dirty: reconciler.dirty || (floor !== null && !floor.held),
-      holdsState: !restricted || desired.epoch !== null,
-      staleAction: config.stale.action,
-      stopping: crew.signal.aborted,
-    });
-  let skewed = false;
+  // Before anything large is loaded: a watcher first reads the whole ruleset in.
+  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what) }));
+  crew.run(reconciler.run(signal));
+  const seen: Seen = { config, version, desired, time, feed, reconciler, floor, stopping: () => signal.aborted };
+  const skew = new SkewAlarm(time, log);
   return {
     reconciler,
     feed: restricted ? feed : null,
-    state: stateName,
-    status: () => {
-      const applied = reconciler.applied;
-      return {
-        name: config.name,
-        zone: config.zone,
-        version,
-        pid: process.pid,
-        state: stateName(),
-        epoch: applied?.epoch ?? null,
-        revision: applied?.revision ?? 0,
-        digest: applied?.digest ?? null,
-        rules: desired.size,
-        refused: desired.refused,
-        pending: desired.pendingSize,
-        lanes: config.gate.lanes,
-        floor: floor?.held ?? false,
-        feed: { connected: feed.address !== null, address: feed.address, silentMs: feed.silentMs },
-        lastApply: applied === null ? null : { atMs: applied.atMs, tookMs: applied.tookMs, changes: applied.changes },
-        time: { registryMs: time.now(), skewMs: time.skewMs },
-      };
-    },
+    state: () => stateName(seen),
+    status: () => statusOf(seen),
     tick: (tick) => {
       if (tick % KEEP_TIME_TICKS === 0) state.saveTime(time.seenMs);
       // Staleness may have begun or ended: the loop compares with what it last did.
       if (config.stale.afterSeconds > 0) reconciler.ring();
-      const nowSkewed = Math.abs(time.skewMs) > MAX_SKEW_MS;
-      if (nowSkewed && !skewed) log.error({ skewMs: time.skewMs, alarm: "clock_skew" }, "This host's clock differs from the registry's");
-      skewed = nowSkewed;
+      skew.look();
     },
   };
 }

@@ -1,0 +1,64 @@
+import type { AgentConfig } from "./config.ts";
+import type { DesiredState } from "./desired.ts";
+import type { FeedClient } from "./feed/client.ts";
+import { type AgentStateName, type Facts, stateOf } from "./lifecycle.ts";
+import type { Floor } from "./nft/floor.ts";
+import type { Reconciler } from "./reconciler.ts";
+import type { AgentStatus } from "./status.ts";
+import type { RegistryTime } from "./time.ts";
+
+/** The running parts that facts are read from. */
+export interface Seen {
+  readonly config: AgentConfig;
+  readonly version: string;
+  readonly desired: DesiredState;
+  readonly time: RegistryTime;
+  readonly feed: FeedClient;
+  readonly reconciler: Reconciler;
+  /** Null in the open zone, which has none. */
+  readonly floor: Floor | null;
+  readonly stopping: () => boolean;
+}
+
+/** The open zone's agent has no feed and is never stale. */
+export function stalenessOf(config: AgentConfig, feed: FeedClient): Pick<Facts, "feedConnected" | "silentMs" | "staleAfterMs"> {
+  return {
+    feedConnected: config.zone === "open" || feed.address !== null,
+    silentMs: feed.silentMs,
+    staleAfterMs: config.stale.afterSeconds * 1_000,
+  };
+}
+
+export function stateName({ config, desired, feed, floor, reconciler, stopping }: Seen): AgentStateName {
+  return stateOf({
+    ...stalenessOf(config, feed),
+    gateStands: reconciler.gateStands,
+    dirty: reconciler.dirty || (floor !== null && !floor.held),
+    holdsState: config.zone === "open" || desired.epoch !== null,
+    staleAction: config.stale.action,
+    stopping: stopping(),
+  });
+}
+
+export function statusOf(seen: Seen): AgentStatus {
+  const { config, version, desired, feed, floor, reconciler, time } = seen;
+  const { applied } = reconciler;
+  return {
+    name: config.name,
+    zone: config.zone,
+    version,
+    pid: process.pid,
+    state: stateName(seen),
+    epoch: applied?.epoch ?? null,
+    revision: applied?.revision ?? 0,
+    digest: applied?.digest ?? null,
+    rules: desired.size,
+    refused: desired.refused,
+    pending: desired.pendingSize,
+    lanes: config.gate.lanes,
+    floor: floor?.held ?? false,
+    feed: { connected: feed.address !== null, address: feed.address, silentMs: feed.silentMs },
+    lastApply: applied === null ? null : { atMs: applied.atMs, tookMs: applied.tookMs, changes: applied.changes },
+    time: { registryMs: time.now(), skewMs: time.skewMs },
+  };
+}
