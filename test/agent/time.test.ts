@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { RegistryTime } from "../../agent/time.ts";
+import { RegistryTime, SkewAlarm } from "../../agent/time.ts";
+import { silentLog } from "../../lib/log.ts";
 import { FakeClock } from "./fake.ts";
 
 describe("registry time", () => {
@@ -38,5 +39,19 @@ describe("registry time", () => {
     expect(time.now()).to.equal(1_000);
     expect(time.skewMs).to.equal(-3_599_000);
     expect(time.seenMs).to.equal(1_000);
+  });
+
+  it("raises its alarm once beyond five seconds, and again only after the clocks met", () => {
+    const lines: unknown[] = [];
+    const time = new RegistryTime(new FakeClock(100_000));
+    const alarm = new SkewAlarm(time, { ...silentLog, error: (fields) => lines.push(fields) });
+    for (const registryMs of [105_000, 105_001, 106_000, 100_000, 94_999]) {
+      time.observe(registryMs);
+      alarm.look();
+    }
+    expect(lines).to.deep.equal([
+      { skewMs: 5_001, alarm: "clock_skew" },
+      { skewMs: -5_001, alarm: "clock_skew" },
+    ]);
   });
 });
