@@ -1,14 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { algorithmNode } from "./algorithms.ts";
-import { bitString, decode, encode, integer, sequence, tagged, time } from "./der.ts";
+import { bitString, encode, integer, type Node, sequence, sequenceOf, tagged, time } from "./der.ts";
 import {
   type AlternativeName,
   authorityKeyIdentifier,
   basicConstraints,
   type ExtendedUse,
   extendedKeyUsage,
-  keyIdOf,
   keyUsage,
+  readPublicKey,
   subjectAltName,
   subjectKeyIdentifier,
 } from "./extensions.ts";
@@ -17,13 +17,18 @@ import type { Signer } from "./signer.ts";
 
 /** Clocks of those who check differ: a certificate is valid from a minute before it was made. */
 const BACKDATE_MS = 60_000;
-/** Largest SubjectPublicKeyInfo, bytes: RSA-4096 has 550. */
-const MAX_SPKI_BYTES = 2_048;
 
-/** Who signs: the CA's name and its key. */
+/** Who signs: the CA's name and key, with what every certificate repeats of them. */
 export interface Issuer {
   readonly name: string;
   readonly signer: Signer;
+  readonly nameNode: Node;
+  readonly keyIdentifier: Node;
+}
+
+export function createIssuer(name: string, signer: Signer): Issuer {
+  const { keyId } = readPublicKey(signer.spki);
+  return { name, signer, nameNode: commonName(name), keyIdentifier: authorityKeyIdentifier(keyId) };
 }
 
 export interface CertificateTemplate {
@@ -40,27 +45,50 @@ export interface CertificateTemplate {
   readonly pathLength: number | null | undefined;
 }
 
-/** X.509 version 3 certificate (RFC 5280) with a random 128-bit serial: DER. */
-export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Buffer> {
+/** A certificate that was made: DER, and what is in it. Times are integer milliseconds, whole seconds. */
+export interface Certificate {
+  readonly der: Buffer;
+  /** Lower-case hex of the number's bytes. */
+  readonly serial: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+/** X.509 version 3 certificate (RFC 5280) with a random 128-bit serial. */
+export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Certificate> {
   const { algorithm } = issuer.signer;
-  const ca = template.pathLength !== undefined;
+  const serial = withoutLeadingZeros(randomBytes(16));
+  const [notBefore, notAfter] = [wholeSeconds(template.now - BACKDATE_MS), wholeSeconds(template.notAfter)];
+  const { node: spki, keyId } = readPublicKey(template.spki);
   const extensions = [
     basicConstraints(template.pathLength),
-    keyUsage(ca),
+    keyUsage(template.pathLength !== undefined),
     ...(template.uses.length > 0 ? [extendedKeyUsage(template.uses)] : []),
     ...(template.names.length > 0 ? [subjectAltName(template.names, !fitsCommonName(template.subject))] : []),
-    subjectKeyIdentifier(keyIdOf(template.spki)),
-    authorityKeyIdentifier(keyIdOf(issuer.signer.spki)),
+    subjectKeyIdentifier(keyId),
+    issuer.keyIdentifier,
   ];
-  const body = sequence(
-    tagged(0, integer(Buffer.of(2))),
-    integer(randomBytes(16)),
-    algorithmNode(algorithm),
-    commonName(issuer.name),
-    sequence(time(new Date(template.now - BACKDATE_MS)), time(new Date(template.notAfter))),
-    commonName(template.subject),
-    decode(template.spki, MAX_SPKI_BYTES),
-    tagged(3, sequence(...extensions)),
+  const body = encode(
+    sequence(
+      tagged(0, integer(Buffer.of(2))),
+      integer(serial),
+      algorithmNode(algorithm),
+      issuer.nameNode,
+      sequence(time(new Date(notBefore)), time(new Date(notAfter))),
+      commonName(template.subject),
+      spki,
+      tagged(3, sequence(...extensions)),
+    ),
   );
-  return encode(sequence(body, algorithmNode(algorithm), bitString(await issuer.signer.sign(encode(body)))));
+  const signature = encode(bitString(await issuer.signer.sign(body)));
+  const der = sequenceOf(body, encode(algorithmNode(algorithm)), signature);
+  return { der, serial: serial.toString("hex"), notBefore, notAfter };
+}
+
+const wholeSeconds = (ms: number): number => Math.floor(ms / 1_000) * 1_000;
+
+/** As DER and OpenSSL have a number: a random one may begin with zeros, though never be all of them. */
+function withoutLeadingZeros(bytes: Buffer): Buffer {
+  const start = bytes.findIndex((byte) => byte !== 0);
+  return start < 0 ? Buffer.of(1) : bytes.subarray(start);
 }

@@ -13,6 +13,7 @@ import {
   type Node,
   oidOf,
   sequence,
+  sequenceOf,
   TAG,
   tagged,
 } from "./der.ts";
@@ -64,8 +65,8 @@ export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS)
 
 /** A request for the signer's own key, with one common name or none: DER. */
 export async function makeCsr(signer: Signer, name: string | null): Promise<Buffer> {
-  const info = sequence(integer(Buffer.of(0)), commonName(name), decode(signer.spki, MAX_CSR_BYTES), tagged(0));
-  return encode(sequence(info, algorithmNode(signer.algorithm), bitString(await signer.sign(encode(info)))));
+  const info = encode(sequence(integer(Buffer.of(0)), commonName(name), decode(signer.spki, MAX_CSR_BYTES), tagged(0)));
+  return sequenceOf(info, encode(algorithmNode(signer.algorithm)), encode(bitString(await signer.sign(info))));
 }
 
 /** A new P-256 key and the request for it, both in PEM: what someone makes who wants a certificate. */

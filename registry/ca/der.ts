@@ -57,6 +57,15 @@ export const taggedBytes = (n: number, bytes: Uint8Array): Node => asn1.create(C
 
 export const encode = (node: Node): Buffer => fromBinary(asn1.toDer(node).getBytes());
 
+/** SEQUENCE of what is encoded already: what was signed is not encoded a second time. */
+export function sequenceOf(...encoded: readonly Buffer[]): Buffer {
+  const content = Buffer.concat(encoded);
+  const { length } = content;
+  const head = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  if (length > 0xffff) throw new DerError("a sequence of more than 65535 bytes");
+  return Buffer.concat([Buffer.of(0x30, ...head), content]);
+}
+
 /** What is not DER, or is not what was expected at that place. The caller says what it means. */
 export class DerError extends Error {
   constructor(message: string, options?: ErrorOptions) {

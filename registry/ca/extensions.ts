@@ -17,6 +17,9 @@ import {
   taggedBytes,
 } from "./der.ts";
 
+/** Largest SubjectPublicKeyInfo, bytes: RSA-4096 has 550. */
+const MAX_SPKI_BYTES = 2_048;
+
 /** A name in a SubjectAltName (RFC 5280 §4.2.1.6). */
 export type AlternativeName =
   | { readonly kind: "dns"; readonly value: string }
@@ -54,10 +57,14 @@ export function subjectAltName(names: readonly AlternativeName[], critical: bool
 export const subjectKeyIdentifier = (keyId: Buffer): Node => extension("2.5.29.14", false, octetString(keyId));
 export const authorityKeyIdentifier = (keyId: Buffer): Node => extension("2.5.29.35", false, sequence(taggedBytes(0, keyId)));
 
-/** Key identifier by RFC 7093 §2 method 1: the first 160 bits of SHA-256 of the public key's bits. */
-export function keyIdOf(spki: Buffer): Buffer {
-  const [, bits] = childrenOf(decode(spki, spki.length), TAG.sequence);
-  return hash("sha256", contentOf(bits, TAG.bitString).subarray(1), "buffer").subarray(0, 20);
+/**
+ * A SubjectPublicKeyInfo as a node, and the key's identifier by RFC 7093 §2 method 1: the first 160 bits of SHA-256 of the public
+ * key's bits.
+ */
+export function readPublicKey(spki: Buffer): { readonly node: Node; readonly keyId: Buffer } {
+  const node = decode(spki, MAX_SPKI_BYTES);
+  const [, bits] = childrenOf(node, TAG.sequence);
+  return { node, keyId: hash("sha256", contentOf(bits, TAG.bitString).subarray(1), "buffer").subarray(0, 20) };
 }
 
 function generalName(name: AlternativeName): Node {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { parseAddress } from "../../lib/ip.ts";
 import { serverName } from "./extensions.ts";
-import { createInfrastructureCa, factsOf, type InfrastructureCa, LIFE_MS, makeInfrastructure, makeRoot } from "./infrastructure.ts";
+import { createInfrastructureCa, type InfrastructureCa, LIFE_MS, makeInfrastructure, makeRoot } from "./infrastructure.ts";
 import { generateKey, loadSigner, type Signer } from "./signer.ts";
 
 /**
@@ -88,7 +88,7 @@ export async function serverCertificate(
 function stillGood(pem: string, names: readonly string[], ca: InfrastructureCa, signer: Signer, now: number): boolean {
   const certificate = new X509Certificate(pem);
   return (
-    factsOf(pem).notAfter - now > LIFE_MS.server / 3 &&
+    Date.parse(certificate.validTo) - now > LIFE_MS.server / 3 &&
     namesOf(certificate).join() === names.map((name) => serverName(name)?.value).join() &&
     certificate.verify(new X509Certificate(ca.chain).publicKey) &&
     certificate.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki)

@@ -1,9 +1,9 @@
-import { X509Certificate } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { Problem } from "../../lib/problem.ts";
 import { URN } from "../../lib/service.ts";
-import { type CertificateTemplate, type Issuer, issueCertificate } from "./certificate.ts";
+import { type Certificate, type CertificateTemplate, createIssuer, issueCertificate } from "./certificate.ts";
 import type { CertificateRequest } from "./csr.ts";
-import { keyIdOf, serverName } from "./extensions.ts";
+import { readPublicKey, serverName } from "./extensions.ts";
 import { encodePem } from "./pem.ts";
 import type { Signer } from "./signer.ts";
 
@@ -54,27 +54,28 @@ export interface InfrastructureCa {
 export async function makeRoot(signer: Signer, now: number): Promise<string> {
   const name = nameOf("root", signer);
   const template = { subject: name, spki: signer.spki, now, notAfter: now + LIFE_MS.root, names: [], uses: [], pathLength: null };
-  return certificatePem({ name, signer }, template);
+  return pemOf(await issueCertificate(createIssuer(name, signer), template));
 }
 
 /** The infrastructure CA's certificate, signed by the root, for 10 years: PEM. */
 export async function makeInfrastructure(rootSigner: Signer, signer: Signer, now: number): Promise<string> {
-  const root = { name: nameOf("root", rootSigner), signer: rootSigner };
+  const root = createIssuer(nameOf("root", rootSigner), rootSigner);
   const subject = nameOf("infrastructure CA", signer);
   const notAfter = now + LIFE_MS.infrastructure;
-  return certificatePem(root, { subject, spki: signer.spki, now, notAfter, names: [], uses: [], pathLength: 0 });
+  return pemOf(await issueCertificate(root, { subject, spki: signer.spki, now, notAfter, names: [], uses: [], pathLength: 0 }));
 }
 
 /** The CA at work. @param root and @param certificate in PEM, @param signer with the key of `certificate` */
 export function createInfrastructureCa(root: string, certificate: string, signer: Signer): InfrastructureCa {
-  const issuer = { name: nameOf("infrastructure CA", signer), signer };
-  const { notBefore: begin, notAfter: end } = factsOf(certificate);
+  const issuer = createIssuer(nameOf("infrastructure CA", signer), signer);
+  const own = new X509Certificate(certificate);
+  const [begin, end] = [Date.parse(own.validFrom), Date.parse(own.validTo)];
 
   async function issue(subject: string, template: Omit<CertificateTemplate, "pathLength" | "notAfter">, lifeMs: number): Promise<Issued> {
     // What outlives its issuer would end with it anyway, only without saying so.
     const notAfter = Math.min(template.now + lifeMs, end);
-    const pem = await certificatePem(issuer, { ...template, notAfter, pathLength: undefined });
-    return { pem, issuer: issuer.name, subject, ...factsOf(pem) };
+    const { der, ...facts } = await issueCertificate(issuer, { ...template, notAfter, pathLength: undefined });
+    return { pem: encodePem("CERTIFICATE", der), fingerprint: hash("sha256", der), issuer: issuer.name, subject, ...facts };
   }
 
   function client(kind: "agent" | "operator", request: CertificateRequest, name: string, now: number): Promise<Issued> {
@@ -86,8 +87,18 @@ export function createInfrastructureCa(root: string, certificate: string, signer
   return {
     root,
     chain: certificate,
-    makeAnchor: () =>
-      certificatePem(issuer, { subject: issuer.name, spki: signer.spki, now: begin, notAfter: end, names: [], uses: [], pathLength: 0 }),
+    makeAnchor: async () =>
+      pemOf(
+        await issueCertificate(issuer, {
+          subject: issuer.name,
+          spki: signer.spki,
+          now: begin,
+          notAfter: end,
+          names: [],
+          uses: [],
+          pathLength: 0,
+        }),
+      ),
     issueServer: async (request, names, now) => {
       const alternatives = names.map((name) => serverName(name) ?? refuseName(name));
       const [first] = names;
@@ -99,22 +110,10 @@ export function createInfrastructureCa(root: string, certificate: string, signer
   };
 }
 
-/** Fingerprint, serial and times of a certificate in PEM, as {@link Issued} has them. */
-export function factsOf(pem: string): Pick<Issued, "fingerprint" | "serial" | "notBefore" | "notAfter"> {
-  const certificate = new X509Certificate(pem);
-  return {
-    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
-    serial: certificate.serialNumber.toLowerCase(),
-    notBefore: Date.parse(certificate.validFrom),
-    notAfter: Date.parse(certificate.validTo),
-  };
-}
-
 /** Unlike for every key, so that no two generations of a CA are mistaken for each other by name. */
-const nameOf = (role: string, signer: Signer): string => `entityOS ${role} ${keyIdOf(signer.spki).toString("hex").slice(0, 8)}`;
+const nameOf = (role: string, signer: Signer): string => `entityOS ${role} ${readPublicKey(signer.spki).keyId.toString("hex").slice(0, 8)}`;
 
-const certificatePem = async (issuer: Issuer, template: CertificateTemplate): Promise<string> =>
-  encodePem("CERTIFICATE", await issueCertificate(issuer, template));
+const pemOf = ({ der }: Certificate): string => encodePem("CERTIFICATE", der);
 
 function refuseName(name: string): never {
   throw new Problem(

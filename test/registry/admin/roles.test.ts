@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { expect } from "chai";
-import { issueCertificate } from "../../../registry/ca/certificate.ts";
+import { createIssuer, issueCertificate } from "../../../registry/ca/certificate.ts";
 import { revokeCertificate } from "../../../registry/ca/ledger.ts";
 import { encodePem } from "../../../registry/ca/pem.ts";
 import { generateKey, loadSigner } from "../../../registry/ca/signer.ts";
@@ -26,7 +26,7 @@ describe("control over mutual TLS", () => {
     const now = Date.now();
     const name = "entityOS device CA 00000000";
     const life = { now, notAfter: now + 3_600_000 };
-    const ca = await issueCertificate(signedByRoot ? { name: rootName, signer: root } : { name, signer: caKey.signer }, {
+    const ca = await issueCertificate(signedByRoot ? createIssuer(rootName, root) : createIssuer(name, caKey.signer), {
       subject: name,
       spki: caKey.signer.spki,
       names: [],
@@ -34,18 +34,15 @@ describe("control over mutual TLS", () => {
       pathLength: 0,
       ...life,
     });
-    const leaf = await issueCertificate(
-      { name, signer: caKey.signer },
-      {
-        subject: "alice",
-        spki: key.signer.spki,
-        names: [{ kind: "uri", value: "urn:entityos:operator:alice" }],
-        uses: ["clientAuth"],
-        pathLength: undefined,
-        ...life,
-      },
-    );
-    return { key: key.pem, certificate: encodePem("CERTIFICATE", leaf) + encodePem("CERTIFICATE", ca) };
+    const leaf = await issueCertificate(createIssuer(name, caKey.signer), {
+      subject: "alice",
+      spki: key.signer.spki,
+      names: [{ kind: "uri", value: "urn:entityos:operator:alice" }],
+      uses: ["clientAuth"],
+      pathLength: undefined,
+      ...life,
+    });
+    return { key: key.pem, certificate: encodePem("CERTIFICATE", leaf.der) + encodePem("CERTIFICATE", ca.der) };
   }
 
   /** What the client saw, and that control's HTTP saw nothing. */

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { decode, encode, integer, sequence, time } from "../../../registry/ca/der.ts";
+import { DerError, decode, encode, integer, sequence, sequenceOf, time } from "../../../registry/ca/der.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text, "hex");
 
@@ -8,6 +8,21 @@ describe("DER", () => {
     const bytes = encode(sequence(integer(Buffer.of(1)), sequence()));
     expect(bytes.toString("hex")).to.equal("30050201013000");
     expect(encode(decode(bytes, 100)).toString("hex")).to.equal("30050201013000");
+  });
+
+  it("joins what is encoded with lengths in their shortest form", () => {
+    for (const [length, head] of [
+      [0x7f, "307f"],
+      [0x80, "308180"],
+      [0xff, "3081ff"],
+      [0x100, "30820100"],
+      [0xffff, "3082ffff"],
+    ] as const) {
+      const joined = sequenceOf(Buffer.alloc(length - 1), Buffer.of(1));
+      expect(joined.subarray(0, -length).toString("hex")).to.equal(head);
+      expect(joined.at(-1)).to.equal(1);
+    }
+    expect(() => sequenceOf(Buffer.alloc(0x10000))).to.throw(DerError);
   });
 
   it("writes integers as unsigned numbers in their shortest form", () => {
