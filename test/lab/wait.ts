@@ -1,4 +1,4 @@
-import { setTimeout as delay } from "node:timers/promises";
+import { delay } from "../../lib/abort.ts";
 
 /** What was waited for did not come in time. */
 export class TimeoutError extends Error {}
@@ -12,13 +12,13 @@ export async function waitFor<T>(
   check: () => T | undefined | Promise<T | undefined>,
   options: { readonly timeoutMs?: number; readonly everyMs?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<T> {
-  const { timeoutMs = 10_000, everyMs = 10, signal } = options;
+  const { timeoutMs = 10_000, everyMs = 10, signal = new AbortController().signal } = options;
   const end = performance.now() + timeoutMs;
   for (;;) {
-    signal?.throwIfAborted();
+    signal.throwIfAborted();
     const answer = await check();
     if (answer !== undefined) return answer;
     if (performance.now() > end) throw new TimeoutError(`Waited ${timeoutMs} ms in vain for ${what}`);
-    await delay(everyMs, undefined, signal ? { signal } : {});
+    await delay(everyMs, signal);
   }
 }
