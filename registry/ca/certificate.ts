@@ -24,11 +24,18 @@ export interface Issuer {
   readonly signer: Signer;
   readonly nameNode: Node;
   readonly keyIdentifier: Node;
+  readonly algorithm: Node;
 }
 
 export function createIssuer(name: string, signer: Signer): Issuer {
   const { keyId } = readPublicKey(signer.spki);
-  return { name, signer, nameNode: commonName(name), keyIdentifier: authorityKeyIdentifier(keyId) };
+  return {
+    name,
+    signer,
+    nameNode: commonName(name),
+    keyIdentifier: authorityKeyIdentifier(keyId),
+    algorithm: algorithmNode(signer.algorithm),
+  };
 }
 
 export interface CertificateTemplate {
@@ -56,8 +63,7 @@ export interface Certificate {
 
 /** X.509 version 3 certificate (RFC 5280) with a random 128-bit serial. */
 export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Certificate> {
-  const { algorithm } = issuer.signer;
-  const serial = withoutLeadingZeros(randomBytes(16));
+  const serial = randomSerial();
   const [notBefore, notAfter] = [wholeSeconds(template.now - BACKDATE_MS), wholeSeconds(template.notAfter)];
   const { node: spki, keyId } = readPublicKey(template.spki);
   const extensions = [
@@ -70,9 +76,9 @@ export async function issueCertificate(issuer: Issuer, template: CertificateTemp
   ];
   const body = encode(
     sequence(
-      tagged(0, integer(Buffer.of(2))),
+      VERSION_3,
       integer(serial),
-      algorithmNode(algorithm),
+      issuer.algorithm,
       issuer.nameNode,
       sequence(time(new Date(notBefore)), time(new Date(notAfter))),
       commonName(template.subject),
@@ -81,14 +87,25 @@ export async function issueCertificate(issuer: Issuer, template: CertificateTemp
     ),
   );
   const signature = encode(bitString(await issuer.signer.sign(body)));
-  const der = sequenceOf(body, encode(algorithmNode(algorithm)), signature);
+  const der = sequenceOf(body, encode(issuer.algorithm), signature);
   return { der, serial: serial.toString("hex"), notBefore, notAfter };
 }
 
 const wholeSeconds = (ms: number): number => Math.floor(ms / 1_000) * 1_000;
 
-/** As DER and OpenSSL have a number: a random one may begin with zeros, though never be all of them. */
-function withoutLeadingZeros(bytes: Buffer): Buffer {
+const VERSION_3 = tagged(0, integer(Buffer.of(2)));
+const SERIAL_BYTES = 16;
+/** Asking the system for random bytes costs more than what a serial needs of them. */
+const pool = { bytes: Buffer.alloc(0), at: 0 };
+
+/** 128 random bits, as DER and OpenSSL have a number: without the zeros that it may begin with. */
+function randomSerial(): Buffer {
+  if (pool.at === pool.bytes.length) {
+    pool.bytes = randomBytes(256 * SERIAL_BYTES);
+    pool.at = 0;
+  }
+  const bytes = pool.bytes.subarray(pool.at, pool.at + SERIAL_BYTES);
+  pool.at += SERIAL_BYTES;
   const start = bytes.findIndex((byte) => byte !== 0);
   return start < 0 ? Buffer.of(1) : bytes.subarray(start);
 }

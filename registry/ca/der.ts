@@ -27,7 +27,16 @@ const primitive = (tag: number, value: string): Node => asn1.create(UNIVERSAL, t
 
 export const sequence = (...nodes: Node[]): Node => asn1.create(UNIVERSAL, TAG.sequence, true, nodes);
 export const set = (...nodes: Node[]): Node => asn1.create(UNIVERSAL, TAG.set, true, nodes);
-export const oid = (dotted: string): Node => primitive(TAG.oid, asn1.oidToDer(dotted).getBytes());
+const oids = new Map<string, Node>();
+/** OBJECT IDENTIFIER; only constants come here, so each is made once. */
+export function oid(dotted: string): Node {
+  let node = oids.get(dotted);
+  if (node === undefined) {
+    node = primitive(TAG.oid, asn1.oidToDer(dotted).getBytes());
+    oids.set(dotted, node);
+  }
+  return node;
+}
 export const boolean = (value: boolean): Node => primitive(TAG.boolean, value ? "\xff" : "\0");
 export const octetString = (bytes: Uint8Array): Node => primitive(TAG.octetString, toBinary(bytes));
 export const utf8String = (text: string): Node => primitive(TAG.utf8String, toBinary(Buffer.from(text)));

@@ -42,9 +42,9 @@ export function basicConstraints(pathLength: number | null | undefined): Node {
 }
 
 /** keyCertSign and cRLSign for a CA, digitalSignature for everything else (RFC 5280 §4.2.1.3: bits 5, 6 and 0). */
-export function keyUsage(ca: boolean): Node {
-  return extension("2.5.29.15", true, ca ? bitString(Buffer.of(0b0000_0110), 1) : bitString(Buffer.of(0b1000_0000), 7));
-}
+export const keyUsage = (ca: boolean): Node => (ca ? CA_USAGE : END_USAGE);
+const CA_USAGE = extension("2.5.29.15", true, bitString(Buffer.of(0b0000_0110), 1));
+const END_USAGE = extension("2.5.29.15", true, bitString(Buffer.of(0b1000_0000), 7));
 
 export const extendedKeyUsage = (uses: readonly ExtendedUse[]): Node =>
   extension("2.5.29.37", false, sequence(...uses.map((use) => oid(USE[use]))));
