@@ -1,11 +1,11 @@
 import { ruleLine, StateDigest } from "../../lib/feed/digest.ts";
 import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
 import { newId } from "../../registry/store/id.ts";
+import { prepared } from "../../registry/store/prepared.ts";
 import { readHead } from "../../registry/store/queries.ts";
 import { all, type Builder, type Command, type Store } from "../../registry/store/store.ts";
 
 const DAY_MS = 86_400_000;
-const ROWS_PER_STATEMENT = 500;
 const ROWS_PER_COMMIT = 20_000;
 const DEVICE = "00000000-0000-7000-8000-000000000001";
 const CODE = "BENCHBEN";
@@ -37,20 +37,40 @@ function* seedOwner(db: Builder, now: number): Command<void> {
   yield* all(db.insertInto("devices").values({ ...device, enrolled_at: now, revoked_at: null }));
 }
 
+interface Seeded {
+  readonly id: string;
+  readonly prefix: string;
+  readonly bytes: Uint8Array;
+  readonly now: number;
+  readonly expiresAt: number;
+}
+
+const insertRule = prepared((db, v: Seeded) =>
+  db.insertInto("rules").values({ lane: "ip", prefix: v.prefix, bytes: v.bytes, expires_at: v.expiresAt }),
+);
+const insertGrant = prepared((db, v: Seeded) =>
+  db.insertInto("grants").values({
+    id: v.id,
+    device: DEVICE,
+    lane: "ip",
+    prefix: v.prefix,
+    bytes: v.bytes,
+    created_at: v.now,
+    expires_at: v.expiresAt,
+    ended_at: null,
+    end_reason: null,
+  }),
+);
+
 function* seedRange(db: Builder, from: number, to: number, now: number): Command<void> {
   const head = yield* readHead(db);
   const digest = new StateDigest(head.digest);
-  const expiresAt = now + DAY_MS;
-  for (let at = from; at < to; at += ROWS_PER_STATEMENT) {
-    const numbers = Array.from({ length: Math.min(ROWS_PER_STATEMENT, to - at) }, (_, i) => at + i);
-    const rules = numbers.map((i) => {
-      const prefix = parsePrefix(seededAddress(i));
-      digest.add(ruleLine("ip", prefix.text, expiresAt));
-      return { lane: "ip" as const, prefix: prefix.text, bytes: prefixBytes(prefix), expires_at: expiresAt };
-    });
-    yield* all(db.insertInto("rules").values(rules));
-    const grants = rules.map((rule) => ({ ...rule, id: newId(now), device: DEVICE, created_at: now, ended_at: null, end_reason: null }));
-    yield* all(db.insertInto("grants").values(grants));
+  for (let i = from; i < to; i++) {
+    const prefix = parsePrefix(seededAddress(i));
+    const row: Seeded = { id: newId(now), prefix: prefix.text, bytes: prefixBytes(prefix), now, expiresAt: now + DAY_MS };
+    digest.add(ruleLine("ip", row.prefix, row.expiresAt));
+    yield* all(insertRule(db, row));
+    yield* all(insertGrant(db, row));
   }
   const seeded = { revision: head.revision + to - from, rules: head.rules + to - from, digest: digest.hex };
   yield* all(db.updateTable("head").set(seeded).where("id", "=", 1));

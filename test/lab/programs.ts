@@ -55,7 +55,10 @@ export async function startAgent(
   options: { readonly signal?: AbortSignal | undefined; readonly readyTimeoutMs?: number | undefined } = {},
 ): Promise<void> {
   const command = [BIN.agent, "run", "--config", agentConfigFile(plan, host)];
-  const isReady = async () => (await agentStatus(plan, host))?.state === "enforcing";
+  const isReady = async () => {
+    const status = await agentStatus(plan, host);
+    return status?.state === "enforcing" && status.epoch !== null;
+  };
   await startUntil(plan, agentOf(host), host, command, isReady, options.signal, options.readyTimeoutMs);
 }
 
