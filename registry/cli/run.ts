@@ -2,7 +2,6 @@ import { EXIT } from "../../lib/service.ts";
 import { VERSION } from "../../lib/version.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
-import { tell } from "./errors.ts";
 import type { Io } from "./io.ts";
 
 /** Every command: what it does in a line, and its file, which is loaded when the command is called and not before. */
@@ -65,6 +64,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     else await run(rest, io);
     return EXIT.ok;
   } catch (error) {
+    const { tell } = await import("./errors.ts");
     const { text, exit } = tell(error, title);
     io.err(text);
     return exit;
