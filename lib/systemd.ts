@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import systemdNotify from "systemd-notify";
 
+const TIMEOUT_MS = 5_000;
+
 /** What a service tells systemd (sd_notify(3)). */
 export interface Notifier {
   ready(status: string): Promise<void>;
@@ -15,8 +17,11 @@ export interface Notifier {
  */
 export function createNotifier(onError: (error: unknown) => void, environment: NodeJS.ProcessEnv = process.env): Notifier {
   if (!environment.NOTIFY_SOCKET) return { async ready() {}, async status() {}, async stopping() {} };
+  // A binary that hangs must not hold up the service that it speaks for.
   const guarded = async (work: Promise<unknown>): Promise<void> => {
-    await work.catch(onError);
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const late = new Promise((_, reject) => timeout.addEventListener("abort", () => reject(timeout.reason)));
+    await Promise.race([work, late]).catch(onError);
   };
   return {
     ready: (text) => guarded(systemdNotify({ ready: true, status: oneLine(text) })),
@@ -31,7 +36,7 @@ const oneLine = (text: string): string => text.replace(/[\r\n]+/g, " ").slice(0,
 /** The package knows ready and status alone; the same binary takes any assignment. */
 function assign(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn("systemd-notify", [`--pid=${process.pid}`, text], { stdio: "ignore", timeout: 5_000, killSignal: "SIGKILL" });
+    const child = spawn("systemd-notify", [`--pid=${process.pid}`, text], { stdio: "ignore", timeout: TIMEOUT_MS, killSignal: "SIGKILL" });
     child.once("error", reject);
     child.once("exit", (code) => (code === 0 ? resolve() : reject(new Error(`systemd-notify exited with ${code}`))));
   });
