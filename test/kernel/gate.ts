@@ -30,8 +30,10 @@ export const gateConfig = (gate: object = {}, zone: "restricted" | "open" = "res
     JSON.stringify({ name: "host", zone, registry: { addresses: ["https://c.test"], ca: "-", certificate: "-", key: "-" }, gate }),
   );
 
-/** Both address lanes are on. */
-export async function makeGatedScene(devices: number, gate: object = { lanes: { ip: true, ipcert: true } }): Promise<GatedScene> {
+const BOTH_LANES = { lanes: { ip: true, ipcert: true } };
+
+/** Both address lanes are on unless said. */
+export async function makeGatedScene(devices: number, gate: object = BOTH_LANES): Promise<GatedScene> {
   await using stack = new AsyncDisposableStack();
   const scene = stack.use(await makeScene(devices));
   const { within } = scene.host;
