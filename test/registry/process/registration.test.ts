@@ -1,9 +1,13 @@
 import { expect } from "chai";
+import { Problem } from "../../../lib/problem.ts";
 import { PROOF_WINDOW_MS, signSubmission } from "../../../lib/registration/submission.ts";
 import { revokeDevice } from "../../../registry/process/devices.ts";
+import { verifiedSubmission } from "../../../registry/process/proof.ts";
+import { concludeRefused, concludeRegistration } from "../../../registry/process/registration.ts";
+import { readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readHead, verifyAudit } from "../../../registry/store/queries.ts";
 import { all } from "../../../registry/store/store.ts";
-import { Harness, HOUR_MS, nonce, type TestCode, unsigned } from "./harness.ts";
+import { Harness, HOUR_MS, nonce, REGISTRY, type TestCode, unsigned } from "./harness.ts";
 
 describe("Process", () => {
   let harness: Harness;
@@ -110,6 +114,22 @@ describe("Process", () => {
     const signature = signSubmission(signed, code.privateKey);
     return harness.register(code, { ...signed, ...change }, { signature });
   }
+
+  it("concludes a submission once, whoever else takes it up", async () => {
+    const code = await harness.code({}, { uses: 3 });
+    const id = await harness.submit(code);
+    const [item] = await harness.rows((db) => readInbox(db, { limit: 1 }));
+    if (item === undefined) throw new Error("nothing waits");
+    const { now } = harness.clock;
+    const submission = verifiedSubmission(item, REGISTRY, now());
+    const conclude = () =>
+      harness.store.write((db) => concludeRegistration(db, harness.lead, { id, submission, observed: "8.8.4.4", allowed: [], now: now() }));
+    const refuse = () =>
+      harness.store.write((db) => concludeRefused(db, harness.lead, { id, now: now(), problem: new Problem(401, "late", "Late.") }));
+    const [one, two, three] = await Promise.all([conclude(), conclude(), refuse()]);
+    expect([one?.outcome, two, three]).to.deep.equal(["registered", null, null]);
+    expect([await harness.used(code), await count("devices")]).to.deep.equal([1, 1]);
+  });
 
   it("tells the registry's time with a proof out of time", async () => {
     harness.now = 1_800_000_000_000;

@@ -35,10 +35,12 @@ function fill(): void {
 const before = await Promise.all([put("before 1", 10), put("before 2", 10)]);
 fill();
 const full = await Promise.all([put("full 1", 10), put("full 2", 300_000), put("full 3", 10)]);
+// Larger than SQLite's page cache: this one fails in its statement, before any commit.
+const large = await put("full 4", 8_000_000);
 const wakesWhileFull = wakes;
 rmSync(ballast);
 const after = await Promise.all([put("after 1", 10), put("after 2", 300_000)]);
 const keys = (await store.read((db) => all(db.selectFrom("meta").select("key").where("key", "like", "% _").orderBy("key")))).map(
   ({ key }) => key,
 );
-process.stdout.write(JSON.stringify({ before, full, after, keys, wakesWhileFull }));
+process.stdout.write(JSON.stringify({ before, full, large, after, keys, wakesWhileFull }));

@@ -17,6 +17,7 @@ describe("Storage on a full disk", () => {
       expect(JSON.parse(stdout)).to.deep.equal({
         before: ["written", "written"],
         full: ["storage_unavailable", "storage_unavailable", "storage_unavailable"],
+        large: "storage_unavailable",
         after: ["written", "written"],
         keys: ["after 1", "after 2", "before 1", "before 2"],
         wakesWhileFull: 1,
