@@ -47,7 +47,7 @@ export function addSet(table: string, set: SetDefinition): string {
 /** The structure as text that `nft -f` loads. Chains come after those that they jump to. */
 export function structureText(structure: Structure): string {
   const lines = [`table inet ${structure.table} {`];
-  if (structure.flags !== null) lines.push(`  flags ${structure.flags}`, "");
+  if (structure.flags !== null) lines.push(`  flags ${structure.flags}`);
   for (const set of structure.sets) lines.push(`  set ${set.name} { ${set.body} }`);
   for (const chain of structure.chains) {
     lines.push("", `  chain ${chain.name} {`);

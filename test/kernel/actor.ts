@@ -10,6 +10,8 @@ export interface Asks {
   startBarrage: { readonly host: string; readonly port: number; readonly timeoutMs: number };
   stopBarrage: Record<string, never>;
   download: { readonly host: string; readonly port: number; readonly timeoutMs: number };
+  /** Sends the host something over the download's connection. */
+  speak: { readonly id: number };
   /** Bytes that the download brought so far. */
   downloaded: { readonly id: number };
 }
@@ -20,6 +22,7 @@ export interface Answers {
   startBarrage: Record<string, never>;
   stopBarrage: { readonly opened: number; readonly failed: number };
   download: { readonly id: number; readonly localPort: number };
+  speak: Record<string, never>;
   downloaded: { readonly bytes: number };
 }
 
@@ -49,6 +52,10 @@ const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Pr
     return { opened: barrage.opened, failed: barrage.failed };
   },
   download: (ask, id) => download(ask, id),
+  async speak({ id }) {
+    downloads.get(id)?.socket.write("still there?\n");
+    return {};
+  },
   async downloaded({ id }) {
     return { bytes: downloads.get(id)?.bytes ?? 0 };
   },

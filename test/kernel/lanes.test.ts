@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { captureOf, endsOf, provoke, sentTo } from "./answers.ts";
 import { TCP_FLAG, tcp } from "./frames.ts";
@@ -120,7 +121,7 @@ async function elementsOf(scene: GatedScene): Promise<string> {
   return /set ip_v4_32_[ab] \{[^}]*elements = \{ ([^}]*) \}/.exec(text)?.[1] ?? "";
 }
 
-/** Nothing leaves the host for this flow from now on, not even when the client goes on speaking. */
+/** From now on nothing of this flow leaves the host or is let in, not even when the client goes on speaking. */
 async function expectCut(
   scene: GatedScene,
   device: Station,
@@ -142,8 +143,19 @@ async function expectCut(
     },
     { everyMs: 300 },
   );
+  const received = await receivedFrom(scene, localPort);
+  const spoken = () => capture.packets.filter(({ fromPort, text }) => fromPort === localPort && text.endsWith("length 13")).length;
+  await device.actor.ask("speak", { id });
+  await waitFor("the client's words on the wire, said twice as nobody hears them", () => spoken() >= 2 || undefined);
   await provoke(capture, device, [tcp(endsOf(device, scene.host, family), localPort, 443, TCP_FLAG.ack)]);
-  const later = sentTo(capture, device).filter(({ at, toPort }) => toPort === localPort && at > cutAt);
+  expect(await receivedFrom(scene, localPort)).to.equal(received);
   expect(sentTo(capture, device).length).to.be.greaterThan(10);
+  const later = sentTo(capture, device).filter(({ at, toPort }) => toPort === localPort && at > cutAt);
   expect(later.map(({ text }) => text)).to.deep.equal([]);
+}
+
+/** Bytes that the host's end of the flow was given. */
+async function receivedFrom(scene: GatedScene, port: number): Promise<number> {
+  const text = await run([...scene.host.within, "ss", "-Htni", "dport", "=", `:${port}`]);
+  return Number(/bytes_received:(\d+)/.exec(text)?.[1] ?? Number.NaN);
 }
