@@ -1,7 +1,7 @@
 import { all, type Builder, type Command, first } from "../store/store.ts";
 import type { Issued } from "./infrastructure.ts";
 
-/** Notes a certificate in the transaction of what it was made for: what is not in here is no certificate of ours. */
+/** Notes a certificate in the transaction of what it was made for: a client's that is not in here admits nobody. */
 export function* recordCertificate(db: Builder, { fingerprint, serial, issuer, subject, notBefore, notAfter, pem }: Issued): Command<void> {
   const row = { fingerprint, serial, issuer, subject, not_before: notBefore, not_after: notAfter, revoked_at: null, pem };
   yield* all(db.insertInto("certificates").values(row));

@@ -1,17 +1,19 @@
+import { existsSync } from "node:fs";
 import type { RegistryStatus } from "../../lib/admin/api.ts";
+import { PATH } from "../../lib/service.ts";
 import { parseCommandLine, UsageError } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
-import { printDeviceStatus } from "./device-state.ts";
+import { defaultStateFolder, isEnrolled, printDeviceStatus } from "./device-state.ts";
 import type { Io } from "./io.ts";
 import { facts } from "./print.ts";
 
-export const help = `Shows how the registry stands; with --state, how this device stands
+export const help = `Shows how the registry stands; on an enrolled device, or with --state, how that device stands
 
 Usage: entityos status [--socket PATH | --control URL …]
        entityos status --state DIR
 
 Options
-  --state DIR      folder of an enrolled device (entityos enroll)
+  --state DIR      folder of an enrolled device (default where no registry runs: ${defaultStateFolder()})
 
 ${CONTROL_HELP}
 
@@ -22,10 +24,12 @@ Examples
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
   const { values } = parseCommandLine(args, { ...CONTROL_OPTIONS, state: { type: "string" } });
-  if (values.state !== undefined) {
-    if (values.socket !== undefined || values.control !== undefined)
-      throw new UsageError("--state is for a device: it goes without --socket and --control.");
-    return printDeviceStatus(values.state, values.json, io);
+  const asksControl = values.socket !== undefined || values.control !== undefined;
+  if (values.state !== undefined && asksControl) throw new UsageError("--state is for a device: it goes without --socket and --control.");
+  const folder = values.state ?? (asksControl ? null : ownDevice());
+  if (folder !== null) {
+    printDeviceStatus(folder, values.json, io);
+    return;
   }
   const status = await (await openControl(values)).get<RegistryStatus>("/status");
   if (values.json) return printJson(io, status);
@@ -44,3 +48,9 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     ]),
   );
 }
+
+/** Where nothing is named and no registry runs, an enrolled device is what is meant. */
+const ownDevice = (): string | null => {
+  const folder = defaultStateFolder();
+  return !existsSync(PATH.controlSocket) && isEnrolled(folder) ? folder : null;
+};

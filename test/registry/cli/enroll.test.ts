@@ -34,6 +34,20 @@ describe("entityos enroll", () => {
     expect(createPublicKey(readFileSync(registry.path("first/device.key"))).asymmetricKeyType).to.equal("ed25519");
   });
 
+  it("is what status tells of where no registry runs and nothing is named", async () => {
+    const before = process.env.XDG_STATE_HOME;
+    process.env.XDG_STATE_HOME = registry.path("home");
+    try {
+      expect((await cli(["status"])).exit).to.equal(69);
+      expect((await registry.enroll("home/entityos", await registry.code())).exit).to.equal(0);
+      const { exit, out } = await cli(["status"]);
+      expect([exit, out.split("\n")[1]]).to.deep.equal([0, `registry: register.example at ${registry.url}`]);
+    } finally {
+      if (before === undefined) delete process.env.XDG_STATE_HOME;
+      else process.env.XDG_STATE_HOME = before;
+    }
+  });
+
   it("registers the addresses it is told", async () => {
     const more = ["--address", "203.0.113.7", "--address", "observed", "--json"];
     const { exit, out } = await registry.enroll("several", await registry.code(), ...more);
