@@ -68,7 +68,7 @@ describe("a stranger on the wire", () => {
     await provoke(capture, stranger(), syns(scene, 2));
     expect(await connectTo(registered, scene.host.v4)).to.deep.equal({ outcome: "silent", label: "" });
     const answers = sentTo(other, registered);
-    expect(answers.filter(({ at }) => at < flushedAt).length).to.be.greaterThan(100);
+    expect(answers.filter(({ at }) => at < flushedAt).length).to.be.greaterThan(10);
     expect(answers.filter(({ at }) => at > flushedAt).map(({ text }) => text)).to.deep.equal([]);
     const bytesOf = async () => (await registered.actor.ask("downloaded", { id })).bytes;
     const bytes = await bytesOf();
@@ -80,6 +80,7 @@ describe("a stranger on the wire", () => {
   }).timeout(TIMEOUT_MS);
 
   it("gets nothing while the floor's holder is killed, and the floor comes back", async () => {
+    await scene.resync();
     await using capture = await captureOf(scene, stranger());
     const holder = scene.floor.holder ?? 0;
     process.kill(holder, "SIGKILL");
