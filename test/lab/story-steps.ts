@@ -4,6 +4,7 @@ import { inNetns, run } from "./exec.ts";
 import { LAB, type Member } from "./plan.ts";
 import type { Answers } from "./probe-messages.ts";
 import type { Registered, Scene } from "./scene.ts";
+import { waitFor } from "./wait.ts";
 
 /** What the steps hand on to each other. */
 export interface Memory {
@@ -112,7 +113,8 @@ async function secondRevoked(scene: Scene, memory: Memory): Promise<Outcome> {
   await using capture = await startCapture(scene.host().netns, hostFilter(scene.device(DEVICE)));
   const door = { host: scene.host().address, port: LAB.servicePort };
   const { download, localPort } = await probe.ask("download", { ...door, path: STREAM, ca: scene.ca });
-  await capture.until("the download to run", (packet) => packet.toPort === localPort);
+  const bytesSoFar = async (): Promise<number> => (await probe.ask("progress", { download })).bytes;
+  await waitFor("the download to run", async () => (await bytesSoFar()) > 1_000_000 || undefined);
   const startedAt = Date.now();
   const { revision } = await scene.revokeNow(memory.second);
   const appliedAt = await scene.applied(revision);
@@ -123,11 +125,13 @@ async function secondRevoked(scene: Scene, memory: Memory): Promise<Outcome> {
   demandNone(later, "after the agent's word the open connection went on with");
   const knock = await probe.ask("connect", { ...door, timeoutMs: SILENCE_MS / 2 });
   demand(knock.outcome === "silent", `a new connection was answered: ${knock.outcome}`);
-  const { bytes } = await probe.ask("progress", { download });
+  const megabytes = ((await bytesSoFar()) / 1e6).toFixed(1);
   await probe.ask("hangUp", { download });
   const lastAt = ofDownload.at(-1)?.at ?? startedAt;
-  const megabytes = (bytes / 1e6).toFixed(1);
-  return { ms: lastAt - startedAt, detail: `request sent → last packet; its download stopped at ${megabytes} MB, not one packet more` };
+  return {
+    ms: lastAt - startedAt,
+    detail: `request sent → last packet; its running download stopped at ${megabytes} MB, not one packet more`,
+  };
 }
 
 async function flushed(scene: Scene): Promise<Outcome> {

@@ -1,11 +1,9 @@
-import { spawnSync } from "node:child_process";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "./folder.ts";
 import { interruption } from "./interrupt.ts";
 import { type Lab, startLab } from "./lab.ts";
-import { LabError, PROJECT } from "./plan.ts";
+import { LabError } from "./plan.ts";
 import { Scene } from "./scene.ts";
 import { type Memory, STEPS, type Step } from "./story-steps.ts";
 import { duration } from "./terminal.ts";
@@ -43,9 +41,10 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return EXIT.ok;
   }
-  const deps = spawnSync(join(PROJECT, "scripts/system-deps"), { stdio: ["ignore", 2, 2] });
-  if (deps.status !== 0) return EXIT.unavailable;
-  if (process.getuid?.() !== 0) throw new LabError("npm start makes network namespaces: run it as root.");
+  if (process.getuid?.() !== 0) {
+    process.stderr.write("npm start makes network namespaces: run it as root.\n");
+    return EXIT.permission;
+  }
   const signal = interruption();
   const say = (text: string) => (values.json ? process.stderr : process.stdout).write(text);
   try {

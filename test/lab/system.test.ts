@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
 import { startCapture } from "./capture.ts";
+import { inNetns, run } from "./exec.ts";
 import { startLab } from "./lab.ts";
 import { LAB, type Member } from "./plan.ts";
 import { findProcess, isAlive, sendSignal } from "./processes.ts";
@@ -110,6 +111,29 @@ describe("the whole system, two restricted hosts", function () {
     const { lastByteAt } = await scene.probe(0).ask("progress", { download });
     expect(lastByteAt).to.be.below(appliedAt + 50);
     await scene.probe(0).ask("hangUp", { download });
+  });
+
+  it("answers no stranger while another program flushes everything, and has the full set back each time", async () => {
+    const host = scene.host();
+    await registerOn([host], 0);
+    const standing = (): Promise<string> => run(inNetns(host.netns, ["nft", "-s", "-t", "list", "ruleset"]));
+    const before = await standing();
+    expect(before).to.include("table inet entityos {").and.to.include("table inet entityos_floor {");
+    const from = scene.device(2);
+    await using capture = await startCapture(host.netns, `host ${from.address} or host ${from.address6}`);
+    const storm = scene.probe(2).ask("storm", { targets: scene.doors(host), everyMs: 2, forMs: 2_000 });
+    const door = { host: host.address, port: LAB.servicePort };
+    for (let i = 0; i < 5; i++) {
+      await run(inNetns(host.netns, ["nft", "flush", "ruleset"]));
+      await scene.probe(0).ask("watch", { ...door, everyMs: 2, timeoutMs: 5_000 });
+      expect(await standing()).to.equal(before);
+    }
+    expect((await storm).answered).to.equal(0);
+    expect((await storm).attempts).to.be.above(1_000);
+    await scene.probe(2).ask("mark", { host: host.address, port: 9 });
+    await capture.until("the last datagram", (packet) => packet.toPort === 9);
+    expect(capture.packets.length).to.be.above(1_000);
+    expect(capture.packets.filter((packet) => packet.from === host.address || packet.from === host.address6)).to.deep.equal([]);
   });
 
   it("keeps the gate while an agent is killed, and has it catch up when it comes back", async () => {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BIN, registryName } from "./configs.ts";
-import { inNetns, shellLine } from "./exec.ts";
+import { inNetns, shellLine, shellWord } from "./exec.ts";
 import { paths } from "./folder.ts";
 import type { Lab } from "./lab.ts";
 import { LAB } from "./plan.ts";
@@ -13,17 +13,19 @@ export function whatToTry(lab: Lab, code: string): string {
   const stranger = plan.devices.at(-1);
   if (!host || !stranger) return "";
   const { registerUrl, caFile, controlSocket } = description;
-  const curl = shellLine(inNetns(stranger.netns, ["curl", "-m", "2", "--cacert", caFile, `https://${host.address}/`]));
+  const curl = shellLine(inNetns(stranger.netns, ["curl", "-sS", "-m", "2", "--cacert", caFile, `https://${host.address}/`]));
   const state = join(paths(plan).of(stranger.name), "mine");
   const registry = registryName(plan);
   const enrol = ["enroll", "--url", registerUrl, "--registry", registry, "--ca", caFile, "--code-file", "-", "--address", "observed"];
+  const idOf = `sed -nE 's/.*"device": ?"([^"]+)".*/\\1/p' ${shellWord(join(state, "device.json"))}`;
   const operator = (...args: string[]) => shellLine([BIN.cli, ...args, "--socket", controlSocket]);
   const parts: readonly (readonly [string, string])[] = [
     ["Knock as a stranger (times out)", curl],
     ["Register it", `printf %s ${code} | ${shellLine(inNetns(stranger.netns, [BIN.cli, ...enrol, "--state", state]))}`],
     ["Knock again (answers)", curl],
     ["Who is registered", operator("device", "list")],
-    ["Revoke one", `${operator("device", "revoke").replace(" revoke ", " revoke DEVICE ")}`],
+    ["Revoke it", operator("device", "revoke", "ID").replace(" ID ", ` "$(${idOf})" `)],
+    ["Knock once more (times out)", curl],
     ["Make another code", operator("code", "create", "--subject", "me", "--profile", LAB.profile, "--uses", "1", "--expires", "1h")],
     ["Ask the agent", shellLine(statusCommand(plan, host))],
     ["See what the kernel holds", shellLine(inNetns(host.netns, ["nft", "list", "table", "inet", "entityos"]))],
