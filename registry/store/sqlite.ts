@@ -17,6 +17,8 @@ const MAX_SNAPSHOTS = 32;
 /** BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): the data is sound, the moment is not. */
 const PASSING: ReadonlySet<number | null> = new Set([5, 6, 7, 10, 13, 14]);
 const NOT_A_DATABASE = 26;
+/** Every commit is synced to the disk: what was acknowledged survives a power cut. */
+const SYNCHRONOUS_FULL = 2;
 
 /**
  * Opens or makes Storage in one SQLite file (WAL, every commit synced) and brings its schema up to date. Its folder is made private.
@@ -165,8 +167,12 @@ function openConnection(file: string, readOnly: boolean): Connection {
 function prepareFile(connection: Connection, file: string, log: Log): void {
   try {
     assertOurs(connection, file);
-    connection.value("pragma journal_mode = wal");
+    const journal = connection.value("pragma journal_mode = wal");
     connection.exec("pragma synchronous = full");
+    if (journal !== "wal" || connection.value("pragma synchronous") !== SYNCHRONOUS_FULL)
+      throw new StoreRefusedError(
+        `Cannot use ${file} as Storage: its file system allows no write-ahead log, journal mode is '${String(journal)}'.`,
+      );
     connection.value(`pragma journal_size_limit = ${WAL_LIMIT_BYTES}`);
   } catch (cause) {
     if (resultCode(cause) === NOT_A_DATABASE)
