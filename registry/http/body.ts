@@ -16,7 +16,7 @@ export type RegistrationBody = z.infer<typeof bodySchema>;
 
 /**
  * The body of a registration.
- * @throws Problem plain_code_refused | nothing_requested | certificate_not_offered | body_invalid with the first thing that does not fit
+ * @throws Problem plain_code_refused | nothing_requested | certificate_not_offered | request_invalid with the first thing that does not fit
  */
 export function parseBody(value: unknown): RegistrationBody {
   if (typeof value === "object" && value !== null && "code" in value) {
@@ -25,7 +25,7 @@ export function parseBody(value: unknown): RegistrationBody {
   const parsed = bodySchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw new Problem(422, "body_invalid", `${issue?.path.join(".") || "The body"}: ${issue?.message ?? "does not fit"}.`);
+    throw new Problem(422, "request_invalid", `${issue?.path.join(".") || "The body"}: ${issue?.message ?? "does not fit"}.`);
   }
   const { csr, addresses } = parsed.data;
   if (csr !== undefined)

@@ -6,9 +6,9 @@ import { Problem } from "../../lib/problem.ts";
 /** What Fastify's own refusals are called here. */
 const OURS: Readonly<Record<string, readonly [status: number, code: string, detail: string]>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media_type", "The body must be JSON, with Content-Type: application/json."],
-  FST_ERR_CTP_BODY_TOO_LARGE: [413, "body_too_large", "The body is larger than 16 kB."],
-  FST_ERR_CTP_INVALID_JSON_BODY: [400, "json_invalid", "The body is not JSON."],
-  FST_ERR_CTP_EMPTY_JSON_BODY: [400, "json_invalid", "The body is empty."],
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, "request_size", "The body is larger than 16 kB."],
+  FST_ERR_CTP_INVALID_JSON_BODY: [400, "request_malformed", "The body is not JSON."],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, "request_malformed", "The body is empty."],
 };
 
 /** Any error as a problem that may be told: what is not known to be the client's doing is a 500 that says nothing. */
@@ -18,9 +18,9 @@ export function asProblem(error: unknown): Problem {
   const known = typeof code === "string" ? OURS[code] : undefined;
   if (known !== undefined) return new Problem(...known, { cause: error });
   if (error instanceof SyntaxError && statusCode === 400)
-    return new Problem(400, "json_invalid", "The body is not JSON.", { cause: error });
+    return new Problem(400, "request_malformed", "The body is not JSON.", { cause: error });
   if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500)
-    return new Problem(statusCode, "request_invalid", "The request cannot be read.", { cause: error });
+    return new Problem(statusCode, "request_malformed", "The request cannot be read.", { cause: error });
   return new Problem(500, "internal", "The registry failed. Try again later.", { cause: error });
 }
 

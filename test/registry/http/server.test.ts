@@ -48,11 +48,11 @@ describe("the register role", () => {
 
   const refused: readonly [what: string, status: number, code: string, send: () => Promise<Answer>][] = [
     ["a path that is not there", 404, "not_found", () => register.send("GET", "/nothing")],
-    ["a path that is no path", 400, "request_invalid", () => register.send("GET", "/%zz")],
+    ["a path that is no path", 400, "request_malformed", () => register.send("GET", "/%zz")],
     ["another method", 405, "method_not_allowed", () => register.send("GET", "/v1/registrations")],
     ["a preflight of a browser", 405, "method_not_allowed", () => register.send("OPTIONS", "/v1/registrations")],
     ["a method that changes what can only be read", 405, "method_not_allowed", () => register.send("DELETE", "/v1/address")],
-    ["a body above 16 kB", 413, "body_too_large", () => register.post({ selector: "x".repeat(16_384) })],
+    ["a body above 16 kB", 413, "request_size", () => register.post({ selector: "x".repeat(16_384) })],
     [
       "a form",
       415,
@@ -65,10 +65,10 @@ describe("the register role", () => {
       "media_type",
       () => register.send("POST", "/v1/registrations", { body: "{}", headers: { "content-type": "text/plain" } }),
     ],
-    ["broken JSON", 400, "json_invalid", () => register.send("POST", "/v1/registrations", { body: '{"selector":' })],
-    ["JSON with a poisoned prototype", 400, "json_invalid", () => register.send("POST", "/v1/registrations", { body: '{"__proto__":{}}' })],
-    ["an empty body", 400, "json_invalid", () => register.send("POST", "/v1/registrations", { body: "", headers: json })],
-    ["no body", 422, "body_invalid", () => register.send("POST", "/v1/registrations")],
+    ["broken JSON", 400, "request_malformed", () => register.send("POST", "/v1/registrations", { body: '{"selector":' })],
+    ["JSON with a poisoned prototype", 400, "request_malformed", () => register.send("POST", "/v1/registrations", { body: '{"__proto__":{}}' })],
+    ["an empty body", 400, "request_malformed", () => register.send("POST", "/v1/registrations", { body: "", headers: json })],
+    ["no body", 422, "request_invalid", () => register.send("POST", "/v1/registrations")],
   ];
   for (const [what, status, code, send] of refused) {
     it(`refuses ${what}: ${status} ${code}`, async () => {
