@@ -52,7 +52,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const { code, register } = await (await openControl(values)).send<Created>("POST", "/codes", body);
   const named = new URL(register.url).hostname === register.name ? "" : ` --registry ${register.name}`;
   const enroll = `entityos enroll --url ${register.url}${named} --ca ca.pem`;
-  if (values.json) return printJson(io, { ...code, text, register, enroll });
+  if (values.json) return printJson(io, { ...code, code: text, register, enroll });
   io.out(
     facts([
       ["code", text],

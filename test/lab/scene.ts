@@ -63,7 +63,7 @@ export class Scene implements AsyncDisposable {
   /** A new code for the subject, good for `uses` devices. */
   async makeCode(subject: string, uses: number): Promise<string> {
     const args = ["code", "create", "--subject", subject, "--profile", LAB.profile, "--uses", String(uses), "--expires", "1h", "--json"];
-    return JSON.parse(await operator(this.lab.plan, args)).text;
+    return JSON.parse(await operator(this.lab.plan, args)).code;
   }
 
   /** Registers as a device that is not ours would: over HTTPS, signed by the code. */

@@ -105,7 +105,7 @@ export class TestRegistry implements AsyncDisposable {
   }
   /** A new code's text. */
   async code(...more: string[]): Promise<string> {
-    return (await this.json<{ text: string }>("code", "create", "--subject", "alice", "--profile", "desktop", ...more)).text;
+    return (await this.json<{ code: string }>("code", "create", "--subject", "alice", "--profile", "desktop", ...more)).code;
   }
   /** `entityos enroll` as a device runs it. */
   enroll(state: string, code: string, ...more: string[]): Promise<Ran> {
