@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { closeSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { inNetns } from "./exec.ts";
+import { inNetns, type RunOptions, run } from "./exec.ts";
 
 /** A process and the moment it began, in clock ticks since boot: together they name it, however often its number is used again. */
 export interface ProcessId {
@@ -23,7 +24,8 @@ export function startProcess(folder: string, name: string, netns: string, comman
   try {
     const record = join(folder, RECORDS, name);
     rmSync(record, { force: true });
-    const child = spawn("sh", ["-c", RECORD_AND_BECOME, record, ...inNetns(netns, command)], {
+    const [program, ...args] = recorded(record, inNetns(netns, command));
+    const child = spawn(program, args, {
       detached: true,
       cwd: "/",
       stdio: ["ignore", log, log],
@@ -34,6 +36,18 @@ export function startProcess(folder: string, name: string, netns: string, comman
     closeSync(log);
   }
 }
+
+/** Runs a command to its end under a record, so that it does not outlive a starter that was killed. As {@link run} otherwise. */
+export async function runRecorded(folder: string, command: readonly string[], options: RunOptions = {}): Promise<string> {
+  const record = join(folder, RECORDS, `command-${randomUUID()}`);
+  try {
+    return await run(recorded(record, command), options);
+  } finally {
+    rmSync(record, { force: true });
+  }
+}
+
+const recorded = (record: string, command: readonly string[]) => ["sh", "-c", RECORD_AND_BECOME, record, ...command] as const;
 
 /** The recorded process if it still lives. */
 export function findProcess(folder: string, name: string): ProcessId | undefined {

@@ -3,10 +3,9 @@ import { join } from "node:path";
 import { type AgentStatus, queryStatus } from "../../agent/status.ts";
 import { PATH } from "../../lib/service.ts";
 import { agentConfigFile, agentYaml, BIN, controlSocket, registryConfigFile, registryYaml } from "./configs.ts";
-import { run } from "./exec.ts";
 import { paths } from "./folder.ts";
 import { LAB, LabError, type LabOptions, type LabPlan, type Member } from "./plan.ts";
-import { findProcess, startProcess } from "./processes.ts";
+import { findProcess, runRecorded, startProcess } from "./processes.ts";
 import { waitFor } from "./wait.ts";
 
 /** The lab's long-lived programs, by the names of their records and logs. */
@@ -23,11 +22,11 @@ export const statusCommand = (plan: LabPlan, host: Member): readonly string[] =>
 
 /** `entityos …` against the lab's control socket. Resolves to its standard output. */
 export const operator = (plan: LabPlan, args: readonly string[], signal?: AbortSignal): Promise<string> =>
-  run([BIN.cli, ...args, "--socket", controlSocket(plan)], { signal });
+  runRecorded(plan.folder, [BIN.cli, ...args, "--socket", controlSocket(plan)], { signal });
 
 export async function initRegistry(plan: LabPlan, overrides: LabOptions["registryConfig"], signal?: AbortSignal): Promise<void> {
   writeFileSync(registryConfigFile(plan), registryYaml(plan, overrides), { mode: 0o600 });
-  await run([BIN.registry, "init", "--config", registryConfigFile(plan)], { signal });
+  await runRecorded(plan.folder, [BIN.registry, "init", "--config", registryConfigFile(plan)], { signal });
 }
 
 /** Starts the registry and resolves once it says that it listens. */
