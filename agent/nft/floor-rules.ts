@@ -25,7 +25,8 @@ export function floorStructure(gate: GateConfig): Structure {
       {
         name: "input",
         hook: "type filter hook input priority filter + 10; policy accept;",
-        rules: ["iif lo accept", `tcp dport ${ports} ${strange}`],
+        // Naming conntrack here keeps it running while the gate is away: it would lose track of open flows and call them invalid for good.
+        rules: ["iif lo accept", `tcp dport ${ports} ${strange}`, "ct state invalid drop"],
       },
       {
         name: "output",
