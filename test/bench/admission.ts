@@ -42,7 +42,8 @@ export async function measureAdmission({ lab: name, elements, samples, progress,
   });
   await addSources(lab);
   await using scene = await Scene.open(lab);
-  const code = await makeCode(lab, samples + WARMUP);
+  await operator(lab.plan, ["profile", "set", PROFILE, "--pattern", "ip", "--addresses", SOURCES]);
+  const code = await scene.makeCode("bench", samples + WARMUP, PROFILE);
   progress(`admission, ${elements} elements: measuring`);
   using disk = new DurableCommit(join(paths(lab.plan).dataOf("registry"), "floor.db"));
   const measured: Measured = { what: `registration → admitted, ${count(elements)} elements`, samples: [], floor: [] };
@@ -77,12 +78,6 @@ async function addSources({ plan }: Lab): Promise<void> {
   if (!device || !host) throw new Error("the lab has no device");
   await run(inNetns(device.netns, ["ip", "route", "add", "local", SOURCES, "dev", "lo"]));
   await run(inNetns(host.netns, ["ip", "route", "add", SOURCES, "via", device.address]));
-}
-
-async function makeCode({ plan }: Lab, uses: number): Promise<string> {
-  await operator(plan, ["profile", "set", PROFILE, "--pattern", "ip", "--addresses", SOURCES]);
-  const args = ["code", "create", "--subject", "bench", "--profile", PROFILE, "--uses", String(uses), "--json"];
-  return JSON.parse(await operator(plan, args)).text;
 }
 
 /** One small row, committed durably as Storage commits: WAL, every commit synced. */

@@ -68,7 +68,7 @@ export function servePeer(operations: Operations): void {
       const answer = await operations[operation]?.(ask as never, id);
       reply({ id, answer });
     } catch (error) {
-      reply({ id, error: error instanceof Error ? error.message : String(error) });
+      reply({ id, error: `${operation}: ${error instanceof Error ? error.message : String(error)}` });
     }
   };
   // Ctrl-C reaches the whole foreground group; who asks decides.

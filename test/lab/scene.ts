@@ -61,8 +61,8 @@ export class Scene implements AsyncDisposable {
   }
 
   /** A new code for the subject, good for `uses` devices. */
-  async makeCode(subject: string, uses: number): Promise<string> {
-    const args = ["code", "create", "--subject", subject, "--profile", LAB.profile, "--uses", String(uses), "--expires", "1h", "--json"];
+  async makeCode(subject: string, uses: number, profile: string = LAB.profile): Promise<string> {
+    const args = ["code", "create", "--subject", subject, "--profile", profile, "--uses", String(uses), "--expires", "1h", "--json"];
     return JSON.parse(await operator(this.lab.plan, args)).code;
   }
 
