@@ -1,0 +1,110 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { startNft } from "../../../agent/nft/child.ts";
+import { NftError } from "../../../agent/nft/error.ts";
+import { silentLog } from "../../../lib/log.ts";
+import { waitFor } from "../../lab/wait.ts";
+
+const ANSWER = "payload expression, datatype inet_service (internet network service) (basetype integer), 16 bits";
+
+/** A program in nft's place that follows a shell script for each line; `describe …` is answered unless the script says otherwise. */
+class Stand implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), "eos-nft-stand-"));
+  readonly within: readonly string[];
+
+  constructor(cases: string) {
+    const program = join(this.folder, "nft");
+    const body = `while read -r line; do case "$line" in ${cases}
+      describe*) echo "${ANSWER}" ;; *) : ;; esac; done`;
+    writeFileSync(program, `#!/bin/sh\necho $$ >> ${this.folder}/pids\necho "$*" >> ${this.folder}/words\n${body}\n`);
+    chmodSync(program, 0o755);
+    this.within = ["env", `PATH=${this.folder}:${process.env.PATH}`];
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+const LISTS = "list*) echo '{\"nftables\":[]}' ;;";
+const { signal } = new AbortController();
+const bounds = { timeoutMs: 5_000, signal };
+const kindOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => "done",
+    (error: unknown) => (error instanceof NftError ? error.kind : `not an NftError: ${String(error)}`),
+  );
+
+describe("the kept-open nft", () => {
+  it("kills an nft that does not answer, and asks another one from then on", async () => {
+    using stand = new Stand(`${LISTS} hang) exec sleep 60 ;;`);
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    expect(await kindOf(nft.run("hang", { timeoutMs: 100, signal }))).to.equal("timeout");
+    expect(await kindOf(nft.run("add table inet t", bounds))).to.equal("done");
+  });
+
+  it("fails the script in whose middle nft dies, alone", async () => {
+    using stand = new Stand(`${LISTS} die) exit 3 ;;`);
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    const outcomes = await Promise.all(["add a", "die", "add b"].map((script) => kindOf(nft.run(script, bounds))));
+    expect(outcomes).to.deep.equal(["done", "gone", "done"]);
+  });
+
+  it("hands one script over at a time and tells errors from the right one", async () => {
+    using stand = new Stand(`${LISTS} bad*) echo "Error: Could not process rule: File exists" ;;`);
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    const scripts = ["add a", "bad b", "add c", "bad d", "add e"];
+    expect(await Promise.all(scripts.map((script) => kindOf(nft.run(script, bounds))))).to.deep.equal([
+      "done",
+      "exists",
+      "done",
+      "exists",
+      "done",
+    ]);
+  });
+
+  it("takes a fresh nft every 500 scripts, as its history makes it slower and slower", async () => {
+    using stand = new Stand(LISTS);
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    for (let i = 0; i < 1_001; i++) await nft.run("add a", bounds);
+
+    const started = () => readFileSync(join(stand.folder, "pids"), "utf8").trim().split("\n").length;
+    expect(await waitFor("the third process", () => (started() >= 3 ? started() : undefined))).to.equal(3);
+  });
+
+  it("rejects with the signal's reason when it is asked to stop, and leaves no process behind", async () => {
+    using stand = new Stand(`${LISTS} hang) exec sleep 60 ;;`);
+    const nft = await startNft({ log: silentLog, signal, within: stand.within });
+    const stop = new AbortController();
+    const reason = new Error("enough");
+    const work = nft.run("hang", { timeoutMs: 60_000, signal: stop.signal }).catch((error: unknown) => error);
+    await waitFor("the script to be taken", () => readFileSync(join(stand.folder, "words"), "utf8") || undefined);
+    stop.abort(reason);
+    expect(await work).to.equal(reason);
+    await nft[Symbol.asyncDispose]();
+    await nft[Symbol.asyncDispose]();
+
+    const pids = readFileSync(join(stand.folder, "pids"), "utf8").trim().split("\n").map(Number);
+    expect(pids.filter(alive)).to.deep.equal([]);
+    expect(await kindOf(nft.run("add a", bounds))).to.equal("gone");
+  });
+
+  it("says at once when there is no nft, no JSON or no permission", async () => {
+    expect(await kindOf(startNft({ log: silentLog, signal, within: ["env", "PATH=/nonexistent"] }))).to.equal("unusable");
+    using json = new Stand('list*) echo "Error: JSON support not compiled-in" ;;');
+    expect(await kindOf(startNft({ log: silentLog, signal, within: json.within }))).to.equal("unusable");
+    using root = new Stand('list*) echo "netlink: Error: cache initialization failed: Operation not permitted" ;;');
+    expect(await kindOf(startNft({ log: silentLog, signal, within: root.within }))).to.equal("permission");
+  });
+});
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
