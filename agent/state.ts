@@ -1,6 +1,6 @@
 import { renameSync, rmSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { changeSchema } from "../lib/feed/messages.ts";
+import { trustSetSchema } from "../lib/feed/messages.ts";
 import type { Log } from "../lib/log.ts";
 import type { Aside, Widest } from "./desired.ts";
 import { DesiredState } from "./desired.ts";
@@ -72,7 +72,7 @@ export class StateFile implements Disposable {
         desired.load(checkedRule(String(row.lane), String(row.prefix), Number(row.expires_at)));
       }
       for (const row of this.#db.prepare("select body from trust").iterate())
-        desired.change(changeSchema.parse(JSON.parse(String(row.body))));
+        desired.change(trustSetSchema.parse(JSON.parse(String(row.body))));
       if (desired.digest !== position.digest) throw new Error(`digest is ${desired.digest}, saved was ${String(position.digest)}`);
       desired.epoch = position.epoch;
       desired.revision = Number(position.revision);

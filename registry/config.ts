@@ -24,7 +24,7 @@ export const registryConfigSchema = z.strictObject({
   control: listenSchema(PORT.control),
   /** Networks that may be registered although they are private or reserved. */
   allowNetworks: z.array(cidrSchema).max(1024).default([]),
-  feed: z.strictObject({ heartbeatMs: z.int().min(100).max(60_000).default(FEED.heartbeatMs) }).prefault({}),
+  feed: z.strictObject({ heartbeatMs: z.int().min(100).max(FEED.maxHeartbeatMs).default(FEED.heartbeatMs) }).prefault({}),
   limits: z
     .strictObject({
       /** Registrations that one source may attempt in a minute (IPv6: its /64). */

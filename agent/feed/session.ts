@@ -42,6 +42,7 @@ export class FeedSession {
     if (!this.#welcomed && message.type !== "welcome") throw new FeedRefusedError(`'${message.type}' came before welcome`);
     switch (message.type) {
       case "welcome":
+        if (this.#welcomed) throw new FeedRefusedError("A second welcome came");
         this.#checkEpoch(message.epoch);
         this.#welcomed = true;
         this.#time.observe(message.time);

@@ -13,6 +13,8 @@ export const FEED = {
   ackIntervalMs: 100,
   /** Heartbeats go out this often; a peer silent for three of them is gone. */
   heartbeatMs: 5_000,
+  /** Longest interval that a registry may ask for. */
+  maxHeartbeatMs: 60_000,
   missedHeartbeats: 3,
   /** From open socket to hello, and from hello to welcome. */
   helloTimeoutMs: 10_000,

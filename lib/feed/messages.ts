@@ -6,13 +6,20 @@ import { FEED } from "./limits.ts";
  * History: v1, 2026-11-23, first.
  */
 
+/** Trust for the terminator: a CA, a CRL or a registered certificate, whole. `body` is for its target to read. */
+export const trustSetSchema = z.strictObject({
+  kind: z.literal("trust.set"),
+  target: z.enum(["ca", "crl", "certificate"]),
+  id: z.string().max(128),
+  body: z.string(),
+});
+
 /** What changes from one revision to the next. Each sets or removes one thing whole, so applying it twice is applying it once. */
 export const changeSchema = z.discriminatedUnion("kind", [
   /** A prefix stands in a lane until a time (integer ms, registry time). */
   z.strictObject({ kind: z.literal("rule.set"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49), expiresAt: z.int() }),
   z.strictObject({ kind: z.literal("rule.remove"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49) }),
-  /** Trust for the terminator: a CA, a CRL or a registered certificate, whole. `body` is for its target to read. */
-  z.strictObject({ kind: z.literal("trust.set"), target: z.enum(["ca", "crl", "certificate"]), id: z.string().max(128), body: z.string() }),
+  trustSetSchema,
   z.strictObject({ kind: z.literal("trust.remove"), target: z.enum(["ca", "crl", "certificate"]), id: z.string().max(128) }),
 ]);
 export type Change = z.infer<typeof changeSchema>;
@@ -40,7 +47,13 @@ export type ClientMessage = z.infer<typeof clientMessageSchema>;
 
 /** Registry to agent. */
 export const serverMessageSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("welcome"), epoch: z.string().max(64), revision, time, heartbeatMs: z.int().min(100) }),
+  z.object({
+    type: z.literal("welcome"),
+    epoch: z.string().max(64),
+    revision,
+    time,
+    heartbeatMs: z.int().min(100).max(FEED.maxHeartbeatMs),
+  }),
   /** What the agent holds is void; `rules` rules and `trust` trust entries follow in chunks. */
   z.object({
     type: z.literal("snapshot.begin"),
@@ -52,7 +65,8 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("snapshot.chunk"),
     rules: z.array(z.tuple([z.enum(["ip", "ipcert"]), z.string().max(49), z.int()])).max(FEED.maxRulesPerChunk),
-    trust: z.array(changeSchema).max(FEED.maxChangesPerMessage),
+    // Not any change: a rule among them would miss the checks that rules pass.
+    trust: z.array(trustSetSchema).max(FEED.maxChangesPerMessage),
   }),
   z.object({ type: z.literal("snapshot.end"), revision, digest, time }),
   /** One change a revision: `changes[i]` is revision `from + i`. */

@@ -38,12 +38,13 @@ async function sendRules(view: Reader, send: Send): Promise<void> {
 }
 
 async function sendTrust(view: Reader, send: Send): Promise<void> {
-  type Entry = Omit<Extract<Change, { kind: "trust.set" }>, "kind">;
+  type TrustSet = Extract<Change, { kind: "trust.set" }>;
+  type Entry = Omit<TrustSet, "kind">;
   let last: Entry | null = null;
   do {
     const after: Entry | null = last;
     const entries: readonly Entry[] = await view.read((db) => readTrust(db, { after, limit: TRUST_PER_CHUNK }));
-    const trust = entries.map((entry): Change => ({ kind: "trust.set", ...entry }));
+    const trust = entries.map((entry): TrustSet => ({ kind: "trust.set", ...entry }));
     if (trust.length > 0) await send(encode({ type: "snapshot.chunk", rules: [], trust }));
     last = entries.at(-1) ?? null;
   } while (last !== null);

@@ -71,6 +71,19 @@ describe("saved state", () => {
     expect([desired.revision, desired.refused]).to.deep.equal([9, 1]);
   });
 
+  it("is not believed when a rule stands among the trust, where nobody checks its text", () => {
+    saveFilled();
+    const desired = filled();
+    const change = { kind: "rule.set", lane: "ip", prefix: "1.1.1.1 }; flush ruleset #/32", expiresAt: 9_000 } as const;
+    desired.change(change);
+    {
+      using db = new DatabaseSync(file);
+      db.prepare("insert into trust values ('ca', 'x', ?)").run(JSON.stringify(change));
+      db.prepare("update position set digest = ?").run(desired.digest);
+    }
+    expect(loaded().desired.size).to.equal(0);
+  });
+
   it("is not believed when a row was changed by hand: the digest tells", () => {
     saveFilled();
     using db = new DatabaseSync(file);

@@ -48,6 +48,7 @@ describe("feed session", () => {
       /came before welcome/,
       ({ session }) => session.handle({ type: "heartbeat", revision: 0, digest: "0".repeat(32), time: 1 }),
     ],
+    ["a second welcome", /second welcome/, ({ session }) => session.handle(welcome("e6"))],
     ["an earlier epoch", /Cannot go back from epoch e5 to e4/, ({ open }) => open().handle(welcome("e4"))],
     ["a snapshot of an earlier revision", /Cannot go back from revision 10 to 9/, ({ session }) => snapshot(session, [], 9)],
     [

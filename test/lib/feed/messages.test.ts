@@ -55,8 +55,16 @@ describe("the feed's codec", () => {
 
   const heartbeat = { type: "heartbeat", revision: 7, digest, time };
   const changes = (one: unknown) => ({ type: "changes", from: 8, changes: [one], time });
+  const chunk = (trust: unknown) => ({ type: "snapshot.chunk", rules: [], trust: [trust] });
   const invalid: readonly [what: string, text: string, reason: string | RegExp][] = [
     ["nothing", "", "not JSON"],
+    // Found by attack: taken for trust, such a rule went unchecked into nft's script, with what its prefix said.
+    [
+      "a rule among the trust of a snapshot",
+      JSON.stringify(chunk({ ...rule, prefix: "1.1.1.1 }; flush chain inet entityos input #/32" })),
+      /^trust\.0/,
+    ],
+    ["a heartbeat interval that no timer takes", JSON.stringify({ ...SERVER[0], heartbeatMs: 2 ** 31 }), /^heartbeatMs/],
     ["half a message", '{"type":"heart', "not JSON"],
     ["null", "null", "no type"],
     ["a list", "[]", "no type"],
