@@ -2,6 +2,7 @@ import { Problem } from "../../lib/problem.ts";
 import { EXIT } from "../../lib/service.ts";
 import { NotTrueError, UsageError } from "./command.ts";
 import { ConnectionError } from "./http.ts";
+import { visible } from "./print.ts";
 
 /** What an error means on a terminal: "code: sentence", what to do next, exit code. */
 export interface Told {
@@ -28,10 +29,14 @@ export function tell(error: unknown, command: string): Told {
     const hint = HINTS[error.message.slice(0, error.message.indexOf(":"))];
     return { text: `${error.message}\n${hint === undefined ? "" : `${hint}\n`}`, exit: EXIT.failed };
   }
-  if (error instanceof ConnectionError) return { text: `unreachable: ${error.message}\n${error.hint}\n`, exit: EXIT.unavailable };
+  // A problem's words may be those of whoever answered.
+  if (error instanceof ConnectionError) return { text: `unreachable: ${visible(error.message)}\n${error.hint}\n`, exit: EXIT.unavailable };
   if (error instanceof Problem) {
-    const hint = HINTS[error.code];
-    return { text: `${error.code}: ${error.message}\n${hint === undefined ? "" : `${hint}\n`}`, exit: exitOf(error.status) };
+    const hint = Object.hasOwn(HINTS, error.code) ? HINTS[error.code] : undefined;
+    return {
+      text: `${visible(error.code)}: ${visible(error.message)}\n${hint === undefined ? "" : `${hint}\n`}`,
+      exit: exitOf(error.status),
+    };
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `internal: ${text}\nThis is a fault of entityos: please report it with the lines above.\n`, exit: EXIT.software };

@@ -241,6 +241,16 @@ describe("entityos enroll", () => {
     expect(JSON.parse(out)).to.deep.include({ device: "d", registration: id, addresses: granted, sync: { applied: 1, agents: 2 } });
   });
 
+  it("shows what a registry answers without letting it speak to the terminal", async () => {
+    const problem = { code: "constructor", detail: "gone\u001b]0;owned\u0007\u009b2J\r\u202eno" };
+    await using stub = await answering((_request, response) =>
+      response.writeHead(403, { "content-type": "application/problem+json" }).end(JSON.stringify(problem)),
+    );
+    const args = ["enroll", "--url", stub.url, "--ca", registry.ca, "--state", registry.path("shown"), "--code-file", "-"];
+    const { exit, err } = await cli(args, { input: generateCode().text });
+    expect([exit, err]).to.deep.equal([77, "constructor: gone\\u{1b}]0;owned\\u{7}\\u{9b}2J\\u{d}\\u{202e}no\n"]);
+  });
+
   /** An HTTPS server with register's certificate that answers as the test says. */
   async function answering(handler: RequestListener) {
     const tls = { key: readFileSync(registry.path("state/pki/register.key")), cert: readFileSync(registry.path("state/pki/register.crt")) };
