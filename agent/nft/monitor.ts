@@ -14,8 +14,8 @@ const SETTLE_MS = 20;
 /** How often, growing, it is tried whether the watching nft hears, before start goes on without knowing. */
 const HEARING_WAITS_MS = [20, 40, 80, 160, 320];
 /** Wait before another watching nft is started: after one that heard, and after one that never did. */
-const AGAIN_MS = 50;
-const AGAIN_DEAF_MS = 60_000;
+const AGAIN_MS = 2_000;
+const AGAIN_DEAF_MS = 600_000;
 const LOST_EVENTS = /lost some netlink events/i;
 
 export interface MonitorOptions {
@@ -29,8 +29,8 @@ export interface MonitorOptions {
 
 /**
  * Watches the structure of table `inet entityos` for changes that are not this process's own. A watching nft hears changed rules at once
- * (a flush, a deleted table and a changed chain all show there); it keeps 350 bytes of every element that anyone adds, so it is ended at
- * 128 MiB and started anew, and beside some 370,000 elements it cannot start. A look every second finds what it missed, at any size.
+ * (a flush, a deleted table and a changed chain all show there). It keeps 350 bytes of every element that anyone adds, so it ends at
+ * 64 MiB and is started anew; beside some 160,000 elements it cannot start. A look every second finds what it missed, at any size.
  * Resolves when the nft hears, or after 0.6 s without knowing.
  */
 export async function startMonitor(options: MonitorOptions): Promise<AsyncDisposable> {

@@ -9,8 +9,8 @@ import { NftError, readNftError } from "./error.ts";
 const ERROR_CHARACTERS = 16_384;
 /** Bound on what one nft may print, characters. */
 const OUTPUT_CHARACTERS = 32 << 20;
-/** Address space of a watching nft, KiB: starting beside a million elements it would otherwise read them all in, 640 MB. */
-const WATCH_KIB = 131_072;
+/** Address space of a watching nft, KiB: it keeps 350 bytes of every element, and beside a million it would read them all in, 640 MB. */
+const WATCH_KIB = 65_536;
 
 /** nft reads and writes ~/.nft.history in interactive use, and speaks the user's language. */
 export const nftEnvironment = (): NodeJS.ProcessEnv => ({ ...process.env, HOME: "/nonexistent", LC_ALL: "C" });

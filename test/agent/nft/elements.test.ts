@@ -56,15 +56,15 @@ describe("differences as nft's JSON", () => {
     const gone = [{ lane: "ip" as const, prefix: "203.0.113.0/28", applied: NOW + 5_000, wanted: null }];
     expect(differenceScripts(gone, "a", NOW, () => false)).to.deep.equal([]);
   });
-  it("come in transactions of ten thousand", () => {
-    const many = Array.from({ length: 20_001 }, (_, i) => ({
+  it("come in transactions of a thousand", () => {
+    const many = Array.from({ length: 2_001 }, (_, i) => ({
       lane: "ipcert" as const,
       prefix: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}/32`,
       applied: null,
       wanted: NOW + 60_000,
     }));
     const sizes = differenceScripts(many, "b", NOW, every).map((text) => text.match(/"val"/g)?.length);
-    expect(sizes).to.deep.equal([10_000, 10_000, 1]);
+    expect(sizes).to.deep.equal([1_000, 1_000, 1]);
   });
 });
 
