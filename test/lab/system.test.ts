@@ -108,8 +108,6 @@ describe("the whole system, two restricted hosts", function () {
     const sent = capture.packets.filter((packet) => packet.from === host.address);
     expect(sent.length).to.be.above(20);
     expect(sent.filter((packet) => packet.at > appliedAt)).to.deep.equal([]);
-    const { lastByteAt } = await scene.probe(0).ask("progress", { download });
-    expect(lastByteAt).to.be.below(appliedAt + 50);
     await scene.probe(0).ask("hangUp", { download });
   });
 
