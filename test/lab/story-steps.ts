@@ -127,10 +127,9 @@ async function secondRevoked(scene: Scene, memory: Memory): Promise<Outcome> {
   demand(knock.outcome === "silent", `a new connection was answered: ${knock.outcome}`);
   const megabytes = ((await bytesSoFar()) / 1e6).toFixed(1);
   await probe.ask("hangUp", { download });
-  const lastAt = ofDownload.at(-1)?.at ?? startedAt;
   return {
-    ms: lastAt - startedAt,
-    detail: `request sent → last packet; its running download stopped at ${megabytes} MB, not one packet more`,
+    ms: appliedAt - startedAt,
+    detail: `request sent → in force; its running download stopped at ${megabytes} MB, not one packet more`,
   };
 }
 

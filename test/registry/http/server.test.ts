@@ -66,7 +66,12 @@ describe("the register role", () => {
       () => register.send("POST", "/v1/registrations", { body: "{}", headers: { "content-type": "text/plain" } }),
     ],
     ["broken JSON", 400, "request_malformed", () => register.send("POST", "/v1/registrations", { body: '{"selector":' })],
-    ["JSON with a poisoned prototype", 400, "request_malformed", () => register.send("POST", "/v1/registrations", { body: '{"__proto__":{}}' })],
+    [
+      "JSON with a poisoned prototype",
+      400,
+      "request_malformed",
+      () => register.send("POST", "/v1/registrations", { body: '{"__proto__":{}}' }),
+    ],
     ["an empty body", 400, "request_malformed", () => register.send("POST", "/v1/registrations", { body: "", headers: json })],
     ["no body", 422, "request_invalid", () => register.send("POST", "/v1/registrations")],
   ];
