@@ -3,12 +3,23 @@ import type { GateConfig } from "../config.ts";
 import { portList } from "./standard.ts";
 import type { Structure } from "./structure.ts";
 
+/** Clients' ports: offers may come unasked for, from whoever serves them (RFC 2131 §4.1, RFC 8415 §7.2). */
+const DHCP = [68, 546];
+
 /**
  * Table `inet entityos_floor`: what holds while the gate's table is missing. It knows no address, only the lane marks that the gate sets,
  * and drops everything of service and listener ports that carries none, in both directions.
  */
 export function floorStructure(gate: GateConfig): Structure {
-  const ports = portList([...gate.servicePorts, ...LANES.map((lane) => gate.listeners[lane])]);
+  const { management, probe } = gate;
+  const admitted = [...gate.servicePorts, ...LANES.map((lane) => gate.listeners[lane])];
+  const ports = portList(admitted);
+  const open = [
+    ...admitted,
+    ...(management.networks.length > 0 ? management.ports : []),
+    ...(probe.networks.length > 0 ? [probe.port] : []),
+    ...DHCP,
+  ];
   const strange = `meta mark != { ${LANES.map((lane) => `0x${LANE_MARK[lane].toString(16)}`).join(", ")} } drop`;
   return {
     table: FLOOR_TABLE,
@@ -26,7 +37,13 @@ export function floorStructure(gate: GateConfig): Structure {
         name: "input",
         hook: "type filter hook input priority filter + 10; policy accept;",
         // Naming conntrack here keeps it running while the gate is away: it would lose track of open flows and call them invalid for good.
-        rules: ["iif lo accept", `tcp dport ${ports} ${strange}`, "ct state invalid drop"],
+        rules: [
+          "iif lo accept",
+          `tcp dport ${ports} ${strange}`,
+          "ct state invalid drop",
+          // Nothing new that the gate would not let in by its port: closed ports answer with RST.
+          `ct state new meta l4proto { tcp, udp } th dport != ${portList(open)} drop`,
+        ],
       },
       {
         name: "output",
@@ -34,7 +51,7 @@ export function floorStructure(gate: GateConfig): Structure {
         rules: [
           "oif lo accept",
           `tcp sport ${ports} ${strange}`,
-          `icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } ${strange}`,
+          `icmp type { echo-reply, timestamp-reply, destination-unreachable, time-exceeded, parameter-problem } ${strange}`,
           `icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem } ${strange}`,
         ],
       },

@@ -50,6 +50,17 @@ describe("a stranger on the wire", () => {
     expect(sentTo(capture, device).map(({ text }) => text)).to.deep.equal([]);
   }).timeout(TIMEOUT_MS);
 
+  it("gets nothing from the floor alone, while the gate is away", async () => {
+    await using alone = await makeGatedScene(1);
+    await answerAll(alone.host);
+    await alone.nft("flush ruleset");
+    const [device = alone.host] = alone.devices;
+    await using capture = await captureOf(alone, device);
+    for (const { family, packet } of PROVOCATIONS) await provoke(capture, device, [packet(endsOf(device, alone.host, family))]);
+    await reassemblyOver();
+    expect(sentTo(capture, device).map(({ text }) => text)).to.deep.equal([]);
+  }).timeout(TIMEOUT_MS);
+
   it("is silent at link-local addresses too", async () => {
     const answer = await stranger().actor.ask("connect", { host: `${await linkLocal(scene)}%eth0`, port: 8441, timeoutMs: 400 });
     expect(answer.outcome).to.equal("silent");
