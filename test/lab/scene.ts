@@ -99,11 +99,11 @@ export class Scene implements AsyncDisposable {
     return body.trim();
   }
 
-  /** Resolves, with the time in ms since 1970, once the agent says that `revision` is in the kernel and on disk. */
+  /** Resolves once the agent says that `revision` is in the kernel and on disk: with the time in ms since 1970, rounded up. */
   async applied(revision: number, host = this.host()): Promise<number> {
     const reached = async () => {
       const status = await agentStatus(this.lab.plan, host);
-      return status && status.revision >= revision ? Date.now() : undefined;
+      return status && status.revision >= revision ? Date.now() + 1 : undefined;
     };
     return waitFor(`${host.name} to apply revision ${revision}`, reached, { everyMs: 2 });
   }

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "./folder.ts";
@@ -20,6 +21,8 @@ does: each step timed, each checked. Then it stays, says what to try, and takes 
 
 Needs root.
 `;
+
+const LAST_LINES = 10;
 
 interface Told {
   readonly key: string;
@@ -71,7 +74,7 @@ async function tell({ once, json, name }: Wish, say: (text: string) => void, sig
   await using scene = await Scene.open(lab);
   const told = await play(scene, say, signal);
   const ok = told.length === STEPS.length && told.every((step) => step.ok);
-  say(ok ? "\nEvery step did what it must.\n" : "\nNot every step did what it must.\n");
+  say(ok ? "\nEvery step did what it must.\n" : `\nNot every step did what it must. The programs' last words:\n${lastWords(lab)}`);
   if (json) {
     const times = Object.fromEntries(told.map((step) => [step.key, round(step.ms)]));
     process.stdout.write(
@@ -104,6 +107,14 @@ async function playStep(step: Step, scene: Scene, memory: Memory, signal: AbortS
     signal.throwIfAborted();
     return { key: step.key, ok: false, ms: 0, detail: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** The ends of the logs, which go with the lab. */
+function lastWords({ description }: Lab): string {
+  const ends = Object.values(description.logs).map(
+    (file) => `\n${file}\n${readFileSync(file, "utf8").trimEnd().split("\n").slice(-LAST_LINES).join("\n")}\n`,
+  );
+  return ends.join("");
 }
 
 async function stay(lab: Lab, scene: Scene, say: (text: string) => void, signal: AbortSignal): Promise<void> {
