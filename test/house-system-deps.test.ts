@@ -64,6 +64,7 @@ describe("scripts/system-deps", () => {
       "ip iproute2",
       "curl curl",
       "openssl openssl",
+      "certtool gnutls-bin",
       "tcpdump tcpdump",
     ]);
   });

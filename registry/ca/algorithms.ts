@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { type Node, oid, sequence } from "./der.ts";
+import { type Node, nothing, oid, sequence } from "./der.ts";
 
 /** Kinds of keys that a certificate may be made for (DESIGN.md §6). */
 export const KEY_KINDS = ["P-256", "P-384", "Ed25519", "RSA"] as const;
@@ -41,23 +41,27 @@ const ECDSA_SHA256: SignatureAlgorithm = { oid: "1.2.840.10045.4.3.2", hash: "sh
 const ECDSA_SHA384: SignatureAlgorithm = { oid: "1.2.840.10045.4.3.3", hash: "sha384", keys: EC, nullParameters: false };
 const ED25519: SignatureAlgorithm = { oid: "1.3.101.112", hash: null, keys: ["Ed25519"], nullParameters: false };
 
+const RSA_SHA256: SignatureAlgorithm = { oid: "1.2.840.113549.1.1.11", hash: "sha256", keys: ["RSA"], nullParameters: true };
+
 /** What is accepted below a CSR. The hash is not tied to the curve: OpenSSL signs P-384 requests with SHA-256. */
 export const SIGNATURES: readonly SignatureAlgorithm[] = [
   ECDSA_SHA256,
   ECDSA_SHA384,
   { oid: "1.2.840.10045.4.3.4", hash: "sha512", keys: EC, nullParameters: false },
   ED25519,
-  { oid: "1.2.840.113549.1.1.11", hash: "sha256", keys: ["RSA"], nullParameters: true },
+  RSA_SHA256,
   { oid: "1.2.840.113549.1.1.12", hash: "sha384", keys: ["RSA"], nullParameters: true },
   { oid: "1.2.840.113549.1.1.13", hash: "sha512", keys: ["RSA"], nullParameters: true },
 ];
 
-/** What our own keys sign with; they are of these kinds alone. */
-export const OWN_SIGNATURE: Readonly<Record<Exclude<KeyKind, "RSA">, SignatureAlgorithm>> = {
+/** What a key that is ours signs with. CAs are of elliptic curves alone; RSA signs requests. */
+export const OWN_SIGNATURE: Readonly<Record<KeyKind, SignatureAlgorithm>> = {
   "P-256": ECDSA_SHA256,
   "P-384": ECDSA_SHA384,
   Ed25519: ED25519,
+  RSA: RSA_SHA256,
 };
 
-/** AlgorithmIdentifier of one of our own signatures (none of them has parameters). */
-export const algorithmNode = (algorithm: SignatureAlgorithm): Node => sequence(oid(algorithm.oid));
+/** AlgorithmIdentifier. */
+export const algorithmNode = ({ oid: id, nullParameters }: SignatureAlgorithm): Node =>
+  sequence(oid(id), ...(nullParameters ? [nothing()] : []));

@@ -5,6 +5,7 @@ import {
   type AlternativeName,
   authorityKeyIdentifier,
   basicConstraints,
+  crlDistributionPoint,
   type ExtendedUse,
   extendedKeyUsage,
   keyUsage,
@@ -48,6 +49,8 @@ export interface CertificateTemplate {
   readonly notAfter: number;
   readonly names: readonly AlternativeName[];
   readonly uses: readonly ExtendedUse[];
+  /** Where its CRL is to be had; left out, none is named. */
+  readonly crlUrl?: string;
   /** As in {@link basicConstraints}: undefined for what is no CA. */
   readonly pathLength: number | null | undefined;
 }
@@ -73,6 +76,7 @@ export async function issueCertificate(issuer: Issuer, template: CertificateTemp
     ...(template.names.length > 0 ? [subjectAltName(template.names, !fitsCommonName(template.subject))] : []),
     subjectKeyIdentifier(keyId),
     issuer.keyIdentifier,
+    ...(template.crlUrl === undefined ? [] : [crlDistributionPoint(template.crlUrl)]),
   ];
   const body = encode(
     sequence(

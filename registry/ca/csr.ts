@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import { decodePem, encodePem } from "../../lib/pem.ts";
 import { Problem } from "../../lib/problem.ts";
 import { algorithmNode, KEY_KINDS, type KeyKind, keyKindOf, SIGNATURES, type SignatureAlgorithm } from "./algorithms.ts";
 import {
@@ -18,7 +19,6 @@ import {
   tagged,
 } from "./der.ts";
 import { commonName } from "./name.ts";
-import { decodePem, encodePem } from "./pem.ts";
 import { generateKey, type Signer } from "./signer.ts";
 
 /** Largest request accepted, bytes of DER. An RSA-4096 request with a few attributes is below 2 kB. */
@@ -69,9 +69,9 @@ export async function makeCsr(signer: Signer, name: string | null): Promise<Buff
   return sequenceOf(info, encode(algorithmNode(signer.algorithm)), encode(bitString(await signer.sign(info))));
 }
 
-/** A new P-256 key and the request for it, both in PEM: what someone makes who wants a certificate. */
-export async function makeKeyAndCsr(name: string | null): Promise<{ readonly key: string; readonly csr: string }> {
-  const { signer, pem } = generateKey();
+/** A new key and the request for it, both in PEM: what someone makes who wants a certificate. */
+export async function makeKeyAndCsr(name: string | null, kind: KeyKind = "P-256"): Promise<{ readonly key: string; readonly csr: string }> {
+  const { signer, pem } = generateKey(kind);
   return { key: pem, csr: encodePem("CERTIFICATE REQUEST", await makeCsr(signer, name)) };
 }
 

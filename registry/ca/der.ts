@@ -9,7 +9,9 @@ export const TAG = {
   integer: 2,
   bitString: 3,
   octetString: 4,
+  null: 5,
   oid: 6,
+  enumerated: 10,
   utf8String: 12,
   sequence: 16,
   set: 17,
@@ -37,6 +39,7 @@ export function oid(dotted: string): Node {
   }
   return node;
 }
+export const nothing = (): Node => primitive(TAG.null, "");
 export const boolean = (value: boolean): Node => primitive(TAG.boolean, value ? "\xff" : "\0");
 export const octetString = (bytes: Uint8Array): Node => primitive(TAG.octetString, toBinary(bytes));
 export const utf8String = (text: string): Node => primitive(TAG.utf8String, toBinary(Buffer.from(text)));
@@ -67,13 +70,23 @@ export const taggedBytes = (n: number, bytes: Uint8Array): Node => asn1.create(C
 export const encode = (node: Node): Buffer => fromBinary(asn1.toDer(node).getBytes());
 
 /** SEQUENCE of what is encoded already: what was signed is not encoded a second time. */
-export function sequenceOf(...encoded: readonly Buffer[]): Buffer {
-  const content = Buffer.concat(encoded);
-  const { length } = content;
-  const head = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
-  if (length > 0xffff) throw new DerError("a sequence of more than 65535 bytes");
-  return Buffer.concat([Buffer.of(0x30, ...head), content]);
+export const sequenceOf = (...encoded: readonly Buffer[]): Buffer => wrapped(0x30, ...encoded);
+
+/** One constructed value with that tag byte around what is encoded already. */
+export function wrapped(tag: number, ...encoded: readonly Buffer[]): Buffer {
+  const length = encoded.reduce((sum, bytes) => sum + bytes.length, 0);
+  return Buffer.concat([Buffer.of(tag, ...lengthBytes(length)), ...encoded]);
 }
+
+function lengthBytes(length: number): readonly number[] {
+  if (length < 0x80) return [length];
+  const bytes: number[] = [];
+  for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) bytes.unshift(rest & 0xff);
+  return [0x80 | bytes.length, ...bytes];
+}
+
+/** ENUMERATED of a small number. */
+export const enumerated = (value: number): Node => primitive(TAG.enumerated, String.fromCharCode(value));
 
 /** What is not DER, or is not what was expected at that place. The caller says what it means. */
 export class DerError extends Error {

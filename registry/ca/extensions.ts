@@ -14,6 +14,7 @@ import {
   oid,
   sequence,
   TAG,
+  tagged,
   taggedBytes,
 } from "./der.ts";
 
@@ -30,7 +31,7 @@ export type ExtendedUse = "serverAuth" | "clientAuth";
 
 const USE: Readonly<Record<ExtendedUse, string>> = { serverAuth: "1.3.6.1.5.5.7.3.1", clientAuth: "1.3.6.1.5.5.7.3.2" };
 
-function extension(id: string, critical: boolean, value: Node): Node {
+export function extension(id: string, critical: boolean, value: Node): Node {
   return sequence(oid(id), ...(critical ? [boolean(true)] : []), octetString(encode(value)));
 }
 
@@ -55,6 +56,9 @@ export function subjectAltName(names: readonly AlternativeName[], critical: bool
 }
 
 export const subjectKeyIdentifier = (keyId: Buffer): Node => extension("2.5.29.14", false, octetString(keyId));
+/** One full name, a URI (RFC 5280 §4.2.1.13). */
+export const crlDistributionPoint = (url: string): Node =>
+  extension("2.5.29.31", false, sequence(sequence(tagged(0, tagged(0, taggedBytes(6, Buffer.from(url, "latin1")))))));
 export const authorityKeyIdentifier = (keyId: Buffer): Node => extension("2.5.29.35", false, sequence(taggedBytes(0, keyId)));
 
 /**

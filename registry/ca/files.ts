@@ -3,15 +3,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { parseAddress } from "../../lib/ip.ts";
+import { makeIntermediate, makeRoot } from "./authority.ts";
 import { serverName } from "./extensions.ts";
-import { createInfrastructureCa, type InfrastructureCa, LIFE_MS, makeInfrastructure, makeRoot } from "./infrastructure.ts";
+import { createInfrastructureCa, type InfrastructureCa, LIFE_MS } from "./infrastructure.ts";
+import { makeRootCrl, rootCrlIsDue } from "./root-crl.ts";
 import { generateKey, loadSigner, type Signer } from "./signer.ts";
 
 /**
- * The folder of PEM files below the registry's state: NAME.key (0600) and NAME.crt for root, infrastructure, register and control.
- * A key is written before its certificate, each whole, so that whatever is missing after a crash is made again from what is there.
+ * The folder of PEM files below the registry's state: NAME.key (0600) and NAME.crt for root, infrastructure, device, register and
+ * control, and root.crl, so that the root's key may be kept elsewhere. A key is written before its certificate, each whole, so that whatever is missing after a crash is made again from what is there.
  */
-const fileOf = (folder: string, name: string, kind: "key" | "crt"): string => join(folder, `${name}.${kind}`);
+export const fileOf = (folder: string, name: string, kind: "key" | "crt" | "crl"): string => join(folder, `${name}.${kind}`);
 
 /** The files of the CAs do not fit together, or are missing: an operator has to look. */
 export class PkiError extends Error {
@@ -22,37 +24,64 @@ export class PkiError extends Error {
 }
 
 /**
- * Makes root and infrastructure CA where they are missing; what is there stays as it is.
+ * Makes root, infrastructure CA and device CA where they are missing, and the root's CRL when half of its life is over; what is there
+ * stays as it is.
+ * @param kind of keys that are made for the CAs below the root
  * @returns the files that were made
  * @throws PkiError when the root's key is needed and is not there
  */
-export async function makePki(folder: string, now: number): Promise<readonly string[]> {
+export async function makePki(folder: string, now: number, kind: IssuingKind = "P-256"): Promise<readonly string[]> {
   makePrivateFolder(folder);
   const made: string[] = [];
-  const [root, infrastructure] = [fileOf(folder, "root", "crt"), fileOf(folder, "infrastructure", "crt")];
+  const root = fileOf(folder, "root", "crt");
+  const below = (Object.keys(INTERMEDIATES) as (keyof typeof INTERMEDIATES)[]).map((name) => [name, fileOf(folder, name, "crt")] as const);
   if (!existsSync(root)) {
-    if (existsSync(infrastructure)) throw new PkiError(`Cannot go on without ${root}: put the root certificate back.`);
+    if (below.some(([, file]) => existsSync(file))) throw new PkiError(`Cannot go on without ${root}: put the root certificate back.`);
     const signer = keyFor(folder, "root", made);
     write(root, await makeRoot(signer, now), made);
   }
-  if (!existsSync(infrastructure)) {
-    const rootKey = fileOf(folder, "root", "key");
-    if (!existsSync(rootKey)) throw new PkiError(`Cannot sign an infrastructure CA without ${rootKey}: put the root's key back for it.`);
-    write(infrastructure, await makeInfrastructure(loadSigner(rootKey), keyFor(folder, "infrastructure", made), now), made);
+  const rootKey = fileOf(folder, "root", "key");
+  for (const [name, file] of below) {
+    if (existsSync(file)) continue;
+    if (!existsSync(rootKey))
+      throw new PkiError(`Cannot sign ${INTERMEDIATES[name].article} without ${rootKey}: put the root's key back for it.`);
+    const signer = keyFor(folder, name, made, kind);
+    write(file, await makeIntermediate(INTERMEDIATES[name].role, loadSigner(rootKey), signer, now), made);
+  }
+  if (existsSync(rootKey) && rootCrlIsDue(folder, now)) {
+    const file = fileOf(folder, "root", "crl");
+    writeFileAtomic(file, await makeRootCrl(loadSigner(rootKey), now), 0o644);
+    made.push(file);
   }
   return made;
 }
 
+export type IssuingKind = "P-256" | "P-384";
+
+/** CAs below the root. */
+const INTERMEDIATES = {
+  infrastructure: { role: "infrastructure CA", article: "an infrastructure CA" },
+  device: { role: "device CA", article: "a device CA" },
+} as const;
+
 /** Opens the infrastructure CA. The root's key is not needed. @throws PkiError | KeyError */
 export function openPki(folder: string): InfrastructureCa {
-  const [root, certificate] = (["root", "infrastructure"] as const).map((name) => readPem(fileOf(folder, name, "crt")));
-  if (root === undefined || certificate === undefined) throw new PkiError(`Cannot open the CA in ${folder}.`);
-  const signer = loadSigner(fileOf(folder, "infrastructure", "key"));
-  const [top, own] = [new X509Certificate(root), new X509Certificate(certificate)];
-  if (!own.verify(top.publicKey)) throw new PkiError(`Cannot use ${folder}: infrastructure.crt is not signed by root.crt.`);
-  if (!own.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki))
-    throw new PkiError(`Cannot use ${folder}: infrastructure.key is not the key of infrastructure.crt.`);
+  const { root, certificate, signer } = openIntermediate(folder, "infrastructure");
   return createInfrastructureCa(root, certificate, signer);
+}
+
+/** A CA below the root whose key, certificate and root fit together. @throws PkiError | KeyError */
+export function openIntermediate(
+  folder: string,
+  name: keyof typeof INTERMEDIATES,
+): { readonly root: string; readonly certificate: string; readonly signer: Signer } {
+  const [root, certificate] = [readPem(fileOf(folder, "root", "crt")), readPem(fileOf(folder, name, "crt"))];
+  const signer = loadSigner(fileOf(folder, name, "key"));
+  const [top, own] = [new X509Certificate(root), new X509Certificate(certificate)];
+  if (!own.verify(top.publicKey)) throw new PkiError(`Cannot use ${folder}: ${name}.crt is not signed by root.crt.`);
+  if (!own.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki))
+    throw new PkiError(`Cannot use ${folder}: ${name}.key is not the key of ${name}.crt.`);
+  return { root, certificate, signer };
 }
 
 export interface ServerCertificate {
@@ -102,10 +131,10 @@ const namesOf = (certificate: X509Certificate): readonly string[] =>
     return address === undefined ? name.replace(/^DNS:/, "") : parseAddress(address).address;
   });
 
-function keyFor(folder: string, name: string, made: string[]): Signer {
+function keyFor(folder: string, name: string, made: string[], kind: IssuingKind = "P-256"): Signer {
   const file = fileOf(folder, name, "key");
   if (existsSync(file)) return loadSigner(file);
-  const { signer, pem } = generateKey();
+  const { signer, pem } = generateKey(kind);
   writeFileAtomic(file, pem, 0o600);
   made.push(file);
   return signer;

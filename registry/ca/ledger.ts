@@ -1,5 +1,5 @@
 import { all, type Builder, type Command, first } from "../store/store.ts";
-import type { Issued } from "./infrastructure.ts";
+import type { Issued } from "./authority.ts";
 
 /** Notes a certificate in the transaction of what it was made for: a client's that is not in here admits nobody. */
 export function* recordCertificate(db: Builder, { fingerprint, serial, issuer, subject, notBefore, notAfter, pem }: Issued): Command<void> {

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { OWN_SIGNATURE, type SignatureAlgorithm } from "./algorithms.ts";
+import { type KeyKind, OWN_SIGNATURE, type SignatureAlgorithm } from "./algorithms.ts";
 
 /** The one seam to a private key: a file here, a hardware module or a cloud's key service elsewhere. */
 export interface Signer {
@@ -20,9 +20,27 @@ export class KeyError extends Error {
 
 /** @throws KeyError unless it is a private key on P-256, P-384 or Ed25519 */
 export function createSigner(key: KeyObject): Signer {
-  const kind = key.asymmetricKeyType === "ed25519" ? "Ed25519" : CURVES[key.asymmetricKeyDetails?.namedCurve ?? ""];
-  if (key.type !== "private" || kind === undefined)
+  const kind = kindOf(key);
+  if (kind === undefined || kind === "RSA")
     throw new KeyError("Cannot sign with this key: it is not a private key on P-256, P-384 or Ed25519.");
+  return signerWith(key, kind);
+}
+
+/** As {@link createSigner} for what signs its own request alone, which may be RSA too. @throws KeyError */
+export function createRequestSigner(key: KeyObject): Signer {
+  const kind = kindOf(key);
+  if (kind === undefined)
+    throw new KeyError("Cannot sign a request with this key: it is not a private key on P-256, P-384, Ed25519 or RSA.");
+  return signerWith(key, kind);
+}
+
+function kindOf(key: KeyObject): KeyKind | undefined {
+  if (key.type !== "private") return undefined;
+  if (key.asymmetricKeyType === "rsa") return "RSA";
+  return key.asymmetricKeyType === "ed25519" ? "Ed25519" : CURVES[key.asymmetricKeyDetails?.namedCurve ?? ""];
+}
+
+function signerWith(key: KeyObject, kind: KeyKind): Signer {
   const algorithm = OWN_SIGNATURE[kind];
   return {
     spki: createPublicKey(key).export({ type: "spki", format: "der" }),
@@ -44,8 +62,25 @@ export function loadSigner(file: string): Signer {
   return createSigner(key);
 }
 
-/** A new P-256 key and its PKCS #8 PEM, as written to a key file. */
-export function generateKey(): { readonly signer: Signer; readonly pem: string } {
-  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  return { signer: createSigner(privateKey), pem: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
+/** Bits of the RSA keys that are made here. */
+const RSA_BITS = 3072;
+
+/** A new key and its PKCS #8 PEM, as written to a key file. */
+export function generateKey(kind: KeyKind = "P-256"): { readonly signer: Signer; readonly pem: string } {
+  const { privateKey } = newPair(kind);
+  return { signer: signerWith(privateKey, kind), pem: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
+}
+
+function newPair(kind: KeyKind): { readonly privateKey: KeyObject } {
+  switch (kind) {
+    case "P-256":
+    case "P-384":
+      return generateKeyPairSync("ec", { namedCurve: kind });
+    case "Ed25519":
+      return generateKeyPairSync("ed25519");
+    case "RSA":
+      return generateKeyPairSync("rsa", { modulusLength: RSA_BITS });
+    default:
+      return kind satisfies never;
+  }
 }

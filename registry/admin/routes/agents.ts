@@ -1,8 +1,9 @@
 import type { FastifyInstance } from "fastify";
 import type { Agent, IssuedCertificate, Page } from "../../../lib/admin/api.ts";
 import { Problem } from "../../../lib/problem.ts";
+import type { Issued } from "../../ca/authority.ts";
 import { parseCsrPem } from "../../ca/csr.ts";
-import type { InfrastructureCa, Issued } from "../../ca/infrastructure.ts";
+import type { InfrastructureCa } from "../../ca/infrastructure.ts";
 import { recordCertificate, revokeCertificate } from "../../ca/ledger.ts";
 import { enrollAgent, listAgents } from "../../process/agents.ts";
 import { appendAudit, assertLead } from "../../store/queries.ts";

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { expect } from "chai";
+import { encodePem } from "../../../lib/pem.ts";
 import { createIssuer, issueCertificate } from "../../../registry/ca/certificate.ts";
 import { revokeCertificate } from "../../../registry/ca/ledger.ts";
-import { encodePem } from "../../../registry/ca/pem.ts";
 import { generateKey, loadSigner } from "../../../registry/ca/signer.ts";
 import { type Identity, TestControl } from "./control.ts";
 

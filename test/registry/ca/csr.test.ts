@@ -1,8 +1,8 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
 import { expect } from "chai";
+import { decodePem, encodePem } from "../../../lib/pem.ts";
 import { Problem } from "../../../lib/problem.ts";
 import { makeKeyAndCsr, parseCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
-import { decodePem, encodePem } from "../../../registry/ca/pem.ts";
 import { opensslFolder } from "./openssl.ts";
 
 function codeOf(work: () => unknown): string {

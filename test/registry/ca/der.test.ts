@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { DerError, decode, encode, integer, sequence, sequenceOf, time } from "../../../registry/ca/der.ts";
+import { decode, encode, integer, sequence, sequenceOf, time } from "../../../registry/ca/der.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text, "hex");
 
@@ -17,12 +17,12 @@ describe("DER", () => {
       [0xff, "3081ff"],
       [0x100, "30820100"],
       [0xffff, "3082ffff"],
+      [0x10000, "3083010000"],
     ] as const) {
       const joined = sequenceOf(Buffer.alloc(length - 1), Buffer.of(1));
       expect(joined.subarray(0, -length).toString("hex")).to.equal(head);
       expect(joined.at(-1)).to.equal(1);
     }
-    expect(() => sequenceOf(Buffer.alloc(0x10000))).to.throw(DerError);
   });
 
   it("writes integers as unsigned numbers in their shortest form", () => {

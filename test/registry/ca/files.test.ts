@@ -23,7 +23,15 @@ describe("the folder of PEM files", () => {
 
   it("is made once; a second time changes nothing", async () => {
     const made = await makePki(folder, NOW);
-    expect(made.map((file) => basename(file))).to.deep.equal(["root.key", "root.crt", "infrastructure.key", "infrastructure.crt"]);
+    expect(made.map((file) => basename(file))).to.deep.equal([
+      "root.key",
+      "root.crt",
+      "infrastructure.key",
+      "infrastructure.crt",
+      "device.key",
+      "device.crt",
+      "root.crl",
+    ]);
     const before = contents();
     expect(await makePki(folder, NOW + 1)).to.deep.equal([]);
     expect(contents()).to.deep.equal(before);
@@ -117,7 +125,7 @@ describe("a listener's certificate", () => {
     await serverCertificate(folder, "register", NAMES, openPki(folder), NOW);
     expect(await made(["register.example"], NOW)).to.deep.equal(["register.crt"]);
     expect(await made(["register.example"], NOW)).to.deep.equal([]);
-    for (const name of ["root.key", "root.crt", "infrastructure.key", "infrastructure.crt"]) rmSync(join(folder, name));
+    for (const name of ["root", "infrastructure", "device"].flatMap((name) => [`${name}.key`, `${name}.crt`])) rmSync(join(folder, name));
     await makePki(folder, NOW);
     expect(await made(["register.example"], NOW)).to.deep.equal(["register.crt"]);
   });

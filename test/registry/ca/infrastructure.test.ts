@@ -1,8 +1,9 @@
 import { X509Certificate } from "node:crypto";
 import { expect } from "chai";
 import { Problem } from "../../../lib/problem.ts";
+import { makeRoot } from "../../../registry/ca/authority.ts";
 import { makeCsr, parseCsr } from "../../../registry/ca/csr.ts";
-import { createInfrastructureCa, type InfrastructureCa, makeInfrastructure, makeRoot } from "../../../registry/ca/infrastructure.ts";
+import { createInfrastructureCa, type InfrastructureCa, makeInfrastructure } from "../../../registry/ca/infrastructure.ts";
 import { generateKey } from "../../../registry/ca/signer.ts";
 import { opensslFolder } from "./openssl.ts";
 

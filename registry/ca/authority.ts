@@ -1,0 +1,67 @@
+import { hash } from "node:crypto";
+import { encodePem } from "../../lib/pem.ts";
+import { type Certificate, type CertificateTemplate, createIssuer, type Issuer, issueCertificate } from "./certificate.ts";
+import { readPublicKey } from "./extensions.ts";
+import type { Signer } from "./signer.ts";
+
+const DAY_MS = 24 * 60 * 60_000;
+
+/** How long the CAs last. */
+export const CA_LIFE_MS = { root: 20 * 365 * DAY_MS, intermediate: 10 * 365 * DAY_MS } as const;
+
+export type CaRole = "root" | "infrastructure CA" | "device CA";
+
+/** A certificate that was made, with the facts that Storage keeps of it. Times are integer milliseconds. */
+export interface Issued {
+  readonly pem: string;
+  /** SHA-256 of the DER, lower-case hex. */
+  readonly fingerprint: string;
+  /** Lower-case hex. */
+  readonly serial: string;
+  /** Common name of the CA. */
+  readonly issuer: string;
+  /** `urn:entityos:agent:NAME` and the like, or a server's first name. */
+  readonly subject: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+/** Common name of a CA: unlike for every key, so that no two generations are mistaken for each other by name. */
+export const caName = (role: CaRole, { spki }: Pick<Signer, "spki">): string => `entityOS ${role} ${keyPart(spki)}`;
+
+/** What a CA is called in URLs and on the feed: "device-1a2b3c4d". */
+export const caId = (role: CaRole, spki: Buffer): string => `${role.replace(" CA", "")}-${keyPart(spki)}`;
+
+const keyPart = (spki: Buffer): string => readPublicKey(spki).keyId.toString("hex").slice(0, 8);
+
+/** Self-signed root for 20 years: PEM. No limit on its path, so that the next root can be cross-signed by it. */
+export async function makeRoot(signer: Signer, now: number): Promise<string> {
+  const name = caName("root", signer);
+  const template = { subject: name, spki: signer.spki, now, notAfter: now + CA_LIFE_MS.root, names: [], uses: [], pathLength: null };
+  return pemOf(await issueCertificate(createIssuer(name, signer), template));
+}
+
+/** The certificate of a CA below the root, signed by the root, for 10 years: PEM. No CA may follow below it. */
+export async function makeIntermediate(role: CaRole, rootSigner: Signer, signer: Signer, now: number): Promise<string> {
+  const root = createIssuer(caName("root", rootSigner), rootSigner);
+  const notAfter = now + CA_LIFE_MS.intermediate;
+  const template = { subject: caName(role, signer), spki: signer.spki, now, notAfter, names: [], uses: [], pathLength: 0 };
+  return pemOf(await issueCertificate(root, template));
+}
+
+/**
+ * A certificate for what is no CA.
+ * @param bounds how long it is to last, and the issuer's own end: what outlives its issuer would end with it anyway, only without saying so
+ */
+export async function issue(
+  issuer: Issuer,
+  subject: string,
+  template: Omit<CertificateTemplate, "pathLength" | "notAfter">,
+  bounds: { readonly lifeMs: number; readonly end: number },
+): Promise<Issued> {
+  const notAfter = Math.min(template.now + bounds.lifeMs, bounds.end);
+  const { der, ...facts } = await issueCertificate(issuer, { ...template, notAfter, pathLength: undefined });
+  return { pem: encodePem("CERTIFICATE", der), fingerprint: hash("sha256", der), issuer: issuer.name, subject, ...facts };
+}
+
+export const pemOf = ({ der }: Certificate): string => encodePem("CERTIFICATE", der);

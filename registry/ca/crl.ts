@@ -1,0 +1,133 @@
+import type { Issuer } from "./certificate.ts";
+import {
+  bitString,
+  childrenOf,
+  contentOf,
+  decode,
+  encode,
+  enumerated,
+  integer,
+  isTagged,
+  oid,
+  sequence,
+  sequenceOf,
+  TAG,
+  tagged,
+  time,
+  wrapped,
+} from "./der.ts";
+import { extension } from "./extensions.ts";
+
+/** Why a certificate was revoked (RFC 5280 §5.3.1); `unspecified` is told by saying nothing. */
+export const REVOCATION_REASONS = {
+  unspecified: 0,
+  keyCompromise: 1,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+  privilegeWithdrawn: 9,
+} as const;
+export type RevocationReason = keyof typeof REVOCATION_REASONS;
+
+export interface Revoked {
+  /** Lower-case hex of the number's bytes. */
+  readonly serial: string;
+  readonly revokedAt: number;
+  readonly reason: RevocationReason;
+}
+
+const SEQUENCE = 0x30;
+const VERSION_2 = encode(integer(Buffer.of(1)));
+const extensions = new Map<RevocationReason, Buffer>();
+
+/** The entryExtensions of a reason. */
+function reasonExtension(reason: RevocationReason): Buffer {
+  let bytes = extensions.get(reason);
+  if (bytes === undefined) {
+    bytes =
+      reason === "unspecified" ? Buffer.alloc(0) : encode(sequence(extension("2.5.29.21", false, enumerated(REVOCATION_REASONS[reason]))));
+    extensions.set(reason, bytes);
+  }
+  return bytes;
+}
+
+/** One entry as it stands in a list, DER. A hundred thousand of them are written as bytes: a tree of nodes took ten times as long. */
+export function crlEntry({ serial, revokedAt, reason }: Revoked): Buffer {
+  const number = Buffer.from(serial.length % 2 === 0 ? serial : `0${serial}`, "hex");
+  const sign = (number[0] ?? 0) >= 0x80 ? 1 : 0;
+  const reasonBytes = reasonExtension(reason);
+  const when = timeBytes(revokedAt);
+  const content = 2 + sign + number.length + when.length + reasonBytes.length;
+  // Serials are at most 16 bytes, so no length here needs a second byte.
+  const entry = Buffer.alloc(2 + content);
+  entry[0] = SEQUENCE;
+  entry[1] = content;
+  entry[2] = TAG.integer;
+  entry[3] = sign + number.length;
+  let at = 4 + sign;
+  at += number.copy(entry, at);
+  at += when.copy(entry, at);
+  reasonBytes.copy(entry, at);
+  return entry;
+}
+
+/** As der.ts's `time`, without a node. */
+function timeBytes(ms: number): Buffer {
+  const iso = new Date(ms).toISOString();
+  const digits = `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`;
+  return digits < "2050" ? Buffer.from(`\x17\x0d${digits.slice(2)}`, "latin1") : Buffer.from(`\x18\x0f${digits}`, "latin1");
+}
+
+export interface CrlFacts {
+  /** Higher than that of every list before it. */
+  readonly number: number;
+  /** Integer milliseconds; whole seconds are kept. */
+  readonly thisUpdate: number;
+  readonly nextUpdate: number;
+}
+
+/** CRL version 2 (RFC 5280 §5) with number and authority key identifier. @param entries from {@link crlEntry} */
+export async function signCrl(issuer: Issuer, { number, thisUpdate, nextUpdate }: CrlFacts, entries: readonly Buffer[]): Promise<Buffer> {
+  const numberExtension = extension("2.5.29.20", false, integer(numberBytes(number)));
+  const algorithm = encode(issuer.algorithm);
+  const list = sequenceOf(
+    VERSION_2,
+    algorithm,
+    encode(issuer.nameNode),
+    encode(time(new Date(thisUpdate))),
+    encode(time(new Date(nextUpdate))),
+    // RFC 5280 §5.1.2.6: no list at all rather than an empty one.
+    ...(entries.length > 0 ? [wrapped(SEQUENCE, ...entries)] : []),
+    encode(tagged(0, sequence(issuer.keyIdentifier, numberExtension))),
+  );
+  return sequenceOf(list, algorithm, encode(bitString(await issuer.signer.sign(list))));
+}
+
+function numberBytes(number: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(number));
+  return bytes;
+}
+
+/** Largest list that {@link readCrlFacts} takes: the root's, which names CAs alone. */
+const MAX_READ_BYTES = 65_536;
+
+/** Number and times of a list that was made here and kept in a file. @throws DerError */
+export function readCrlFacts(der: Buffer): CrlFacts {
+  const [list] = childrenOf(decode(der, MAX_READ_BYTES), TAG.sequence);
+  const fields = childrenOf(list, TAG.sequence);
+  const wrapper = fields.find((field) => isTagged(field, 0));
+  const all = childrenOf(typeof wrapper?.value === "string" ? undefined : wrapper?.value[0], TAG.sequence);
+  const found = all.map((one) => childrenOf(one, TAG.sequence)).find(([id]) => id?.value === oid("2.5.29.20").value);
+  const number = contentOf(decode(contentOf(found?.[1], TAG.octetString), MAX_READ_BYTES), TAG.integer);
+  return { number: Number(`0x${number.toString("hex")}`), thisUpdate: timeOf(fields[3]), nextUpdate: timeOf(fields[4]) };
+}
+
+function timeOf(node: Parameters<typeof contentOf>[0]): number {
+  const utc = node?.type === TAG.utcTime;
+  const text = contentOf(node, utc ? TAG.utcTime : TAG.generalizedTime).toString("latin1");
+  // We write years until 2049 with two digits, so all of them are of this century.
+  const [, year = "", ...rest] = /^(\d{4}|\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/.exec(text) ?? [];
+  const [month = 1, day = 1, hour = 0, minute = 0, second = 0] = rest.map(Number);
+  return Date.UTC(utc ? 2000 + Number(year) : Number(year), month - 1, day, hour, minute, second);
+}

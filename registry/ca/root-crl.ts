@@ -1,0 +1,41 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { caName } from "./authority.ts";
+import { createIssuer } from "./certificate.ts";
+import { type CrlFacts, readCrlFacts, signCrl } from "./crl.ts";
+import { DerError } from "./der.ts";
+import type { Signer } from "./signer.ts";
+
+/** The root's key is away most of the time, so its list lasts a year; `init` makes the next one from half of that on. */
+export const ROOT_CRL_LIFE_MS = 365 * 24 * 60 * 60_000;
+
+export interface RootCrl extends CrlFacts {
+  readonly der: Buffer;
+}
+
+/** The root's list, without entries: what it would revoke, a CA, leaves with `ca rotate`. */
+export function makeRootCrl(signer: Signer, now: number): Promise<Buffer> {
+  const facts = { number: crlNumber(0, now), thisUpdate: now, nextUpdate: now + ROOT_CRL_LIFE_MS };
+  return signCrl(createIssuer(caName("root", signer), signer), facts, []);
+}
+
+/** Numbers never go back, also when Storage was restored from a copy: they are times, or one more than the last where that is higher. */
+export const crlNumber = (last: number, now: number): number => Math.max(last + 1, Math.floor(now / 1_000));
+
+/** Null when it is not there, or cannot be read: then it has to be made anew. */
+export function readRootCrl(folder: string): RootCrl | null {
+  const file = join(folder, "root.crl");
+  if (!existsSync(file)) return null;
+  const der = readFileSync(file);
+  try {
+    return { der, ...readCrlFacts(der) };
+  } catch (error) {
+    if (error instanceof DerError) return null;
+    throw error;
+  }
+}
+
+export function rootCrlIsDue(folder: string, now: number): boolean {
+  const crl = readRootCrl(folder);
+  return crl === null || now >= (crl.thisUpdate + crl.nextUpdate) / 2;
+}
