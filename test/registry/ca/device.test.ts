@@ -126,20 +126,14 @@ describe("a CRL", () => {
 
   it("of 100,000 entries is read whole by openssl", async () => {
     using made = await authority("P-256", NOW);
-    const began = performance.now();
+    const serialOf = (index: number) => (0xf0000000 + index).toString(16).padStart(32, "7");
     const entries = Array.from({ length: 100_000 }, (_, index) =>
-      crlEntry({
-        serial: (0xf0000000 + index).toString(16).padStart(32, "7"),
-        revokedAt: NOW + index * 1_000,
-        reason: "privilegeWithdrawn",
-      }),
+      crlEntry({ serial: serialOf(index), revokedAt: NOW + index * 1_000, reason: "privilegeWithdrawn" }),
     );
     const der = await signCrl(made.issuer, facts(1, NOW), entries);
-    const tookMs = performance.now() - began;
-    const text = made.folder.run("crl", "-inform", "DER", "-in", made.folder.write("l.der", der), "-noout", "-hash").toString();
-    expect(text).to.match(/^[0-9a-f]{8}\n$/);
-    expect(der.length).to.equal(4_900_234);
-    // The bar is 500 ms on a quiet machine; this one only has to tell bytes from a tree of nodes, which takes seconds.
-    expect(tookMs).to.be.below(2_000);
+    const text = made.folder.run("crl", "-inform", "DER", "-in", made.folder.write("l.der", der), "-noout", "-text").toString();
+    const serials = [...text.matchAll(/Serial Number: ([0-9A-F]+)\n/g)].map(([, serial]) => serial?.toLowerCase());
+    expect(serials.length).to.equal(100_000);
+    expect(serials.findIndex((serial, index) => serial !== serialOf(index))).to.equal(-1);
   });
 });

@@ -20,7 +20,7 @@ export function opensslFolder(): Disposable & {
       return file;
     },
     run(...args) {
-      const done = spawnSync("openssl", args, { cwd: path, timeout: 20_000 });
+      const done = spawnSync("openssl", args, { cwd: path, timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
       if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.stdout}${done.stderr}`);
       return done.stdout;
     },
