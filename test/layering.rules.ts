@@ -93,6 +93,7 @@ export const SEAMS: Readonly<Record<string, RegExp>> = {
   "@fastify/rate-limit": /^registry\/(http|admin)\//,
   "ipaddr.js": /^lib\/ip\.ts$/,
   pino: /^lib\/log\.ts$/,
+  "prom-client": /^lib\/metrics\.ts$/,
   yaml: /^lib\/config\.ts$/,
   "systemd-notify": /^lib\/systemd\.ts$/,
   cdktf: /^infra\//,
