@@ -99,7 +99,8 @@ function table(status: AgentStatus): string {
     ["state", status.state],
     ["revision", `${status.revision} of epoch ${status.epoch ?? "none"}`],
     ["digest", status.digest ?? "none"],
-    ["rules", `${status.rules}${status.refused > 0 ? `, ${status.refused} refused as too wide for this host` : ""}`],
+    ["rules", `${status.rules}${status.refused > 0 ? `, ${status.refused} held back by this host's ceiling` : ""}`],
+    ["trust", String(status.trust)],
     ["pending", String(status.pending)],
     ["lanes open", open.join(", ") || "none"],
     ["floor", status.floor ? "held" : "not held"],
@@ -111,6 +112,7 @@ function table(status: AgentStatus): string {
     ],
     ["last apply", status.lastApply === null ? "none" : `${status.lastApply.changes} changes in ${status.lastApply.tookMs.toFixed(1)} ms`],
     ["clock skew", `${status.time.skewMs} ms`],
+    ...status.alarms.map(({ name, message }): [string, string] => ["alarm", `${message} (${name})`]),
   ];
   return rows.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join("");
 }

@@ -1,7 +1,9 @@
 import { ruleLine, StateDigest, trustLine } from "../lib/feed/digest.ts";
+import { FEED } from "../lib/feed/limits.ts";
 import type { Change } from "../lib/feed/messages.ts";
 import type { RuleLane } from "../lib/service.ts";
-import type { Difference } from "./target.ts";
+import type { Difference, Differences, TrustDifference } from "./target.ts";
+import { type Entry, Tracked } from "./tracked.ts";
 
 export type TrustEntry = Extract<Change, { kind: "trust.set" }>;
 export interface Rule {
@@ -10,39 +12,41 @@ export interface Rule {
   readonly expiresAt: number;
 }
 
-export interface Aside {
-  readonly trust: readonly TrustEntry[];
-  readonly refused: readonly Rule[];
+/** Differences for the targets, and those of rules that no target is handed: the disk holds both. */
+export interface Pending extends Differences {
+  readonly heldBack: readonly Difference[];
 }
 
 /** Up to this many differences are applied one by one; beyond it a target is resynced whole. */
 export const MAX_DIFFERENCES = 50_000;
 
-/** The widest prefix per family that this host admits, whatever the feed says (invariant 13). */
-export interface Widest {
+/** What this host admits at most, whatever the feed says (invariant 13): the widest prefix per family, and how many rules. */
+export interface Ceiling {
   readonly widest4: number;
   readonly widest6: number;
+  readonly rules: number;
 }
+
+const NO_CEILING: Ceiling = { widest4: 0, widest6: 0, rules: FEED.maxRules };
 
 /**
  * What the registry wants at one revision, and how that differs from what the targets acknowledged.
- * One map holds a million rules; only the differences are kept twice. Rules wider than the host's ceiling count in the
- * digest, so that it stays comparable, but are never handed to a target.
+ * Rules over the host's ceiling, too wide or too many, are held back: they count in the digest, so that it stays comparable,
+ * and reach no target. When a rule ends, one that was too many takes its place.
  */
 export class DesiredState {
   epoch: string | null = null;
   revision = 0;
-  readonly #widest: Widest;
-  #rules = new Map<string, number>();
-  #refused = new Map<string, number>();
-  #trust = new Map<string, TrustEntry>();
+  readonly #ceiling: Ceiling;
+  readonly #rules = new Tracked<number>();
+  readonly #heldBack = new Tracked<number>();
+  /** Keys of the rules that are held back for their number alone, the longest waiting first. */
+  #tooMany = new Set<string>();
+  readonly #trust = new Tracked<string>();
   #digest = new StateDigest();
-  /** Per changed rule, the expiry that is applied; null when it is not. */
-  #pending = new Map<string, number | null>();
-  #aside: Aside | null = null;
 
-  constructor(widest: Widest = { widest4: 0, widest6: 0 }) {
-    this.#widest = widest;
+  constructor(ceiling: Ceiling = NO_CEILING) {
+    this.#ceiling = ceiling;
   }
 
   /** Rules that targets are to hold. */
@@ -50,9 +54,18 @@ export class DesiredState {
     return this.#rules.size;
   }
 
-  /** Rules that are too wide for this host. */
+  /** Rules that are held back: too wide for this host, or over its number of rules. */
   get refused(): number {
-    return this.#refused.size;
+    return this.#heldBack.size;
+  }
+
+  /** Of those, how many are held back for their number alone. */
+  get tooMany(): number {
+    return this.#tooMany.size;
+  }
+
+  get trustSize(): number {
+    return this.#trust.size;
   }
 
   get digest(): string {
@@ -60,44 +73,35 @@ export class DesiredState {
   }
 
   get pendingSize(): number {
-    return this.#pending.size;
+    return this.#rules.pendingSize + this.#trust.pendingSize;
   }
 
   *rules(): Generator<Rule> {
-    for (const [key, expiresAt] of this.#rules) yield { ...split(key), expiresAt };
+    for (const [key, expiresAt] of this.#rules.entries()) yield { ...splitRule(key), expiresAt };
   }
 
-  trust(): readonly TrustEntry[] {
-    return this.aside().trust;
+  *heldBack(): Generator<Rule> {
+    for (const [key, expiresAt] of this.#heldBack.entries()) yield { ...splitRule(key), expiresAt };
   }
 
-  /** Trust and refused rules at this moment: one object until either changes, so that it need not be compared entry by entry. */
-  aside(): Aside {
-    this.#aside ??= {
-      trust: [...this.#trust.values()],
-      refused: [...this.#refused].map(([text, expiresAt]) => ({ ...split(text), expiresAt })),
-    };
-    return this.#aside;
+  *trust(): Generator<TrustEntry> {
+    for (const [key, body] of this.#trust.entries()) yield { kind: "trust.set", ...splitTrust(key), body };
   }
 
   /** Takes one change in; touches nothing outside. */
   change(change: Change): void {
     switch (change.kind) {
       case "rule.set":
-        this.#setRule(join(change.lane, change.prefix), change.expiresAt, true);
+        this.#setRule(change.lane, change.prefix, change.expiresAt, true);
         return;
       case "rule.remove":
-        this.#setRule(join(change.lane, change.prefix), null, true);
+        this.#setRule(change.lane, change.prefix, null, true);
         return;
-      case "trust.set": {
-        this.#dropTrust(change.target, change.id);
-        this.#trust.set(`${change.target} ${change.id}`, change);
-        this.#aside = null;
-        this.#digest.add(trustLine(change));
+      case "trust.set":
+        this.#setTrust(change, change.body, true);
         return;
-      }
       case "trust.remove":
-        this.#dropTrust(change.target, change.id);
+        this.#setTrust(change, null, true);
         return;
       default:
         change satisfies never;
@@ -105,95 +109,133 @@ export class DesiredState {
   }
 
   /** Takes a rule in without keeping a difference: for filling a new state that is adopted or resynced whole. */
-  load(rule: Rule): void {
-    this.#setRule(join(rule.lane, rule.prefix), rule.expiresAt, false);
+  load({ lane, prefix, expiresAt }: Rule): void {
+    this.#setRule(lane, prefix, expiresAt, false);
   }
 
-  /** The differences at this moment; pass the same array to {@link acknowledge} once a target has applied them. */
-  pending(): readonly Difference[] {
-    return [...this.#pending].map(([text, applied]) => ({ ...split(text), applied, wanted: this.#rules.get(text) ?? null }));
+  /** As {@link load}, for a trust entry. */
+  loadTrust(entry: TrustEntry): void {
+    this.#setTrust(entry, entry.body, false);
+  }
+
+  /** How many rules, held back or not, and how many trust entries there would be after these changes. */
+  after(changes: readonly Change[]): { readonly rules: number; readonly trust: number } {
+    const present = new Map<string, boolean>();
+    let rules = this.#rules.size + this.#heldBack.size;
+    let trust = this.#trust.size;
+    for (const change of changes) {
+      const isRule = change.kind === "rule.set" || change.kind === "rule.remove";
+      const key = isRule ? ruleKey(change.lane, change.prefix) : trustKey(change.target, change.id);
+      const known = isRule ? this.#rules.get(key) !== null || this.#heldBack.get(key) !== null : this.#trust.get(key) !== null;
+      const wanted = change.kind === "rule.set" || change.kind === "trust.set";
+      const growth = Number(wanted) - Number(present.get(key) ?? known);
+      present.set(key, wanted);
+      if (isRule) rules += growth;
+      else trust += growth;
+    }
+    return { rules, trust };
+  }
+
+  /** The differences at this moment; pass the same object to {@link acknowledge} once the targets have applied them. */
+  pending(): Pending {
+    return {
+      rules: this.#rules.differences().map(ruleDifference),
+      trust: this.#trust.differences().map(({ key, ...rest }): TrustDifference => ({ ...splitTrust(key), ...rest })),
+      heldBack: this.#heldBack.differences().map(ruleDifference),
+    };
   }
 
   /** These differences are in force: what changed again meanwhile stays pending against the value just applied. */
-  acknowledge(applied: readonly Difference[]): void {
-    for (const { lane, prefix, wanted } of applied) {
-      const text = join(lane, prefix);
-      if ((this.#rules.get(text) ?? null) === wanted) this.#pending.delete(text);
-      else this.#pending.set(text, wanted);
-    }
+  acknowledge({ rules, trust, heldBack }: Pending): void {
+    this.#rules.acknowledge(rules.map(({ lane, prefix, wanted }) => ({ key: ruleKey(lane, prefix), wanted })));
+    this.#trust.acknowledge(trust.map(({ target, id, wanted }) => ({ key: trustKey(target, id), wanted })));
+    this.#heldBack.acknowledge(heldBack.map(({ lane, prefix, wanted }) => ({ key: ruleKey(lane, prefix), wanted })));
   }
 
   /** Everything is in force: right after a resync from exactly this state. */
   acknowledgeAll(): void {
-    this.#pending.clear();
+    for (const tracked of [this.#rules, this.#trust, this.#heldBack]) tracked.acknowledgeAll();
   }
 
   /**
    * Becomes `next` (a snapshot, filled by {@link load}; it must not be used afterwards), keeping what differs from what is applied.
-   * @returns false when more than `mostDifferences` differ: then none are kept and every target needs a resync
+   * What is held back is not kept apart: a state that was replaced is saved whole.
+   * @returns false when more than `mostDifferences` rules or trust entries differ: then none are kept and every target needs a resync
    */
   adopt(next: DesiredState, mostDifferences = MAX_DIFFERENCES): boolean {
-    const differences = this.#differencesTo(next, mostDifferences);
+    const rulesKept = this.#rules.adopt(next.#rules, mostDifferences);
+    const trustKept = this.#trust.adopt(next.#trust, mostDifferences);
+    this.#heldBack.adopt(next.#heldBack, 0);
+    this.#heldBack.acknowledgeAll();
     this.epoch = next.epoch;
     this.revision = next.revision;
-    this.#rules = next.#rules;
-    this.#refused = next.#refused;
-    this.#trust = next.#trust;
-    this.#aside = next.#aside;
+    this.#tooMany = next.#tooMany;
     this.#digest = next.#digest;
-    this.#pending = differences ?? new Map();
-    return differences !== null;
+    if (rulesKept && trustKept) return true;
+    this.acknowledgeAll();
+    return false;
   }
 
-  #differencesTo(next: DesiredState, most: number): Map<string, number | null> | null {
-    const applied = (text: string): number | null =>
-      this.#pending.get(text) ?? (this.#pending.has(text) ? null : (this.#rules.get(text) ?? null));
-    const differences = new Map<string, number | null>();
-    for (const [text, wanted] of next.#rules) {
-      if (applied(text) !== wanted) differences.set(text, applied(text));
-      if (differences.size > most) return null;
-    }
-    for (const known of [this.#rules, this.#pending]) {
-      for (const text of known.keys()) {
-        if (applied(text) !== null && !next.#rules.has(text)) differences.set(text, applied(text));
-        if (differences.size > most) return null;
-      }
-    }
-    return differences;
-  }
-
-  #setRule(text: string, expiresAt: number | null, track: boolean): void {
-    const { lane, prefix } = split(text);
-    const rules = this.#admissible(prefix) ? this.#rules : this.#refused;
-    const old = rules.get(text) ?? null;
+  #setRule(lane: RuleLane, prefix: string, expiresAt: number | null, track: boolean): void {
+    const key = ruleKey(lane, prefix);
+    const held = this.#heldBack.get(key);
+    const old = held ?? this.#rules.get(key);
     if (old === expiresAt) return;
     if (old !== null) this.#digest.remove(ruleLine(lane, prefix, old));
     if (expiresAt !== null) this.#digest.add(ruleLine(lane, prefix, expiresAt));
-    if (expiresAt === null) rules.delete(text);
-    else rules.set(text, expiresAt);
-    if (rules === this.#refused) this.#aside = null;
-    if (!track || rules === this.#refused) return;
-    if (!this.#pending.has(text)) this.#pending.set(text, old);
-    else if (this.#pending.get(text) === expiresAt) this.#pending.delete(text);
+    if (held !== null) {
+      if (expiresAt === null) this.#tooMany.delete(key);
+      put(this.#heldBack, key, expiresAt, track);
+    } else if (old !== null) {
+      put(this.#rules, key, expiresAt, track);
+      if (expiresAt === null) this.#admitNext(track);
+    } else if (!this.#narrowEnough(prefix)) put(this.#heldBack, key, expiresAt, track);
+    else if (this.#rules.size < this.#ceiling.rules) put(this.#rules, key, expiresAt, track);
+    else {
+      this.#tooMany.add(key);
+      put(this.#heldBack, key, expiresAt, track);
+    }
   }
 
-  #admissible(prefix: string): boolean {
+  #admitNext(track: boolean): void {
+    const { value: key } = this.#tooMany.values().next();
+    if (key === undefined) return;
+    const expiresAt = this.#heldBack.get(key);
+    this.#tooMany.delete(key);
+    put(this.#heldBack, key, null, track);
+    put(this.#rules, key, expiresAt, track);
+  }
+
+  #narrowEnough(prefix: string): boolean {
     const length = Number(prefix.slice(prefix.indexOf("/") + 1));
-    return length >= (prefix.includes(":") ? this.#widest.widest6 : this.#widest.widest4);
+    return length >= (prefix.includes(":") ? this.#ceiling.widest6 : this.#ceiling.widest4);
   }
 
-  #dropTrust(target: string, id: string): void {
-    const old = this.#trust.get(`${target} ${id}`);
-    if (old === undefined) return;
-    this.#digest.remove(trustLine(old));
-    this.#trust.delete(`${target} ${id}`);
-    this.#aside = null;
+  #setTrust({ target, id }: Pick<TrustEntry, "target" | "id">, body: string | null, track: boolean): void {
+    const key = trustKey(target, id);
+    const old = this.#trust.get(key);
+    if (old === body) return;
+    if (old !== null) this.#digest.remove(trustLine({ kind: "trust.set", target, id, body: old }));
+    if (body !== null) this.#digest.add(trustLine({ kind: "trust.set", target, id, body }));
+    put(this.#trust, key, body, track);
   }
 }
 
-const join = (lane: RuleLane, prefix: string): string => `${lane} ${prefix}`;
+function put<V extends number | string>(tracked: Tracked<V>, key: string, value: V | null, track: boolean): void {
+  if (track) tracked.set(key, value);
+  else tracked.fill(key, value);
+}
 
-function split(text: string): { lane: RuleLane; prefix: string } {
-  const at = text.indexOf(" ");
-  return { lane: text.slice(0, at) as RuleLane, prefix: text.slice(at + 1) };
+const ruleKey = (lane: RuleLane, prefix: string): string => `${lane} ${prefix}`;
+const trustKey = (target: TrustEntry["target"], id: string): string => `${target} ${id}`;
+const ruleDifference = ({ key, ...rest }: Entry<number>): Difference => ({ ...splitRule(key), ...rest });
+
+function splitRule(key: string): { lane: RuleLane; prefix: string } {
+  const at = key.indexOf(" ");
+  return { lane: key.slice(0, at) as RuleLane, prefix: key.slice(at + 1) };
+}
+
+function splitTrust(key: string): Pick<TrustEntry, "target" | "id"> {
+  const at = key.indexOf(" ");
+  return { target: key.slice(0, at) as TrustEntry["target"], id: key.slice(at + 1) };
 }

@@ -3,9 +3,9 @@ import { Backoff } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
-import { type Aside, DesiredState } from "./desired.ts";
+import { DesiredState, type Pending } from "./desired.ts";
 import type { Position, StateFile } from "./state.ts";
-import type { Difference, Target } from "./target.ts";
+import type { Target } from "./target.ts";
 import type { RegistryTime } from "./time.ts";
 
 const RETRY_MIN_MS = 20;
@@ -138,7 +138,7 @@ export class Reconciler {
       if (closed) return;
       desired.acknowledgeAll();
       this.#savedWhole = false;
-      this.#finish(positionOf(desired, this.#parts.time), { rules: [], aside: desired.aside() }, desired.size, clock.monotonic() - started);
+      this.#finish(positionOf(desired, this.#parts.time), null, desired.size + desired.trustSize, clock.monotonic() - started);
     } finally {
       settled.open();
     }
@@ -151,19 +151,13 @@ export class Reconciler {
     if (known && desired.pendingSize === 0 && this.#savedWhole) return;
     const started = clock.monotonic();
     const pending = desired.pending();
-    const aside = desired.aside();
     for (const target of targets) await target.apply(desired, pending, signal);
     desired.acknowledge(pending);
-    this.#finish(position, { rules: pending, aside }, pending.length, clock.monotonic() - started);
+    this.#finish(position, pending, pending.rules.length + pending.trust.length, clock.monotonic() - started);
   }
 
   /** In the kernel; now on disk, then told. What cannot be saved is not told, and is saved whole at the next try. */
-  #finish(
-    position: Position | null,
-    applied: { readonly rules: readonly Difference[]; readonly aside: Aside },
-    changes: number,
-    tookMs: number,
-  ): void {
+  #finish(position: Position | null, applied: Pending | null, changes: number, tookMs: number): void {
     const { desired, state, time, onApplied } = this.#parts;
     if (position === null) {
       this.#savedWhole = true;
@@ -171,7 +165,7 @@ export class Reconciler {
     }
     try {
       // Disk may run ahead of the kernel, never behind what is told: a restart resyncs the kernel to the disk.
-      if (this.#savedWhole) state.save(position, applied.rules, applied.aside);
+      if (this.#savedWhole && applied !== null) state.save(position, applied);
       else state.replace(positionOf(desired, time) ?? position, desired);
       this.#savedWhole = true;
     } catch (cause) {

@@ -6,6 +6,7 @@ import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { PATH } from "../lib/service.ts";
 import { createNotifier } from "../lib/systemd.ts";
+import { Alarms } from "./alarms.ts";
 import type { AgentConfig } from "./config.ts";
 import { FeedClient } from "./feed/client.ts";
 import type { Effect } from "./feed/session.ts";
@@ -16,8 +17,8 @@ import { startNftTarget } from "./nft/target.ts";
 import { Reconciler } from "./reconciler.ts";
 import { StateFile } from "./state.ts";
 import { type AgentStatus, serveStatus } from "./status.ts";
-import { RegistryTime, SkewAlarm } from "./time.ts";
-import { type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
+import { RegistryTime } from "./time.ts";
+import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
 
 /** How often staleness, skew and state are looked at without any event. */
 const TICK_MS = 1_000;
@@ -113,7 +114,8 @@ async function startParts(
   const time = new RegistryTime(clock, seenMs);
   const settled = new Latch();
   const { signal } = crew;
-  const onLost = () => log.error({ alarm: "floor_lost" }, "The floor is gone with its holder; it is being made again");
+  const alarms = new Alarms(log);
+  const onLost = () => alarms.set("floor_lost", {});
   const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost })) : null;
   const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal }));
   const onEffect = (effect: Effect) => {
@@ -135,8 +137,7 @@ async function startParts(
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
   stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what) }));
   crew.run(reconciler.run(signal));
-  const seen: Seen = { config, version, desired, time, feed, reconciler, floor, stopping: () => signal.aborted };
-  const skew = new SkewAlarm(time, log);
+  const seen: Seen = { config, version, desired, time, feed, reconciler, floor, alarms, stopping: () => signal.aborted };
   return {
     reconciler,
     feed: restricted ? feed : null,
@@ -146,7 +147,7 @@ async function startParts(
       if (tick % KEEP_TIME_TICKS === 0) state.saveTime(time.seenMs);
       // Staleness may have begun or ended: the loop compares with what it last did.
       if (config.stale.afterSeconds > 0) reconciler.ring();
-      skew.look();
+      lookForAlarms(seen);
     },
   };
 }

@@ -2,10 +2,8 @@ import { renameSync, rmSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { trustSetSchema } from "../lib/feed/messages.ts";
 import type { Log } from "../lib/log.ts";
-import type { Aside, Widest } from "./desired.ts";
-import { DesiredState } from "./desired.ts";
+import { type Ceiling, DesiredState, type Pending } from "./desired.ts";
 import { checkedRule } from "./rule.ts";
-import type { Difference } from "./target.ts";
 
 /** "EOGA": marks the file as ours (SQLite's application_id). */
 const APPLICATION_ID = 0x454f4741;
@@ -28,7 +26,6 @@ export interface Position {
 export class StateFile implements Disposable {
   readonly #db: DatabaseSync;
   readonly #lines;
-  #savedAside: Aside | null = null;
 
   private constructor(db: DatabaseSync) {
     this.#db = db;
@@ -37,6 +34,10 @@ export class StateFile implements Disposable {
         "insert into rules (lane, prefix, expires_at) values (?, ?, ?) on conflict (lane, prefix) do update set expires_at = excluded.expires_at",
       ),
       remove: db.prepare("delete from rules where lane = ? and prefix = ?"),
+      setTrust: db.prepare(
+        "insert into trust (target, id, body) values (?, ?, ?) on conflict (target, id) do update set body = excluded.body",
+      ),
+      removeTrust: db.prepare("delete from trust where target = ? and id = ?"),
       position: db.prepare("update position set epoch = ?, revision = ?, digest = ?, seen_ms = ? where id = 1"),
     };
   }
@@ -60,19 +61,18 @@ export class StateFile implements Disposable {
   }
 
   /** The saved state, checked against its digest, or an empty one. `seenMs` is 0 when nothing was saved. */
-  load(widest: Widest, log: Log): { desired: DesiredState; seenMs: number } {
-    const empty = { desired: new DesiredState(widest), seenMs: 0 };
+  load(ceiling: Ceiling, log: Log): { desired: DesiredState; seenMs: number } {
+    const empty = { desired: new DesiredState(ceiling), seenMs: 0 };
     try {
       const position = this.#db.prepare("select epoch, revision, digest, seen_ms from position where id = 1").get();
       if (position === undefined || typeof position.epoch !== "string") return empty;
-      const desired = new DesiredState(widest);
-      for (const row of this.#db
-        .prepare("select lane, prefix, expires_at from rules union all select lane, prefix, expires_at from refused")
-        .iterate()) {
+      const desired = new DesiredState(ceiling);
+      for (const row of this.#db.prepare("select lane, prefix, expires_at from rules").iterate()) {
         desired.load(checkedRule(String(row.lane), String(row.prefix), Number(row.expires_at)));
       }
-      for (const row of this.#db.prepare("select body from trust").iterate())
-        desired.change(trustSetSchema.parse(JSON.parse(String(row.body))));
+      for (const row of this.#db.prepare("select target, id, body from trust").iterate()) {
+        desired.loadTrust(trustSetSchema.parse({ kind: "trust.set", ...row }));
+      }
       if (desired.digest !== position.digest) throw new Error(`digest is ${desired.digest}, saved was ${String(position.digest)}`);
       desired.epoch = position.epoch;
       desired.revision = Number(position.revision);
@@ -84,13 +84,16 @@ export class StateFile implements Disposable {
   }
 
   /** Saves what was just applied on top of what is saved. Durable when it returns. */
-  save(position: Position, applied: readonly Difference[], aside: Aside): void {
+  save(position: Position, { rules, trust, heldBack }: Pending): void {
     this.#transaction(() => {
-      for (const { lane, prefix, wanted } of applied) {
-        if (wanted === null) this.#lines.remove.run(lane, prefix);
-        else this.#lines.set.run(lane, prefix, wanted);
+      // A rule that was held back and no longer is differs in both lists: what goes, goes first.
+      const all = [...rules, ...heldBack];
+      for (const { lane, prefix, wanted } of all) if (wanted === null) this.#lines.remove.run(lane, prefix);
+      for (const { lane, prefix, wanted } of all) if (wanted !== null) this.#lines.set.run(lane, prefix, wanted);
+      for (const { target, id, wanted } of trust) {
+        if (wanted === null) this.#lines.removeTrust.run(target, id);
+        else this.#lines.setTrust.run(target, id, wanted);
       }
-      this.#writeAside(aside);
       this.#writePosition(position);
     });
   }
@@ -98,9 +101,10 @@ export class StateFile implements Disposable {
   /** Saves the state whole, in one transaction. Durable when it returns. */
   replace(position: Position, desired: DesiredState): void {
     this.#transaction(() => {
-      this.#db.exec("delete from rules");
+      this.#db.exec("delete from rules; delete from trust");
       for (const { lane, prefix, expiresAt } of desired.rules()) this.#lines.set.run(lane, prefix, expiresAt);
-      this.#writeAside(desired.aside());
+      for (const { lane, prefix, expiresAt } of desired.heldBack()) this.#lines.set.run(lane, prefix, expiresAt);
+      for (const { target, id, body } of desired.trust()) this.#lines.setTrust.run(target, id, body);
       this.#writePosition(position);
     });
   }
@@ -114,17 +118,6 @@ export class StateFile implements Disposable {
     if (this.#db.isOpen) this.#db.close();
   }
 
-  /** Trust and refused rules are few: rewritten whole, and only when they changed. */
-  #writeAside(aside: Aside): void {
-    if (aside === this.#savedAside) return;
-    this.#savedAside = aside;
-    this.#db.exec("delete from trust; delete from refused");
-    const refuse = this.#db.prepare("insert into refused (lane, prefix, expires_at) values (?, ?, ?)");
-    for (const { lane, prefix, expiresAt } of aside.refused) refuse.run(lane, prefix, expiresAt);
-    for (const entry of aside.trust)
-      this.#db.prepare("insert into trust (target, id, body) values (?, ?, ?)").run(entry.target, entry.id, JSON.stringify(entry));
-  }
-
   #writePosition(position: Position): void {
     this.#lines.position.run(position.epoch, position.revision, position.digest, position.seenMs);
   }
@@ -135,7 +128,6 @@ export class StateFile implements Disposable {
       work();
       this.#db.exec("commit");
     } catch (error) {
-      this.#savedAside = null;
       if (this.#db.isTransaction) this.#db.exec("rollback");
       throw error;
     }
@@ -174,7 +166,6 @@ function openDatabase(file: string, agent: string): DatabaseSync {
 function create(db: DatabaseSync, agent: string): void {
   db.exec(`begin immediate;
     create table rules (lane text not null, prefix text not null, expires_at integer not null, primary key (lane, prefix)) without rowid;
-    create table refused (lane text not null, prefix text not null, expires_at integer not null, primary key (lane, prefix)) without rowid;
     create table trust (target text not null, id text not null, body text not null, primary key (target, id)) without rowid;
     create table position (id integer primary key, agent text not null, epoch text, revision integer not null, digest text not null, seen_ms integer not null);
     pragma application_id = ${APPLICATION_ID};

@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
+import type { RaisedAlarm } from "./alarms.ts";
 import type { AgentStateName } from "./lifecycle.ts";
 
 /** What `entityos-agent status --json` prints. Times are integer ms of registry time unless said. */
@@ -14,11 +15,14 @@ export interface AgentStatus {
   readonly epoch: string | null;
   readonly revision: number;
   readonly digest: string | null;
-  /** Rules held, and rules refused for being wider than this host's ceiling. */
+  /** Rules held, and rules held back for being over this host's ceiling: too wide or too many. */
   readonly rules: number;
   readonly refused: number;
+  /** Trust entries held: CAs, CRLs, certificates, bindings. */
+  readonly trust: number;
   /** Differences not yet in the kernel. */
   readonly pending: number;
+  readonly alarms: readonly RaisedAlarm[];
   readonly lanes: Readonly<Record<string, boolean>>;
   readonly floor: boolean;
   readonly feed: { readonly connected: boolean; readonly address: string | null; readonly silentMs: number };

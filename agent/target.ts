@@ -1,3 +1,4 @@
+import type { TrustTarget } from "../lib/feed/messages.ts";
 import type { DesiredState } from "./desired.ts";
 
 /** One place that desired state is brought to: the nftables sets, later the terminator's trust. The list of targets is the order of effects. */
@@ -9,7 +10,13 @@ export interface Target {
    * Brings reality from the last acknowledged state to the desired one by the pending differences alone.
    * Rejects when it could not; nothing of it then counts as done, and the reconciler resyncs.
    */
-  apply(desired: DesiredState, pending: readonly Difference[], signal: AbortSignal): Promise<void>;
+  apply(desired: DesiredState, pending: Differences, signal: AbortSignal): Promise<void>;
+}
+
+/** What differs from what was acknowledged. A target takes what is its own and leaves the rest. */
+export interface Differences {
+  readonly rules: readonly Difference[];
+  readonly trust: readonly TrustDifference[];
 }
 
 /** One rule that differs from what was acknowledged. Times are integer ms of registry time; null is absent. */
@@ -19,4 +26,12 @@ export interface Difference {
   readonly prefix: string;
   readonly applied: number | null;
   readonly wanted: number | null;
+}
+
+/** One trust entry that differs from what was acknowledged. Its body is for its target to read; null is absent. */
+export interface TrustDifference {
+  readonly target: TrustTarget;
+  readonly id: string;
+  readonly applied: string | null;
+  readonly wanted: string | null;
 }

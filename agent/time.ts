@@ -1,5 +1,4 @@
 import type { Clock } from "../lib/clock.ts";
-import type { Log } from "../lib/log.ts";
 
 /** Skew beyond this between this host's clock and the registry's is an alarm (invariant 14). */
 export const MAX_SKEW_MS = 5_000;
@@ -45,23 +44,9 @@ export class RegistryTime {
   get skewMs(): number {
     return this.#skewMs;
   }
-}
 
-/** Tells once when the clocks part, and again only after they met. */
-export class SkewAlarm {
-  readonly #time: RegistryTime;
-  readonly #log: Log;
-  #raised = false;
-
-  constructor(time: RegistryTime, log: Log) {
-    this.#time = time;
-    this.#log = log;
-  }
-
-  look(): void {
-    const { skewMs } = this.#time;
-    const skewed = Math.abs(skewMs) > MAX_SKEW_MS;
-    if (skewed && !this.#raised) this.#log.error({ skewMs, alarm: "clock_skew" }, "This host's clock differs from the registry's");
-    this.#raised = skewed;
+  /** The clocks differ by more than {@link MAX_SKEW_MS}. */
+  get skewed(): boolean {
+    return Math.abs(this.#skewMs) > MAX_SKEW_MS;
   }
 }

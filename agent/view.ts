@@ -1,3 +1,4 @@
+import type { Alarms } from "./alarms.ts";
 import type { AgentConfig } from "./config.ts";
 import type { DesiredState } from "./desired.ts";
 import type { FeedClient } from "./feed/client.ts";
@@ -17,6 +18,7 @@ export interface Seen {
   readonly reconciler: Reconciler;
   /** Null in the open zone, which has none. */
   readonly floor: Floor | null;
+  readonly alarms: Alarms;
   readonly stopping: () => boolean;
 }
 
@@ -40,8 +42,15 @@ export function stateName({ config, desired, feed, floor, reconciler, stopping }
   });
 }
 
+/** Raises and ends the alarms that facts are the reason of. */
+export function lookForAlarms({ alarms, desired, floor, time }: Seen): void {
+  alarms.set("clock_skew", time.skewed ? { skewMs: time.skewMs } : null);
+  alarms.set("rules_held_back", desired.refused > 0 ? { heldBack: desired.refused, tooMany: desired.tooMany } : null);
+  if (floor?.held) alarms.set("floor_lost", null);
+}
+
 export function statusOf(seen: Seen): AgentStatus {
-  const { config, version, desired, feed, floor, reconciler, time } = seen;
+  const { alarms, config, version, desired, feed, floor, reconciler, time } = seen;
   const { applied } = reconciler;
   return {
     name: config.name,
@@ -54,7 +63,9 @@ export function statusOf(seen: Seen): AgentStatus {
     digest: applied?.digest ?? null,
     rules: desired.size,
     refused: desired.refused,
+    trust: desired.trustSize,
     pending: desired.pendingSize,
+    alarms: alarms.raised,
     lanes: config.gate.lanes,
     floor: floor?.held ?? false,
     feed: { connected: feed.address !== null, address: feed.address, silentMs: feed.silentMs },

@@ -25,7 +25,7 @@ const REGISTRY_PARTS = [
 export const PLACES: readonly Place[] = [
   { name: "lib", files: /^lib\//, may: [] },
 
-  { name: "agent/base", files: /^agent\/(config|desired|lifecycle|rule|state|target|time)\.ts$/, may: ["lib"] },
+  { name: "agent/base", files: /^agent\/(config|desired|lifecycle|rule|state|target|time|tracked)\.ts$/, may: ["lib"] },
   ...AGENT_PARTS.map((name) => ({ name, files: new RegExp(`^${name}/`), may: ["lib", "agent/base"] })),
   { name: "agent/reconciler", files: /^agent\/reconciler\.ts$/, may: ["lib", "agent/base"] },
   { name: "agent/main", files: /^agent\/[^/]+\.ts$/, may: ["lib", "agent/base", ...AGENT_PARTS, "agent/reconciler"] },

@@ -1,5 +1,6 @@
+import { FEED } from "../../lib/feed/limits.ts";
 import type { Change, ServerMessage } from "../../lib/feed/messages.ts";
-import { DesiredState, type Widest } from "../desired.ts";
+import { type Ceiling, DesiredState } from "../desired.ts";
 import { checkedRule } from "../rule.ts";
 import type { RegistryTime } from "../time.ts";
 
@@ -27,11 +28,11 @@ const CHANGED: Effect = { kind: "changed" };
 export class FeedSession {
   readonly #desired: DesiredState;
   readonly #time: RegistryTime;
-  readonly #ceiling: Widest & { readonly rules: number };
+  readonly #ceiling: Ceiling;
   #incoming: { readonly state: DesiredState; readonly rules: number; readonly trust: number } | null = null;
   #welcomed = false;
 
-  constructor(desired: DesiredState, time: RegistryTime, ceiling: Widest & { readonly rules: number }) {
+  constructor(desired: DesiredState, time: RegistryTime, ceiling: Ceiling) {
     this.#desired = desired;
     this.#time = time;
     this.#ceiling = ceiling;
@@ -82,9 +83,8 @@ export class FeedSession {
     if (message.epoch === this.#desired.epoch && message.revision < this.#desired.revision) {
       throw new FeedRefusedError(`Cannot go back from revision ${this.#desired.revision} to ${message.revision}`);
     }
-    if (message.rules > this.#ceiling.rules) {
-      throw new FeedRefusedError(`A snapshot of ${message.rules} rules is over this host's ceiling of ${this.#ceiling.rules}`);
-    }
+    if (message.trust > FEED.maxTrust)
+      throw new FeedRefusedError(`A snapshot of ${message.trust} trust entries is more than any host takes`);
     const state = new DesiredState(this.#ceiling);
     state.epoch = message.epoch;
     state.revision = message.revision;
@@ -97,8 +97,8 @@ export class FeedSession {
     if (incoming === null) throw new FeedRefusedError("A snapshot chunk came outside a snapshot");
     const { state } = incoming;
     for (const [lane, prefix, expiresAt] of message.rules) state.load(this.#checked(lane, prefix, expiresAt));
-    for (const change of message.trust) state.change(change);
-    if (state.size + state.refused > incoming.rules || state.trust().length > incoming.trust) {
+    for (const entry of message.trust) state.loadTrust(entry);
+    if (state.size + state.refused > incoming.rules || state.trustSize > incoming.trust) {
       throw new FeedRefusedError("A snapshot is longer than it announced");
     }
     return NONE;
@@ -109,7 +109,8 @@ export class FeedSession {
     if (incoming === null) throw new FeedRefusedError("A snapshot ended that had not begun");
     this.#incoming = null;
     const { state } = incoming;
-    if (state.size + state.refused !== incoming.rules || state.revision !== message.revision || state.digest !== message.digest) {
+    const whole = state.size + state.refused === incoming.rules && state.trustSize === incoming.trust;
+    if (!whole || state.revision !== message.revision || state.digest !== message.digest) {
       throw new FeedRefusedError(`Snapshot of revision ${message.revision} does not add up to its digest`, { forget: true });
     }
     return { kind: "replaced", kept: this.#desired.adopt(state) };
@@ -120,12 +121,19 @@ export class FeedSession {
     if (from !== this.#desired.revision + 1) throw new FeedRefusedError(`Changes begin at ${from}, held is ${this.#desired.revision}`);
     // All are checked before the first is taken in: a message counts whole or not at all.
     for (const change of changes) if (change.kind === "rule.set") this.#checked(change.lane, change.prefix, change.expiresAt);
-    if (this.#desired.size + this.#desired.refused + changes.length > this.#ceiling.rules) {
-      throw new FeedRefusedError(`Changes would take the rules over this host's ceiling of ${this.#ceiling.rules}`);
-    }
+    this.#checkRoom(changes);
     for (const change of changes) this.#desired.change(change);
     this.#desired.revision += changes.length;
     return CHANGED;
+  }
+
+  /** The host's own ceiling holds rules back one by one; this bounds memory. What does not grow passes: a removal is never held up. */
+  #checkRoom(changes: readonly Change[]): void {
+    const before = this.#desired.after([]);
+    const after = this.#desired.after(changes);
+    if (after.rules > Math.max(before.rules, FEED.maxRules) || after.trust > Math.max(before.trust, FEED.maxTrust)) {
+      throw new FeedRefusedError(`Changes lead to ${after.rules} rules and ${after.trust} trust entries, more than any host takes`);
+    }
   }
 
   #checked(lane: string, prefix: string, expiresAt: number) {

@@ -2,7 +2,7 @@ import type { Log } from "../../lib/log.ts";
 import { FLOOR_TABLE, TABLE } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
-import type { Difference, Target } from "../target.ts";
+import type { Difference, Differences, Target } from "../target.ts";
 import type { ExchangeOptions } from "./bounds.ts";
 import { type Nft, startNft } from "./child.ts";
 import { differenceScripts, lifeSeconds, placeOf } from "./elements.ts";
@@ -96,15 +96,15 @@ class NftTarget implements Target, AsyncDisposable {
     }
   }
 
-  async apply(_desired: DesiredState, pending: readonly Difference[], signal: AbortSignal): Promise<void> {
+  async apply(_desired: DesiredState, { rules }: Differences, signal: AbortSignal): Promise<void> {
     if (this.#options.config.zone === "open") return;
     const known = this.#known;
     if (known === null) throw new Error("Cannot apply differences before a resync");
     const bounds = { timeoutMs: TIMEOUT_MS, signal };
     const nowMs = this.#options.now();
     try {
-      await this.#addTuples(known, pending, nowMs, bounds);
-      const scripts = differenceScripts(pending, known.slot, nowMs, (tuple) => known.tuples.has(setName(tuple, known.slot)));
+      await this.#addTuples(known, rules, nowMs, bounds);
+      const scripts = differenceScripts(rules, known.slot, nowMs, (tuple) => known.tuples.has(setName(tuple, known.slot)));
       for (const script of scripts) await this.#nft.run(script, bounds);
     } catch (error) {
       // Part of it may be done: only a resync knows the kernel again.

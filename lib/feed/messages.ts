@@ -6,13 +6,19 @@ import { FEED } from "./limits.ts";
  * History: v1, 2026-11-23, first.
  */
 
-/** Trust for the terminator: a CA, a CRL or a registered certificate, whole. `body` is for its target to read. */
-export const trustSetSchema = z.strictObject({
-  kind: z.literal("trust.set"),
-  target: z.enum(["ca", "crl", "certificate"]),
-  id: z.string().max(128),
-  body: z.string(),
-});
+/** What trust is about: a CA, its CRL, a registered certificate, a device's prefix. */
+export const TRUST_TARGETS = ["ca", "crl", "certificate", "binding"] as const;
+export type TrustTarget = (typeof TRUST_TARGETS)[number];
+
+/** Trust for the terminator, one entry whole. `body` is for its target to read. */
+export const trustSetSchema = z
+  .strictObject({
+    kind: z.literal("trust.set"),
+    target: z.enum(TRUST_TARGETS),
+    id: z.string().min(1).max(128),
+    body: z.string(),
+  })
+  .refine(({ target, body }) => body.length <= FEED.maxTrustBody[target], "the body is too long");
 
 /** What changes from one revision to the next. Each sets or removes one thing whole, so applying it twice is applying it once. */
 export const changeSchema = z.discriminatedUnion("kind", [
@@ -20,7 +26,7 @@ export const changeSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("rule.set"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49), expiresAt: z.int() }),
   z.strictObject({ kind: z.literal("rule.remove"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49) }),
   trustSetSchema,
-  z.strictObject({ kind: z.literal("trust.remove"), target: z.enum(["ca", "crl", "certificate"]), id: z.string().max(128) }),
+  z.strictObject({ kind: z.literal("trust.remove"), target: z.enum(TRUST_TARGETS), id: z.string().min(1).max(128) }),
 ]);
 export type Change = z.infer<typeof changeSchema>;
 export type RuleSet = Extract<Change, { kind: "rule.set" }>;

@@ -1,5 +1,5 @@
 import { ruleLine, StateDigest, trustLine } from "../../lib/feed/digest.ts";
-import type { Change } from "../../lib/feed/messages.ts";
+import type { Change, TrustTarget } from "../../lib/feed/messages.ts";
 import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { RuleLane } from "../../lib/service.ts";
@@ -62,12 +62,12 @@ export function readRules(
 export function readTrust(
   db: Builder,
   { after, limit }: { readonly after: { target: string; id: string } | null; readonly limit: number },
-): Command<{ target: "ca" | "crl" | "certificate"; id: string; body: string }[]> {
+): Command<{ target: TrustTarget; id: string; body: string }[]> {
   const trust = db.selectFrom("trust").select(["target", "id", "body"]).orderBy("target").orderBy("id").limit(limit);
   if (after === null) return all(trust);
   return all(
     trust.where(({ eb, or, and }) =>
-      or([eb("target", ">", after.target as "ca"), and([eb("target", "=", after.target as "ca"), eb("id", ">", after.id)])]),
+      or([eb("target", ">", after.target as TrustTarget), and([eb("target", "=", after.target as TrustTarget), eb("id", ">", after.id)])]),
     ),
   );
 }

@@ -1,3 +1,5 @@
+import type { TrustTarget } from "../../lib/feed/messages.ts";
+
 /**
  * Tables of Storage. Portable: text UUIDs, integer milliseconds, canonical prefix text plus bytes, no rowid, no date functions.
  * Intake tables are written by register; derived tables by the one control replica that leads.
@@ -84,7 +86,7 @@ export interface Database {
   };
   rules: { lane: "ip" | "ipcert"; prefix: string; bytes: Uint8Array; expires_at: number };
   /** CAs, CRLs and registered certificates as the feed tells them: what is in force. */
-  trust: { target: "ca" | "crl" | "certificate"; id: string; body: string };
+  trust: { target: TrustTarget; id: string; body: string };
   agents: {
     name: string;
     zone: "open" | "restricted";

@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { DesiredState } from "../../agent/desired.ts";
-import type { Difference } from "../../agent/target.ts";
+import { DesiredState, type Pending } from "../../agent/desired.ts";
+import type { Differences } from "../../agent/target.ts";
 import { ruleLine, StateDigest } from "../../lib/feed/digest.ts";
 import type { Change } from "../../lib/feed/messages.ts";
 
@@ -20,8 +20,8 @@ class Model {
   }
 
   /** Applies differences as a target does, and checks that each knows what it changes. */
-  apply(differences: readonly Difference[]): void {
-    for (const { lane, prefix, applied, wanted } of differences) {
+  apply({ rules }: Differences): void {
+    for (const { lane, prefix, applied, wanted } of rules) {
       const key = `${lane} ${prefix}`;
       expect(this.applied.get(key) ?? null, `applied ${key}`).to.equal(applied);
       if (wanted === null) this.applied.delete(key);
@@ -57,7 +57,7 @@ describe("desired state", () => {
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const desired = new DesiredState();
         const model = new Model();
-        let underWay: readonly Difference[] | null = null;
+        let underWay: Pending | null = null;
         for (const one of steps) {
           if (typeof one === "object") {
             desired.change(one);
@@ -102,14 +102,14 @@ describe("desired state", () => {
     const desired = new DesiredState();
     desired.change(set("203.0.113.1/32", 1));
     desired.change(set("203.0.113.1/32", 2));
-    expect(desired.pending()).to.deep.equal([{ lane: "ip", prefix: "203.0.113.1/32", applied: null, wanted: 2 }]);
+    expect(desired.pending().rules).to.deep.equal([{ lane: "ip", prefix: "203.0.113.1/32", applied: null, wanted: 2 }]);
   });
 
   it("keeps none when it is back where it was", () => {
     const desired = new DesiredState();
     desired.change(set("203.0.113.1/32", 1));
     desired.change(remove("203.0.113.1/32"));
-    expect(desired.pending()).to.deep.equal([]);
+    expect(desired.pending().rules).to.deep.equal([]);
     expect(desired.digest).to.equal("0".repeat(32));
   });
 
@@ -129,11 +129,11 @@ describe("desired state", () => {
     const underWay = desired.pending();
     desired.change(remove("203.0.113.1/32"));
     desired.acknowledge(underWay);
-    expect(desired.pending()).to.deep.equal([{ lane: "ip", prefix: "203.0.113.1/32", applied: 1, wanted: null }]);
+    expect(desired.pending().rules).to.deep.equal([{ lane: "ip", prefix: "203.0.113.1/32", applied: 1, wanted: null }]);
   });
 
   it("counts a rule wider than the host's ceiling in the digest and hands it to no target", () => {
-    const narrow = new DesiredState({ widest4: 32, widest6: 128 });
+    const narrow = new DesiredState({ widest4: 32, widest6: 128, rules: 10 });
     const wide = new DesiredState();
     for (const prefix of PREFIXES) {
       narrow.change(set(prefix, 1));
@@ -141,10 +141,53 @@ describe("desired state", () => {
     }
     expect(narrow.digest).to.equal(wide.digest);
     expect(rules(narrow)).to.deep.equal([["ip 203.0.113.1/32", 1]]);
-    expect(narrow.pending().map(({ prefix }) => prefix)).to.deep.equal(["203.0.113.1/32"]);
+    expect(narrow.pending().rules.map(({ prefix }) => prefix)).to.deep.equal(["203.0.113.1/32"]);
     expect({ size: narrow.size, refused: narrow.refused }).to.deep.equal({ size: 1, refused: 2 });
     for (const prefix of PREFIXES) narrow.change(remove(prefix));
     expect(narrow.digest).to.equal("0".repeat(32));
+  });
+
+  it("hands targets as many rules as the host's ceiling, counts the rest, and fills each place that gets free", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const desired = new DesiredState({ widest4: 0, widest6: 0, rules: 2 });
+        const model = new Model();
+        const disk = new Map<string, number>();
+        for (const one of [...steps, "applied" as const]) {
+          if (typeof one === "object") {
+            expect(desired.after([one]).rules).to.equal(afterwards(model.wanted, one));
+            desired.change(one);
+            model.change(one);
+          } else if (one === "applied") {
+            const pending = desired.pending();
+            model.apply(pending);
+            save(disk, pending);
+            desired.acknowledge(pending);
+            expect(model.applied.size).to.equal(Math.min(2, model.wanted.size));
+            for (const [key, expiresAt] of model.applied) expect(model.wanted.get(key)).to.equal(expiresAt);
+            expect(sorted(disk)).to.deep.equal(sorted(model.wanted));
+          }
+          expect([desired.digest, desired.size + desired.refused]).to.deep.equal([model.digest, model.wanted.size]);
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("keeps one difference for a trust entry against what is applied, also across a snapshot", () => {
+    const desired = new DesiredState();
+    for (const body of ["1", "2"]) desired.change({ kind: "trust.set", target: "certificate", id: "a", body });
+    const trust = [{ target: "certificate", id: "a", applied: null, wanted: "2" }];
+    expect(desired.pending().trust).to.deep.equal(trust);
+    desired.acknowledge(desired.pending());
+    const next = new DesiredState();
+    next.loadTrust({ kind: "trust.set", target: "binding", id: "device 203.0.113.7/32", body: "{}" });
+    expect(desired.adopt(next)).to.equal(true);
+    expect(desired.pending().trust).to.have.deep.members([
+      { target: "certificate", id: "a", applied: "2", wanted: null },
+      { target: "binding", id: "device 203.0.113.7/32", applied: null, wanted: "{}" },
+    ]);
+    expect([desired.pendingSize, desired.trustSize, desired.after([]).trust]).to.deep.equal([2, 1, 1]);
   });
 
   it("asks for a resync when a snapshot differs by more than was allowed", () => {
@@ -161,9 +204,9 @@ describe("desired state", () => {
     desired.change(trust("root", "old"));
     desired.change(trust("root", "new"));
     desired.change(trust("device", "other"));
-    expect(desired.trust()).to.deep.equal([trust("root", "new"), trust("device", "other")]);
+    expect([...desired.trust()]).to.deep.equal([trust("root", "new"), trust("device", "other")]);
     for (const id of ["root", "device", "absent"]) desired.change({ kind: "trust.remove", target: "ca", id });
-    expect(desired.trust()).to.deep.equal([]);
+    expect([...desired.trust()]).to.deep.equal([]);
     expect(desired.digest).to.equal("0".repeat(32));
   });
 });
@@ -171,4 +214,19 @@ describe("desired state", () => {
 function split(key: string): { lane: "ip" | "ipcert"; prefix: string } {
   const [lane, prefix] = key.split(" ");
   return { lane: lane === "ip" ? "ip" : "ipcert", prefix: prefix ?? "" };
+}
+
+/** How many are wanted after one more change. */
+function afterwards(wanted: ReadonlyMap<string, number>, change: Change): number {
+  const after = new Model();
+  for (const [key, expiresAt] of wanted) after.wanted.set(key, expiresAt);
+  after.change(change);
+  return after.wanted.size;
+}
+
+/** What the disk holds once these differences are saved: what goes, goes first. */
+function save(disk: Map<string, number>, { rules, heldBack }: Pending): void {
+  const all = [...rules, ...heldBack];
+  for (const { lane, prefix, wanted } of all) if (wanted === null) disk.delete(`${lane} ${prefix}`);
+  for (const { lane, prefix, wanted } of all) if (wanted !== null) disk.set(`${lane} ${prefix}`, wanted);
 }

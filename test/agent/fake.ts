@@ -1,5 +1,5 @@
 import type { DesiredState } from "../../agent/desired.ts";
-import type { Difference, Target } from "../../agent/target.ts";
+import type { Differences, Target } from "../../agent/target.ts";
 import type { Clock } from "../../lib/clock.ts";
 
 /** A clock that moves only when told. */
@@ -30,6 +30,7 @@ export class FakeClock implements Clock {
 export class MemoryTarget implements Target {
   readonly name = "memory";
   readonly rules = new Map<string, number>();
+  readonly trust = new Map<string, string>();
   readonly calls: string[] = [];
   failures = 0;
   held: Promise<void> | null = null;
@@ -39,16 +40,22 @@ export class MemoryTarget implements Target {
     await this.held;
     this.#maybeFail();
     this.rules.clear();
+    this.trust.clear();
     for (const { lane, prefix, expiresAt } of desired.rules()) this.rules.set(`${lane} ${prefix}`, expiresAt);
+    for (const { target, id, body } of desired.trust()) this.trust.set(`${target} ${id}`, body);
   }
 
-  async apply(_desired: DesiredState, pending: readonly Difference[]): Promise<void> {
-    this.calls.push(`apply ${pending.length}`);
+  async apply(_desired: DesiredState, { rules, trust }: Differences): Promise<void> {
+    this.calls.push(`apply ${rules.length + trust.length}`);
     await this.held;
     this.#maybeFail();
-    for (const { lane, prefix, wanted } of pending) {
+    for (const { lane, prefix, wanted } of rules) {
       if (wanted === null) this.rules.delete(`${lane} ${prefix}`);
       else this.rules.set(`${lane} ${prefix}`, wanted);
+    }
+    for (const { target, id, wanted } of trust) {
+      if (wanted === null) this.trust.delete(`${target} ${id}`);
+      else this.trust.set(`${target} ${id}`, wanted);
     }
   }
 

@@ -1,8 +1,7 @@
 import { expect } from "chai";
-import { type Aside, DesiredState } from "../../agent/desired.ts";
+import { DesiredState, type Pending } from "../../agent/desired.ts";
 import { type Applied, Reconciler } from "../../agent/reconciler.ts";
 import type { Position } from "../../agent/state.ts";
-import type { Difference } from "../../agent/target.ts";
 import { RegistryTime } from "../../agent/time.ts";
 import { Latch } from "../../lib/latch.ts";
 import { silentLog } from "../../lib/log.ts";
@@ -12,9 +11,9 @@ class MemoryDisk {
   readonly saves: string[] = [];
   failures = 0;
 
-  save(position: Position, applied: readonly Difference[], _aside: Aside): void {
+  save(position: Position, { rules, trust }: Pending): void {
     this.#maybeFail();
-    this.saves.push(`save ${position.revision} +${applied.length}`);
+    this.saves.push(`save ${position.revision} +${rules.length + trust.length}`);
   }
 
   replace(position: Position, desired: DesiredState): void {

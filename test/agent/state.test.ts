@@ -7,10 +7,10 @@ import { DesiredState } from "../../agent/desired.ts";
 import { StateFile } from "../../agent/state.ts";
 import { silentLog } from "../../lib/log.ts";
 
-const WIDEST = { widest4: 24, widest6: 48 };
+const CEILING = { widest4: 24, widest6: 48, rules: 3 };
 
 function filled(): DesiredState {
-  const desired = new DesiredState(WIDEST);
+  const desired = new DesiredState(CEILING);
   desired.epoch = "e1";
   desired.revision = 7;
   desired.change({ kind: "rule.set", lane: "ip", prefix: "203.0.113.7/32", expiresAt: 9_000 });
@@ -41,7 +41,7 @@ describe("saved state", () => {
   };
   const loaded = (agent = "host1") => {
     using state = StateFile.open(file, agent, silentLog);
-    return state.load(WIDEST, silentLog);
+    return state.load(CEILING, silentLog);
   };
 
   it("comes back as it was saved, with the time seen", () => {
@@ -51,7 +51,7 @@ describe("saved state", () => {
       { lane: "ip", prefix: "203.0.113.7/32", expiresAt: 9_000 },
       { lane: "ipcert", prefix: "2001:db8::/64", expiresAt: 8_000 },
     ]);
-    expect(desired.trust()).to.deep.equal([{ kind: "trust.set", target: "ca", id: "device", body: "PEM" }]);
+    expect([...desired.trust()]).to.deep.equal([{ kind: "trust.set", target: "ca", id: "device", body: "PEM" }]);
     expect([desired.epoch, desired.revision, desired.digest, seenMs]).to.deep.equal(["e1", 7, filled().digest, 1234]);
     expect(desired.pendingSize).to.equal(0);
   });
@@ -60,28 +60,41 @@ describe("saved state", () => {
     saveFilled();
     {
       using state = StateFile.open(file, "host1", silentLog);
-      const { desired } = state.load(WIDEST, silentLog);
+      const { desired } = state.load(CEILING, silentLog);
       desired.change({ kind: "rule.remove", lane: "ip", prefix: "203.0.113.7/32" });
       desired.change({ kind: "rule.set", lane: "ip", prefix: "203.0.0.0/16", expiresAt: 9_000 });
       desired.revision = 9;
-      state.save(position(desired), desired.pending(), desired.aside());
+      state.save(position(desired), desired.pending());
     }
     const { desired } = loaded();
     expect([...desired.rules()].map((rule) => rule.prefix)).to.deep.equal(["2001:db8::/64"]);
     expect([desired.revision, desired.refused]).to.deep.equal([9, 1]);
   });
 
-  it("is not believed when a rule stands among the trust, where nobody checks its text", () => {
-    saveFilled();
-    const desired = filled();
-    const change = { kind: "rule.set", lane: "ip", prefix: "1.1.1.1 }; flush ruleset #/32", expiresAt: 9_000 } as const;
-    desired.change(change);
+  it("takes trust on top entry by entry, and what is held back together with what took its place", () => {
+    const many = filled();
+    for (const prefix of ["203.0.113.8/32", "203.0.113.9/32"]) many.change({ kind: "rule.set", lane: "ip", prefix, expiresAt: 9_000 });
+    expect([many.size, many.tooMany]).to.deep.equal([3, 1]);
     {
-      using db = new DatabaseSync(file);
-      db.prepare("insert into trust values ('ca', 'x', ?)").run(JSON.stringify(change));
-      db.prepare("update position set digest = ?").run(desired.digest);
+      using state = StateFile.open(file, "host1", silentLog);
+      state.replace(position(many), many);
+      many.acknowledgeAll();
+      many.change({ kind: "rule.remove", lane: "ip", prefix: "203.0.113.7/32" });
+      many.change({ kind: "trust.set", target: "certificate", id: "a1", body: "{}" });
+      many.change({ kind: "trust.remove", target: "ca", id: "device" });
+      state.save(position(many), many.pending());
     }
-    expect(loaded().desired.size).to.equal(0);
+    const { desired } = loaded();
+    expect([...desired.rules()].map((rule) => rule.prefix)).to.have.members(["2001:db8::/64", "203.0.113.8/32", "203.0.113.9/32"]);
+    expect([...desired.trust()]).to.deep.equal([{ kind: "trust.set", target: "certificate", id: "a1", body: "{}" }]);
+    expect(desired.refused).to.equal(0);
+  });
+
+  it("is not believed when its trust is about something that nobody knows", () => {
+    saveFilled();
+    using db = new DatabaseSync(file);
+    db.exec("insert into trust values ('rule', 'x', '1.1.1.1 }; flush ruleset #/32')");
+    expect(loaded().desired.epoch).to.equal(null);
   });
 
   it("is not believed when a row was changed by hand: the digest tells", () => {
@@ -142,6 +155,6 @@ describe("saved state", () => {
     using state = StateFile.open(file, "host1", silentLog);
     state.saveTime(5_000);
     state.saveTime(4_000);
-    expect(state.load(WIDEST, silentLog).seenMs).to.equal(5_000);
+    expect(state.load(CEILING, silentLog).seenMs).to.equal(5_000);
   });
 });

@@ -90,7 +90,8 @@ describe("the open zone", () => {
     await using target = await startNftTarget({ config, now: () => Date.now(), log: silentLog, signal, within: scene.host.within });
     await target.resync(new DesiredState(), signal);
     await target.resync(new DesiredState(), signal);
-    await target.apply(new DesiredState(), [{ lane: "ip", prefix: "203.0.113.11/32", applied: null, wanted: Date.now() + 9_000 }], signal);
+    const rules = [{ lane: "ip" as const, prefix: "203.0.113.11/32", applied: null, wanted: Date.now() + 9_000 }];
+    await target.apply(new DesiredState(), { rules, trust: [] }, signal);
     for (const port of [443, 8441]) await scene.host.actor.ask("serve", { port, label: `port ${port}` });
     expect(await connectTo(device, scene.host.v4)).to.deep.equal({ outcome: "open", label: "port 443" });
     expect(await connectTo(device, scene.host.v6)).to.deep.equal({ outcome: "open", label: "port 443" });

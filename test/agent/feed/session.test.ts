@@ -62,20 +62,17 @@ describe("feed session", () => {
       ({ session }) => session.handle({ type: "changes", from: 10, changes: [rule("203.0.113.9/32")], time: 1 }),
     ],
     [
-      "more rules than this host's ceiling",
-      /over this host's ceiling of 5/,
-      ({ session }) => session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 6, trust: 0 }),
+      "a snapshot of more trust than any host takes",
+      /4000101 trust entries/,
+      ({ session }) => session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 0, trust: 4_000_101 }),
     ],
     [
-      "changes beyond the ceiling",
-      /over this host's ceiling of 5/,
-      ({ session }) =>
-        session.handle({
-          type: "changes",
-          from: 11,
-          changes: Array.from({ length: 5 }, (_, i) => rule(`203.0.113.${i + 20}/32`)),
-          time: 1,
-        }),
+      "a snapshot with less trust than announced",
+      /does not add up/,
+      ({ session }) => {
+        session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 0, trust: 1 });
+        session.handle({ type: "snapshot.end", revision: 11, digest: "0".repeat(32), time: 1 });
+      },
     ],
     [
       "a snapshot that does not add up",
@@ -139,10 +136,45 @@ describe("feed session", () => {
     snapshot(session, ["203.0.113.7/32"]);
     session.handle({ type: "changes", from: 11, changes: [rule("0.0.0.0/0"), rule("2001:db8::/32")], time: 1 });
     expect([desired.size, desired.refused, desired.revision]).to.deep.equal([1, 2, 12]);
-    expect(desired.pending().map((difference) => difference.prefix)).to.deep.equal(["203.0.113.7/32"]);
+    expect(desired.pending().rules.map((difference) => difference.prefix)).to.deep.equal(["203.0.113.7/32"]);
     const sum = new DesiredState();
     for (const prefix of ["203.0.113.7/32", "0.0.0.0/0", "2001:db8::/32"]) sum.load({ lane: "ip", prefix, expiresAt: 9_000 });
     expect(desired.digest).to.equal(sum.digest);
+  });
+
+  it("follows removals at this host's ceiling of rules and beyond, and admits who waited in the place of who left", () => {
+    const { desired, session } = setUp();
+    session.handle(welcome());
+    const five = [1, 2, 3, 4, 5].map((last) => `203.0.113.${last}/32`);
+    snapshot(session, five);
+    desired.acknowledgeAll();
+    session.handle({ type: "changes", from: 11, changes: [rule("203.0.113.6/32"), rule("203.0.113.7/32")], time: 1 });
+    expect([desired.size, desired.tooMany, desired.pendingSize]).to.deep.equal([5, 2, 0]);
+    session.handle({ type: "changes", from: 13, changes: [{ kind: "rule.remove", lane: "ip", prefix: "203.0.113.1/32" }], time: 1 });
+    expect(desired.pending().rules).to.deep.equal([
+      { lane: "ip", prefix: "203.0.113.1/32", applied: 9_000, wanted: null },
+      { lane: "ip", prefix: "203.0.113.6/32", applied: null, wanted: 9_000 },
+    ]);
+    expect([desired.size, desired.tooMany, desired.revision]).to.deep.equal([5, 1, 13]);
+  });
+
+  it("takes a snapshot over the ceiling: what is too many reaches no kernel, what left does leave", () => {
+    const { desired, session } = setUp();
+    session.handle(welcome());
+    snapshot(session, ["203.0.113.7/32"]);
+    desired.acknowledgeAll();
+    snapshot(
+      session,
+      [1, 2, 3, 4, 5, 6].map((last) => `203.0.113.${last}/32`),
+      11,
+    );
+    expect([desired.size, desired.tooMany]).to.deep.equal([5, 1]);
+    expect(
+      desired
+        .pending()
+        .rules.filter(({ wanted }) => wanted === null)
+        .map(({ prefix }) => prefix),
+    ).to.deep.equal(["203.0.113.7/32"]);
   });
 
   it("accepts a later epoch, even at a lower revision: that is an operator's act at the registry", () => {

@@ -90,6 +90,12 @@ describe("the feed's codec", () => {
       JSON.stringify({ type: "snapshot.chunk", rules: Array(FEED.maxRulesPerChunk + 1).fill(["ip", "::/0", 1]), trust: [] }),
       /^rules: /,
     ],
+    [
+      "trust with a body that is too long",
+      JSON.stringify(changes({ kind: "trust.set", target: "binding", id: "d", body: "x".repeat(129) })),
+      /too long/,
+    ],
+    ["trust about nothing known", JSON.stringify(changes({ kind: "trust.remove", target: "rule", id: "d" })), /^changes\.0\.target: /],
     ["a message that is too long", `{"type":"heartbeat","pad":"${"x".repeat(FEED.maxMessageBytes)}"}`, "message too long"],
   ];
   for (const [what, text, reason] of invalid) {

@@ -1,0 +1,38 @@
+import type { Log } from "../lib/log.ts";
+
+/** What an operator is to know, in one sentence each. The names are stable: monitoring relies on them. */
+export const ALARM = {
+  clock_skew: "This host's clock differs from the registry's",
+  floor_lost: "The floor is gone with its holder; it is being made again",
+  rules_held_back: "The registry names rules over this host's ceiling; they are held back",
+} as const;
+export type AlarmName = keyof typeof ALARM;
+
+export interface RaisedAlarm {
+  readonly name: AlarmName;
+  readonly message: string;
+}
+
+/** Alarms that are on: each is logged once when it begins and once when it is over. */
+export class Alarms {
+  readonly #log: Log;
+  readonly #on = new Set<AlarmName>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  get raised(): readonly RaisedAlarm[] {
+    return [...this.#on].map((name) => ({ name, message: ALARM[name] }));
+  }
+
+  /** @param fields what to log with it while it is on; null when it is not */
+  set(name: AlarmName, fields: object | null): void {
+    if (fields === null) {
+      if (this.#on.delete(name)) this.#log.info({ over: name }, "An alarm is over");
+    } else if (!this.#on.has(name)) {
+      this.#on.add(name);
+      this.#log.error({ ...fields, alarm: name }, ALARM[name]);
+    }
+  }
+}
