@@ -65,7 +65,8 @@ export interface Device {
   /** Of the code that enrolled it. */
   readonly selector: string;
   readonly enrolledAt: number;
-  readonly revokedAt: number | null;
+  readonly endedAt: number | null;
+  readonly endReason: "revoked" | "left" | null;
 }
 
 export interface Grant {

@@ -18,4 +18,5 @@ export const proofSchema = z.strictObject({
   signature: z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, "a signature is 64 bytes in base64url"),
 });
 export const deviceKeySchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/, "a device key is 32 bytes in base64url");
+export const deviceIdSchema = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "a device is named by its UUID");
 export type Proof = z.infer<typeof proofSchema>;

@@ -3,7 +3,7 @@ import { parseCommandLine } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
 import { grantTable } from "./grant-list.ts";
 import type { Io } from "./io.ts";
-import { facts, timeText } from "./print.ts";
+import { endText, facts, timeText } from "./print.ts";
 
 export const help = `Shows one device and its grants
 
@@ -27,7 +27,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
       ["pattern", device.pattern],
       ["enrolled with", device.selector],
       ["enrolled", timeText(device.enrolledAt)],
-      ["revoked", timeText(device.revokedAt)],
+      ["ended", endText(device)],
     ]),
   );
   io.out(`\n${device.grants.length === 0 ? "no grants\n" : grantTable(device.grants)}`);

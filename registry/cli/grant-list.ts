@@ -2,7 +2,7 @@ import type { Grant } from "../../lib/admin/api.ts";
 import { parseCommandLine } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, PAGE_HELP, PAGE_OPTIONS, printPage } from "./control.ts";
 import type { Io } from "./io.ts";
-import { table, timeText } from "./print.ts";
+import { endText, table, timeText } from "./print.ts";
 
 export const help = `Lists grants: which device holds which prefix until when
 
@@ -24,11 +24,5 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
 export const grantTable = (grants: readonly Grant[]): string =>
   table(
     ["PREFIX", "LANE", "DEVICE", "EXPIRES", "ENDED"],
-    grants.map((grant) => [
-      grant.prefix,
-      grant.lane,
-      grant.device,
-      timeText(grant.expiresAt),
-      grant.endedAt === null ? "-" : `${timeText(grant.endedAt)}, ${grant.endReason ?? "ended"}`,
-    ]),
+    grants.map((grant) => [grant.prefix, grant.lane, grant.device, timeText(grant.expiresAt), endText(grant)]),
   );

@@ -23,6 +23,10 @@ export function facts(pairs: readonly (readonly [name: string, value: string])[]
 export const timeText = (ms: number | null): string =>
   ms === null ? "-" : `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
+/** When and how something ended; "-" while it lives. */
+export const endText = ({ endedAt, endReason }: { readonly endedAt: number | null; readonly endReason: string | null }): string =>
+  endedAt === null ? "-" : `${timeText(endedAt)}, ${endReason ?? "ended"}`;
+
 /** What others wrote (a subject, an audit entry) must not move the cursor of the one who reads it. */
 export const visible = (text: string): string =>
   text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);

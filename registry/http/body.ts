@@ -1,37 +1,56 @@
 import { z } from "zod";
 import { Problem } from "../../lib/problem.ts";
-import { addressesSchema, deviceKeySchema, proofSchema, selectorSchema } from "../../lib/registration/fields.ts";
+import { addressesSchema, deviceIdSchema, deviceKeySchema, proofSchema, selectorSchema } from "../../lib/registration/fields.ts";
 
-const bodySchema = z.strictObject({
+const csrSchema = z
+  .string()
+  .max(16 * 1024)
+  .optional();
+const registrationSchema = z.strictObject({
   selector: selectorSchema,
   proof: proofSchema,
   addresses: addressesSchema.default([]),
-  csr: z
-    .string()
-    .max(16 * 1024)
-    .optional(),
+  csr: csrSchema,
   deviceKey: deviceKeySchema.nullable().default(null),
 });
-export type RegistrationBody = z.infer<typeof bodySchema>;
+const renewalSchema = z.strictObject({
+  device: deviceIdSchema,
+  proof: proofSchema,
+  addresses: addressesSchema.default([]),
+  csr: csrSchema,
+});
 
 /**
  * The body of a registration.
  * @throws Problem plain_code_refused | nothing_requested | certificate_not_offered | request_invalid with the first thing that does not fit
  */
-export function parseBody(value: unknown): RegistrationBody {
+export function parseRegistration(value: unknown): z.infer<typeof registrationSchema> {
   if (typeof value === "object" && value !== null && "code" in value) {
     throw new Problem(422, "plain_code_refused", "Do not send the security code: sign with it and send its selector and the proof.");
   }
-  const parsed = bodySchema.safeParse(value);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
+  return parsed(registrationSchema, value);
+}
+
+/**
+ * The body of a renewal.
+ * @throws Problem nothing_requested | certificate_not_offered | request_invalid with the first thing that does not fit
+ */
+export const parseRenewal = (value: unknown): z.infer<typeof renewalSchema> => parsed(renewalSchema, value);
+
+function parsed<T extends { readonly csr?: string | undefined; readonly addresses: readonly string[] }>(
+  schema: z.ZodType<T>,
+  value: unknown,
+): T {
+  const result = schema.safeParse(value);
+  if (!result.success) {
+    const issue = result.error.issues[0];
     throw new Problem(422, "request_invalid", `${issue?.path.join(".") || "The body"}: ${issue?.message ?? "does not fit"}.`);
   }
-  const { csr, addresses } = parsed.data;
+  const { csr, addresses } = result.data;
   if (csr !== undefined)
     throw new Problem(422, "certificate_not_offered", "This registry does not sign certificates yet: leave the csr out.");
   if (addresses.length === 0) throw new Problem(422, "nothing_requested", 'Nothing to register: send addresses, such as ["observed"].');
-  return parsed.data;
+  return result.data;
 }
 
 /** At least 128 random bits in base64url. */

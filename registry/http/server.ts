@@ -8,10 +8,12 @@ import type { Log } from "../../lib/log.ts";
 import type { RegistryConfig } from "../config.ts";
 import { readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
+import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
 import { Outcomes } from "./outcomes.ts";
 import { methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
 import { postRegistration } from "./registrations.ts";
+import { postRenewal } from "./renewals.ts";
 import { observedAddress, sourceOf } from "./source.ts";
 import { getRegistration } from "./status.ts";
 
@@ -39,6 +41,8 @@ export async function startRegister({ config, store, tls, clock, log }: Register
   const parts = { registry: config.name, store, clock, outcomes };
   const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
   app.post("/v1/registrations", limited, (request, reply) => postRegistration(request, reply, parts));
+  app.post("/v1/renewals", limited, (request, reply) => postRenewal(request, reply, parts));
+  app.delete("/v1/registrations/:id", limited, (request, reply) => deleteRegistration(request, reply, parts));
   app.get("/v1/registrations/:id", (request, reply) => getRegistration(request, reply, parts));
   app.get("/v1/address", async (request) => ({ ...observedAddress(request), time: clock.now() }));
   app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(tls.ca));
@@ -47,11 +51,13 @@ export async function startRegister({ config, store, tls, clock, log }: Register
     await store.read(readHead);
     return { status: "ready" };
   });
-  refuseOtherMethods(app, { "/v1/registrations": ["POST"] });
-  refuseOtherMethods(
-    app,
-    Object.fromEntries(["/v1/registrations/:id", "/v1/address", "/v1/ca.pem", "/healthz", "/readyz"].map((url) => [url, ["GET", "HEAD"]])),
-  );
+  const reads = ["/v1/address", "/v1/ca.pem", "/healthz", "/readyz"].map((url) => [url, ["GET", "HEAD"]] as const);
+  refuseOtherMethods(app, {
+    "/v1/registrations": ["POST"],
+    "/v1/renewals": ["POST"],
+    "/v1/registrations/:id": ["GET", "HEAD", "DELETE"],
+    ...Object.fromEntries(reads),
+  });
   const dispose = async (): Promise<void> => {
     outcomes[Symbol.dispose]();
     await app.close();

@@ -25,8 +25,8 @@ export function* showDevice(db: Builder, { device }: { readonly device: string }
 }
 
 /**
- * Ends a device and all its grants. Other devices behind the same prefixes keep them. A second time changes nothing.
- * Write it with wake "head".
+ * An operator's word: ends a device and all its grants. Other devices behind the same prefixes keep them. A second time changes
+ * nothing. Write it with wake "head".
  * @returns the revision after which it holds, and how many grants ended
  * @throws Problem device_unknown | not_leading
  */
@@ -37,17 +37,34 @@ export function* revokeDevice(
 ): Command<{ device: string; revision: number; ended: number }> {
   yield* assertLead(db, lead);
   const row = yield* requireDevice(db, device);
-  if (row.revoked_at !== null) return { device, ended: 0, ...(yield* commitChanges(db, lead, { changes: [], now })) };
-  yield* all(db.updateTable("devices").set({ revoked_at: now }).where("id", "=", device));
+  if (row.ended_at !== null) return { device, ended: 0, ...(yield* commitChanges(db, lead, { changes: [], now })) };
+  const { revision, prefixes } = yield* endDevice(db, lead, { device, reason: "revoked", now });
+  yield* appendAudit(db, { at: now, actor, action: "device.revoked", detail: { device, prefixes, revision } });
+  return { device, revision, ended: prefixes.length };
+}
+
+/** Ends a live device and all that it holds; whoever asked writes the audit entry. @throws Problem not_leading */
+export function* endDevice(
+  db: Builder,
+  lead: Lead,
+  { device, reason, now }: { readonly device: string; readonly reason: "revoked" | "left"; readonly now: number },
+): Command<{ revision: number; prefixes: readonly string[] }> {
+  yield* all(db.updateTable("devices").set({ ended_at: now, end_reason: reason }).where("id", "=", device));
   const live = yield* all(
     db.selectFrom("grants").select(["id", "lane", "prefix"]).where("device", "=", device).where("ended_at", "is", null),
   );
   const ending = live.map((grant) => ({ ...grant, endedAt: now }));
-  const changes = yield* endGrants(db, ending, { reason: "revoked", now });
+  const changes = yield* endGrants(db, ending, { reason, now });
   const { revision } = yield* commitChanges(db, lead, { changes, now });
-  const prefixes = live.map((grant) => grant.prefix);
-  yield* appendAudit(db, { at: now, actor, action: "device.revoked", detail: { device, prefixes, revision } });
-  return { device, revision, ended: live.length };
+  return { revision, prefixes: live.map((grant) => grant.prefix) };
+}
+
+/** Told after a right proof only. @throws Problem device_revoked | device_left */
+export function assertDeviceLives({ end_reason }: Pick<Database["devices"], "end_reason">): void {
+  if (end_reason === null) return;
+  throw end_reason === "revoked"
+    ? new Problem(403, "device_revoked", "This device was revoked: ask the operator for a new security code.")
+    : new Problem(403, "device_left", "This device has left: register it anew with a security code.");
 }
 
 function* requireDevice(db: Builder, device: string): Command<Database["devices"]> {
@@ -63,5 +80,6 @@ const fromRow = (row: Database["devices"]): Device => ({
   pattern: row.pattern as Device["pattern"],
   selector: row.selector,
   enrolledAt: row.enrolled_at,
-  revokedAt: row.revoked_at,
+  endedAt: row.ended_at,
+  endReason: row.end_reason,
 });

@@ -38,6 +38,32 @@ export function* addGrant(db: Builder, { prefix, ...grant }: NewGrant): Command<
   yield* all(insertGrant(db, { ...grant, prefix: prefix.text, bytes: prefixBytes(prefix) }));
 }
 
+const selectLive = prepared((db, v: { device: string; now: number }) =>
+  db
+    .selectFrom("grants")
+    .select(["id", "lane", "prefix"])
+    .where("device", "=", v.device)
+    .where("ended_at", "is", null)
+    .where("expires_at", ">", v.now),
+);
+
+/** What a device holds at this moment. A grant whose time has come holds nothing, whether it was ended yet or not. */
+export function liveGrants(
+  db: Builder,
+  { device, now }: { readonly device: string; readonly now: number },
+): Command<Pick<Database["grants"], "id" | "lane" | "prefix">[]> {
+  return all(selectLive(db, { device, now }));
+}
+
+const setExpiry = prepared((db, v: { id: string; expiresAt: number }) =>
+  db.updateTable("grants").set({ expires_at: v.expiresAt }).where("id", "=", v.id),
+);
+
+/** Gives a live grant another end; the rule that follows from it is {@link settleRule}'s. */
+export function* extendGrant(db: Builder, { id, expiresAt }: { readonly id: string; readonly expiresAt: number }): Command<void> {
+  yield* all(setExpiry(db, { id, expiresAt }));
+}
+
 const endGrantRow = prepared((db, v: { id: string; endedAt: number; reason: "expired" | "revoked" | "left" }) =>
   db.updateTable("grants").set({ ended_at: v.endedAt, end_reason: v.reason }).where("id", "=", v.id),
 );

@@ -4,8 +4,8 @@ import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
 import type { Builder, Command, Lead, Store } from "../store/store.ts";
+import { type Conclusion, concludeRefused, concludeSubmission } from "./conclude.ts";
 import { verifiedSubmission } from "./proof.ts";
-import { type Conclusion, concludeRefused, concludeRegistration } from "./registration.ts";
 
 /** Most submissions taken at one time; their writes become one durable commit. */
 const BATCH = 256;
@@ -66,7 +66,7 @@ export class Intake {
     if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return (db, lead) => concludeRefused(db, lead, { id, now, problem: givenUp() });
     try {
       const submission = verifiedSubmission(item, registry, now);
-      return (db, lead) => concludeRegistration(db, lead, { id, submission, observed, allowed, now });
+      return (db, lead) => concludeSubmission(db, lead, { id, submission, observed, allowed, now });
     } catch (error) {
       const problem = error instanceof Problem ? error : givenUp(error);
       return (db, lead) => concludeRefused(db, lead, { id, now, problem });

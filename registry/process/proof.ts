@@ -4,21 +4,22 @@ import { assertProofTime, type Submission, verifySubmission } from "../../lib/re
 import { type InboxItem, storedSubmissionSchema } from "../store/intake.ts";
 
 /**
- * Believes nothing that register wrote: builds the canonical submission anew and checks its proof against the code's own key.
+ * Believes nothing that register wrote: builds the canonical submission anew and checks its proof against the key that
+ * Storage holds of its signer, a code's or a device's.
  * @returns the submission as it was signed
  * @throws Problem proof_refused, or proof_time with the registry's time
  */
 export function verifiedSubmission(item: InboxItem, registry: string, now: number): Submission {
   const fields = parsed(item.submission);
-  const isCode = item.signer.startsWith("code:");
-  if (fields === null || item.public_key === null || !isCode) throw refused();
+  const key = item.signer.startsWith("code:") ? item.code_key : item.device_key;
+  if (fields === null || key === null) throw refused();
   const submission: Submission = { action: item.action, registry, signer: item.signer, ...fields };
-  if (!verifySubmission(submission, publicKeyFromRaw(item.public_key), item.signature)) throw refused();
+  if (!verifySubmission(submission, publicKeyFromRaw(key), item.signature)) throw refused();
   assertProofTime(submission.time, now);
   return submission;
 }
 
-const refused = () => new Problem(401, "proof_refused", "The proof is not right for this selector: check the security code.");
+const refused = () => new Problem(401, "proof_refused", "The proof is not right for who is said to have signed it.");
 
 function parsed(json: string) {
   try {

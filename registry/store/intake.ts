@@ -93,12 +93,14 @@ export interface InboxItem {
   readonly submission: string;
   readonly signature: string;
   readonly observed: string;
-  /** The public key of the code that the signer names; null when there is no such code. */
-  readonly public_key: string | null;
+  /** The public key of the code, or of the device, that the signer names; null when there is none. */
+  readonly code_key: string | null;
+  readonly device_key: string | null;
 }
 
-/** A code signs as "code:SELECTOR". */
-const SELECTOR_AT = "code:".length + 1;
+/** A code signs as "code:SELECTOR", a device as "device:UUID": neither's name can be a part of the other's. */
+export const SELECTOR_AT = "code:".length + 1;
+export const DEVICE_AT = "device:".length + 1;
 
 const selectInbox = prepared((db, v: { limit: number }) =>
   db
@@ -107,7 +109,11 @@ const selectInbox = prepared((db, v: { limit: number }) =>
     .leftJoin("codes", (join) =>
       join.on((eb) => eb("codes.selector", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(SELECTOR_AT)]))),
     )
-    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "observed", "codes.public_key"])
+    .leftJoin("devices", (join) =>
+      join.on((eb) => eb("devices.id", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(DEVICE_AT)]))),
+    )
+    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "observed"])
+    .select(["codes.public_key as code_key", "devices.public_key as device_key"])
     .orderBy("inbox.submission")
     .limit(v.limit),
 );

@@ -70,7 +70,8 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
      expires_at ${integer} not null, withdrawn_at ${integer})${table}`,
   `create table devices (
      id text primary key, subject text not null, profile text not null references profiles (name), pattern text not null,
-     selector text not null references codes (selector), public_key text, enrolled_at ${integer} not null, revoked_at ${integer})${table}`,
+     selector text not null references codes (selector), public_key text, enrolled_at ${integer} not null, ended_at ${integer},
+     end_reason text)${table}`,
   `create table grants (
      id text primary key, device text not null references devices (id), lane text not null, prefix text not null, bytes ${bytes} not null,
      created_at ${integer} not null, expires_at ${integer} not null, ended_at ${integer}, end_reason text)${table}`,

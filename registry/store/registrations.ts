@@ -1,3 +1,4 @@
+import { DEVICE_AT, SELECTOR_AT } from "./intake.ts";
 import { prepared } from "./prepared.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
 
@@ -46,12 +47,20 @@ export function* readCodeKey(db: Builder, { selector }: { readonly selector: str
   return (yield* first(selectKey(db, { selector })))?.public_key ?? null;
 }
 
+const selectDeviceKey = prepared((db, v: { id: string }) => db.selectFrom("devices").select("public_key").where("id", "=", v.id));
+
+/** A device's public key; null when there is no such device, or it has no key. */
+export function* readDeviceKey(db: Builder, { id }: { readonly id: string }): Command<string | null> {
+  return (yield* first(selectDeviceKey(db, { id })))?.public_key ?? null;
+}
+
 /** A registration, with the keys that may ask for it. */
 export interface RegistrationRow {
   readonly received_at: number;
   readonly signer: string;
-  /** The key of the code that signed it. */
+  /** The key of the code or the device that signed it; the other is null. */
   readonly code_key: string | null;
+  readonly signing_key: string | null;
   readonly device: string | null;
   readonly device_key: string | null;
   /** Null while there is no outcome. */
@@ -66,9 +75,14 @@ export function readRegistration(db: Builder, { id }: { readonly id: string }): 
       .selectFrom("submissions")
       .leftJoin("outcomes", "outcomes.submission", "submissions.id")
       .leftJoin("devices", "devices.id", "outcomes.device")
-      .leftJoin("codes", (join) => join.on((eb) => eb("codes.selector", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(6)]))))
-      .select(["submissions.received_at", "signer", "codes.public_key as code_key", "devices.id as device"])
-      .select(["devices.public_key as device_key", "status", "body", "revision"])
+      .leftJoin("codes", (join) =>
+        join.on((eb) => eb("codes.selector", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(SELECTOR_AT)]))),
+      )
+      .leftJoin("devices as signing", (join) =>
+        join.on((eb) => eb("signing.id", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(DEVICE_AT)]))),
+      )
+      .select(["submissions.received_at", "signer", "codes.public_key as code_key", "signing.public_key as signing_key"])
+      .select(["devices.id as device", "devices.public_key as device_key", "status", "body", "revision"])
       .where("submissions.id", "=", id),
   );
 }

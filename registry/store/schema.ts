@@ -30,7 +30,7 @@ export interface Database {
   outcomes: {
     submission: string;
     at: number;
-    /** HTTP status that the outcome means: 201, or the problem's. */
+    /** HTTP status that the outcome means: 200 or 201, or the problem's. */
     status: number;
     /** JSON: the registration's answer, or the problem. */
     body: string;
@@ -71,7 +71,8 @@ export interface Database {
     selector: string;
     public_key: string | null;
     enrolled_at: number;
-    revoked_at: number | null;
+    ended_at: number | null;
+    end_reason: "revoked" | "left" | null;
   };
   grants: {
     id: string;

@@ -34,7 +34,7 @@ function* seedOwner(db: Builder, now: number): Command<void> {
   const code = { selector: CODE, subject: "bench", profile: PROFILE, public_key: "-", uses: 1, used: 1 };
   yield* all(db.insertInto("codes").values({ ...code, created_at: now, expires_at: now + DAY_MS, withdrawn_at: null }));
   const device = { id: DEVICE, subject: "bench", profile: PROFILE, pattern: "ip", selector: CODE, public_key: null };
-  yield* all(db.insertInto("devices").values({ ...device, enrolled_at: now, revoked_at: null }));
+  yield* all(db.insertInto("devices").values({ ...device, enrolled_at: now, ended_at: null, end_reason: null }));
 }
 
 interface Seeded {

@@ -43,7 +43,7 @@ function* counts(db: Builder, now: number): Command<Omit<RegistryStatus, "name" 
     db
       .selectFrom("devices")
       .select((eb) => eb.fn.countAll<number>().as("n"))
-      .where("revoked_at", "is", null),
+      .where("ended_at", "is", null),
   );
   const grants = yield* first(
     db

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { canonicalSubmission } from "../../../lib/registration/submission.ts";
-import { parseBody, parseIdempotencyKey } from "../../../registry/http/body.ts";
+import { parseIdempotencyKey, parseRegistration, parseRenewal } from "../../../registry/http/body.ts";
 import { fuzz, hostileText, mutated, valueOrRefusal } from "../target.ts";
 
 export const name = "registration";
@@ -11,7 +11,21 @@ const SOUND = JSON.stringify({
   addresses: ["observed", "203.0.113.7", "2001:db8::/64"],
   deviceKey: "21M05QeN5lwCq5fnWikyYZ-7Cc-1-wekrYPbqA-8Cms",
 });
-const MEMBERS = ["selector", "code", "proof", "addresses", "csr", "deviceKey", "nonce", "time", "signature", "__proto__", "constructor"];
+const SOUND_RENEWAL = SOUND.replace(/"selector":"\w+"/, '"device":"01a20ada-8228-7003-bcb7-c58f43e10ba0"').replace(/,"deviceKey".*/, "}");
+const MEMBERS = [
+  "selector",
+  "code",
+  "proof",
+  "addresses",
+  "csr",
+  "deviceKey",
+  "device",
+  "nonce",
+  "time",
+  "signature",
+  "__proto__",
+  "constructor",
+];
 const key = fc.oneof(fc.constantFrom(...MEMBERS), fc.string({ maxLength: 8 }));
 const shaped = fc.letrec((tie) => ({
   value: fc.oneof(
@@ -26,7 +40,7 @@ const shaped = fc.letrec((tie) => ({
 /** A body that is read makes a submission of one canonical text with every field on a line of its own. */
 export function run(seed: number, count: number): void {
   const bodies = fc.oneof(
-    { weight: 4, arbitrary: mutated(fc.constant(SOUND), '{}[]":,\\0aA.u') },
+    { weight: 4, arbitrary: mutated(fc.constantFrom(SOUND, SOUND_RENEWAL), '{}[]":,\\0aA.u') },
     { weight: 2, arbitrary: shaped.map((value) => JSON.stringify(value)) },
     { weight: 1, arbitrary: hostileText('{"selector":[]}', 300) },
   );
@@ -36,7 +50,9 @@ export function run(seed: number, count: number): void {
     if (idempotencyKey !== null && !/^[\w-]{22,128}$/.test(idempotencyKey)) throw new Error("an odd key was taken");
     const value = parsed(text);
     if (value === undefined) return;
-    const body = valueOrRefusal(() => parseBody(value));
+    const renewal = valueOrRefusal(() => parseRenewal(value));
+    if (renewal !== null && !/^[0-9a-f-]{36}$/.test(renewal.device)) throw new Error("an odd device was taken");
+    const body = valueOrRefusal(() => parseRegistration(value));
     if (body === null) return;
     const { selector, proof, addresses, deviceKey } = body;
     const lines = valueOrRefusal(() =>

@@ -139,7 +139,14 @@ describe("the operator's commands", () => {
       other,
     ]);
     const shown = await harness.rows((db) => showDevice(db, { device }));
-    expect(shown).to.deep.include({ subject: "somebody", profile: "test", pattern: "ip", selector: code.selector, revokedAt: null });
+    expect(shown).to.deep.include({
+      subject: "somebody",
+      profile: "test",
+      pattern: "ip",
+      selector: code.selector,
+      endedAt: null,
+      endReason: null,
+    });
     expect(shown.grants.map(({ lane, prefix, endReason }) => [lane, prefix, endReason])).to.deep.equal([
       ["ip", "8.8.8.8/32", null],
       ["ip", "2606:4700::/64", null],
@@ -154,8 +161,8 @@ describe("the operator's commands", () => {
     const revoked = await write((db, lead) => revokeDevice(db, lead, { device, ...by }));
     expect(revoked).to.deep.equal({ device, revision: 5, ended: 2 });
     const after = await harness.rows((db) => showDevice(db, { device }));
-    expect([after.revokedAt, ...after.grants.map(({ endedAt, endReason }) => [endedAt, endReason])]).to.deep.equal([
-      1_000,
+    expect([after, ...after.grants].map(({ endedAt, endReason }) => [endedAt, endReason])).to.deep.equal([
+      [1_000, "revoked"],
       [1_000, "revoked"],
       [1_000, "revoked"],
     ]);

@@ -1,11 +1,11 @@
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ProfileSettings } from "../../../lib/admin/api.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLog } from "../../../lib/log.ts";
-import { generateCode } from "../../../lib/registration/code.ts";
+import { generateCode, rawPublicKey } from "../../../lib/registration/code.ts";
 import { type Submission, signSubmission, submissionDigest } from "../../../lib/registration/submission.ts";
 import { createCode } from "../../../registry/process/codes.ts";
 import { type RunningProcess, startProcess } from "../../../registry/process/process.ts";
@@ -20,6 +20,9 @@ export const REGISTRY = "register.example";
 export const HOUR_MS = 3_600_000;
 
 export type TestCode = ReturnType<typeof generateCode>;
+/** What signs: a code, or a device of {@link Harness.device}. */
+export type Signer = Pick<TestCode, "selector" | "privateKey">;
+export type TestDevice = Signer & { readonly id: string; readonly registration: string; readonly signer: string };
 
 /** Storage in a folder of its own, with a lead and the default profile, and what tests do with it. */
 export class Harness implements AsyncDisposable {
@@ -68,7 +71,7 @@ export class Harness implements AsyncDisposable {
   }
 
   /** Stores a submission as register would. */
-  async submit(code: TestCode, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}): Promise<string> {
+  async submit(code: Signer, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}): Promise<string> {
     const submission = unsigned(code, this.clock.now(), change);
     const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
     const input = {
@@ -102,8 +105,22 @@ export class Harness implements AsyncDisposable {
     });
   }
 
-  async register(code: TestCode, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}) {
+  async register(code: Signer, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}) {
     return this.outcome(await this.submit(code, change, row));
+  }
+
+  /** A device with a key of its own, enrolled while Process runs. */
+  async device(code: TestCode, change: Partial<Submission> = {}): Promise<TestDevice> {
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    const { status, body } = await this.register(code, { deviceKey: rawPublicKey(publicKey), ...change });
+    if (status !== 201) throw new Error(`not enrolled: ${String(body.code)}`);
+    return { id: String(body.device), registration: String(body.id), signer: `device:${String(body.device)}`, selector: "", privateKey };
+  }
+
+  /** What became of a device's own submission. */
+  async own(device: TestDevice, action: "renew" | "leave", change: Partial<Submission> = {}) {
+    const addresses = action === "leave" ? [] : ["observed"];
+    return this.outcome(await this.submit(device, { action, signer: device.signer, addresses, ...change }));
   }
 
   rows<T>(command: (db: Builder) => Command<T>): Promise<T> {

@@ -94,7 +94,8 @@ class Registry {
       selector: this.#selector,
       public_key: null,
       enrolled_at: 1,
-      revoked_at: null,
+      ended_at: null,
+      end_reason: null,
     };
     await this.#harness.store.write((db) => all(db.insertInto("devices").values(row)));
     this.#ids.set(number, id);

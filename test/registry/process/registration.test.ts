@@ -1,9 +1,9 @@
 import { expect } from "chai";
 import { Problem } from "../../../lib/problem.ts";
 import { PROOF_WINDOW_MS, signSubmission } from "../../../lib/registration/submission.ts";
+import { concludeRefused, concludeSubmission } from "../../../registry/process/conclude.ts";
 import { revokeDevice } from "../../../registry/process/devices.ts";
 import { verifiedSubmission } from "../../../registry/process/proof.ts";
-import { concludeRefused, concludeRegistration } from "../../../registry/process/registration.ts";
 import { readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readHead, verifyAudit } from "../../../registry/store/queries.ts";
 import { all } from "../../../registry/store/store.ts";
@@ -123,7 +123,7 @@ describe("Process", () => {
     const { now } = harness.clock;
     const submission = verifiedSubmission(item, REGISTRY, now());
     const conclude = () =>
-      harness.store.write((db) => concludeRegistration(db, harness.lead, { id, submission, observed: "8.8.4.4", allowed: [], now: now() }));
+      harness.store.write((db) => concludeSubmission(db, harness.lead, { id, submission, observed: "8.8.4.4", allowed: [], now: now() }));
     const refuse = () =>
       harness.store.write((db) => concludeRefused(db, harness.lead, { id, now: now(), problem: new Problem(401, "late", "Late.") }));
     const [one, two, three] = await Promise.all([conclude(), conclude(), refuse()]);

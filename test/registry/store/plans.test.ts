@@ -8,7 +8,7 @@ import { listGrants } from "../../../registry/process/grants.ts";
 import { createBuilder } from "../../../registry/store/builder.ts";
 import { acceptSubmission, readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readRules, recordAcks } from "../../../registry/store/queries.ts";
-import { readAcknowledged, readCodeKey, readOutcomes, readRegistration } from "../../../registry/store/registrations.ts";
+import { readAcknowledged, readCodeKey, readDeviceKey, readOutcomes, readRegistration } from "../../../registry/store/registrations.ts";
 import type { Builder, Command, Store } from "../../../registry/store/store.ts";
 import { Harness } from "../process/harness.ts";
 
@@ -74,6 +74,11 @@ describe("the queries of the hot path", () => {
     await store.read((db) => listDevices(db, { after: device, limit: 1 }));
     await store.read((db) => listGrants(db, { after: "a", limit: 1, device }));
     await store.read((db) => showDevice(db, { device }));
+    await store.read((db) => readDeviceKey(db, { id: device }));
+    const own = await spied.device(code);
+    await spied.own(own, "renew");
+    await spied.own(own, "renew", { addresses: ["8.8.8.8"] });
+    await spied.own(own, "leave");
     await store.write((db) => expireGrants(db, lead, { now: 1 }));
     await store.write((db) => forgetNonces(db, lead, { now: 1 }));
     await store.write((db) => recordAcks(db, [{ name: "a", revision: 1, seenAt: 1 }]));

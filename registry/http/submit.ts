@@ -1,0 +1,70 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Clock } from "../../lib/clock.ts";
+import { Problem } from "../../lib/problem.ts";
+import { publicKeyFromRaw } from "../../lib/registration/code.ts";
+import { assertProofTime, type Submission, submissionDigest, verifySubmission } from "../../lib/registration/submission.ts";
+import { newId } from "../store/id.ts";
+import { acceptSubmission } from "../store/intake.ts";
+import type { Store } from "../store/store.ts";
+import { answer } from "./answer.ts";
+import { parseIdempotencyKey } from "./body.ts";
+import { DUMMY_KEY } from "./dummy.ts";
+import { REGISTER } from "./limits.ts";
+import type { Outcomes } from "./outcomes.ts";
+import { observedAddress } from "./source.ts";
+
+export interface RegistrationParts {
+  /** The registry's name, part of every proof. */
+  readonly registry: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly outcomes: Outcomes;
+}
+
+/** True when the key made the signature; without a key the same work is done and it is not. */
+export function isProven(submission: Submission, signature: string, key: string | null): boolean {
+  const right = verifySubmission(submission, publicKeyFromRaw(key ?? DUMMY_KEY), signature);
+  return right && key !== null;
+}
+
+/** @throws Problem proof_refused, in the same words whatever is wrong */
+export function assertProven(submission: Submission, signature: string, key: string | null): void {
+  if (isProven(submission, signature, key)) return;
+  throw new Problem(
+    401,
+    "proof_refused",
+    submission.signer.startsWith("code:")
+      ? "The proof is not right for this selector: check the security code."
+      : "The proof is not right for this device: sign with the device's key.",
+  );
+}
+
+/** Stores a proven submission durably, then answers with the outcome or, when that takes longer, with 202. */
+export async function submit(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { store, clock, outcomes }: RegistrationParts,
+  { action, ...submission }: Submission & { readonly action: "register" | "renew" | "leave" },
+  signature: string,
+): Promise<unknown> {
+  const idempotencyKey = parseIdempotencyKey(request.headers["idempotency-key"]);
+  const receivedAt = clock.now();
+  const { signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
+  const input = {
+    id: newId(receivedAt),
+    receivedAt,
+    action,
+    signer,
+    submission: { addresses: [...addresses], csrDigest, deviceKey, nonce, time },
+    signature,
+    observed: observedAddress(request).address,
+    digest: submissionDigest({ action, ...submission }),
+    idempotencyKey,
+  };
+  const seen = outcomes.wakes;
+  const { id, repeated } = await store.write((db) => acceptSubmission(db, input, () => assertProofTime(time, receivedAt)), ["inbox"]);
+  const told = await outcomes.wait(id, repeated ? null : seen, REGISTER.outcomeWaitMs);
+  reply.header("location", `/v1/registrations/${id}`);
+  if (told === null) return reply.code(202).send({ id, state: "stored" });
+  return answer(reply, told.outcome, told.acknowledged);
+}

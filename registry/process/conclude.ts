@@ -1,0 +1,96 @@
+import { Problem } from "../../lib/problem.ts";
+import type { Submission } from "../../lib/registration/submission.ts";
+import { recordOutcome, takeFromInbox } from "../store/intake.ts";
+import { prepared } from "../store/prepared.ts";
+import { assertLead } from "../store/queries.ts";
+import { type Builder, type Command, first, type Lead } from "../store/store.ts";
+import { permitLeave } from "./leave.ts";
+import { permitRegister } from "./register.ts";
+import { permitRenew } from "./renew.ts";
+import type { Act, Permit, Work } from "./work.ts";
+
+/** What became of a submission; null when somebody else concluded it. */
+export type Conclusion = {
+  readonly status: number;
+  readonly outcome: string;
+  readonly device: string | null;
+  readonly revision: number;
+} | null;
+
+/**
+ * Concludes a submission in one transaction: what it does, its revisions, audit entry and outcome, or a refusal that spends nothing.
+ * Its nonce is used up either way.
+ * @throws Problem not_leading
+ */
+export function* concludeSubmission(db: Builder, lead: Lead, work: Work): Command<Conclusion> {
+  yield* assertLead(db, lead);
+  if (!(yield* takeFromInbox(db, work.id))) return null;
+  let act: Act;
+  try {
+    yield* useNonce(db, work.submission);
+    act = yield* permitOf(work.submission)(db, lead, work);
+  } catch (error) {
+    if (error instanceof Problem && error.status < 500) return yield* refuse(db, work, error);
+    throw error;
+  }
+  const { body, ...done } = yield* act();
+  const { status, device, revision } = done;
+  yield* recordOutcome(db, {
+    submission: work.id,
+    at: work.now,
+    status,
+    body: JSON.stringify({ id: work.id, ...body }),
+    device,
+    revision,
+  });
+  return done;
+}
+
+/** Concludes a submission with a problem, in one transaction. Its nonce stays unused: its proof was not right. @throws Problem not_leading */
+export function* concludeRefused(
+  db: Builder,
+  lead: Lead,
+  { id, now, problem }: { readonly id: string; readonly now: number; readonly problem: Problem },
+): Command<Conclusion> {
+  yield* assertLead(db, lead);
+  return (yield* takeFromInbox(db, id)) ? yield* refuse(db, { id, now }, problem) : null;
+}
+
+/** A code registers; a device, with the key it registered, does the rest. @throws Problem action_not_offered */
+function permitOf({ action, signer }: Submission): Permit {
+  switch (action) {
+    case "register":
+      if (signer.startsWith("code:")) return permitRegister;
+      break;
+    case "renew":
+      if (signer.startsWith("device:")) return permitRenew;
+      break;
+    case "leave":
+      if (signer.startsWith("device:")) return permitLeave;
+      break;
+    case "status":
+      break;
+    default:
+      action satisfies never;
+  }
+  throw new Problem(422, "action_not_offered", "A security code registers devices and does nothing else; a device renews and leaves.");
+}
+
+function* refuse(db: Builder, { id, now }: Pick<Work, "id" | "now">, problem: Problem): Command<Conclusion> {
+  const { status, code } = problem;
+  yield* recordOutcome(db, { submission: id, at: now, status, body: JSON.stringify(problem), device: null, revision: 0 });
+  return { status, outcome: code, device: null, revision: 0 };
+}
+
+const insertNonce = prepared((db, v: { signer: string; nonce: string; time: number }) =>
+  db
+    .insertInto("nonces")
+    .values({ signer: v.signer, nonce: v.nonce, time: v.time })
+    .onConflict((conflict) => conflict.columns(["signer", "nonce"]).doNothing())
+    .returning("time"),
+);
+
+function* useNonce(db: Builder, { signer, nonce, time }: Submission): Command<void> {
+  if ((yield* first(insertNonce(db, { signer, nonce, time }))) !== undefined) return;
+  throw new Problem(409, "proof_replayed", "This proof came before: sign again with a new nonce, or repeat with the same Idempotency-Key.");
+}
