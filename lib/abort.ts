@@ -58,3 +58,14 @@ export class Wakeup {
     });
   }
 }
+
+/** Resolves when `rung` was rung since `seen`, or after `waitMs`; rejects with the signal's reason when that comes first. */
+export async function rungOrDelayed(rung: Wakeup, seen: number, waitMs: number, signal: AbortSignal): Promise<void> {
+  const either = new AbortController();
+  const both = AbortSignal.any([signal, either.signal]);
+  try {
+    await Promise.race([rung.after(seen, both), delay(waitMs, both)]);
+  } finally {
+    either.abort(new Error("woken"));
+  }
+}

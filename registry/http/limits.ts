@@ -12,6 +12,13 @@ export const REGISTER = {
   outcomeWaitMs: 2_000,
   /** Registrations that wait at one time; the next ones are told "stored" at once. */
   maxWaiting: 4_096,
+  /** Event streams at one time, of all sources and of one. */
+  maxStreams: 512,
+  maxStreamsPerSource: 16,
+  /** A stream that has not come to its end by then ends without it. */
+  streamLifeMs: 10 * 60_000,
+  /** A stream says this often that it lives; it must be below the idle timeout. */
+  streamBeatMs: 10_000,
   /** Requests of any other kind that one source may make in a minute. */
   requestsPerMinute: 600,
   /** Sources whose requests are counted; the one unseen for longest makes room. */

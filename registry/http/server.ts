@@ -8,14 +8,17 @@ import type { Log } from "../../lib/log.ts";
 import type { RegistryConfig } from "../config.ts";
 import { readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
+import { getEvents } from "./events.ts";
 import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
 import { Outcomes } from "./outcomes.ts";
 import { methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
+import { Progress } from "./progress.ts";
 import { postRegistration } from "./registrations.ts";
 import { postRenewal } from "./renewals.ts";
 import { observedAddress, sourceOf } from "./source.ts";
 import { getRegistration } from "./status.ts";
+import { Streams } from "./streams.ts";
 
 type App = FastifyInstance<Server>;
 
@@ -38,12 +41,15 @@ export async function startRegister({ config, store, tls, clock, log }: Register
   const outcomes = new Outcomes(store, log);
   const app = await createApp(tls, log);
   const { registrationsPerMinute } = config.limits;
-  const parts = { registry: config.name, store, clock, outcomes };
+  const progress = new Progress(store);
+  const streams = new Streams();
+  const parts = { registry: config.name, store, clock, outcomes, progress, streams };
   const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
   app.post("/v1/registrations", limited, (request, reply) => postRegistration(request, reply, parts));
   app.post("/v1/renewals", limited, (request, reply) => postRenewal(request, reply, parts));
   app.delete("/v1/registrations/:id", limited, (request, reply) => deleteRegistration(request, reply, parts));
   app.get("/v1/registrations/:id", (request, reply) => getRegistration(request, reply, parts));
+  app.get("/v1/registrations/:id/events", { exposeHeadRoute: false }, (request, reply) => getEvents(request, reply, parts));
   app.get("/v1/address", async (request) => ({ ...observedAddress(request), time: clock.now() }));
   app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(tls.ca));
   app.get("/healthz", async () => ({ status: "ok" }));
@@ -56,9 +62,12 @@ export async function startRegister({ config, store, tls, clock, log }: Register
     "/v1/registrations": ["POST"],
     "/v1/renewals": ["POST"],
     "/v1/registrations/:id": ["GET", "HEAD", "DELETE"],
+    "/v1/registrations/:id/events": ["GET"],
     ...Object.fromEntries(reads),
   });
   const dispose = async (): Promise<void> => {
+    streams[Symbol.dispose]();
+    progress[Symbol.dispose]();
     outcomes[Symbol.dispose]();
     await app.close();
   };

@@ -1,4 +1,4 @@
-import { delay, Wakeup } from "../../lib/abort.ts";
+import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { parsePrefix } from "../../lib/ip.ts";
@@ -77,16 +77,6 @@ async function loop(topic: "inbox" | "head", store: Store, signal: AbortSignal, 
       log.error({ topic, err: error }, "Process failed; trying again");
       await delay(backoff.next(), signal).catch(() => {});
     }
-  }
-}
-
-async function rungOrDelayed(rung: Wakeup, seen: number, waitMs: number, signal: AbortSignal): Promise<void> {
-  const either = new AbortController();
-  const both = AbortSignal.any([signal, either.signal]);
-  try {
-    await Promise.race([rung.after(seen, both), delay(waitMs, both)]);
-  } finally {
-    either.abort(new Error("woken"));
   }
 }
 

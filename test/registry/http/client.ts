@@ -50,7 +50,7 @@ export class RegisterUnderTest implements AsyncDisposable {
           response.on("data", (chunk: Buffer) => chunks.push(chunk));
           response.on("end", () => {
             const text = Buffer.concat(chunks).toString();
-            const json = /json/.test(response.headers["content-type"] ?? "");
+            const json = text !== "" && /json/.test(response.headers["content-type"] ?? "");
             resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: json ? JSON.parse(text) : {} });
           });
         },
