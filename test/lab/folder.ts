@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
+import { run } from "./exec.ts";
 import { deleteNetwork, namespaceExists, pidsInside } from "./network.ts";
 import { LAB, LabError, type LabPlan, members, namespaces } from "./plan.ts";
 import { closeRecords, endProcesses, identify, isAlive, type ProcessId, RECORDS } from "./processes.ts";
@@ -81,7 +82,17 @@ async function removeContents(plan: LabPlan): Promise<void> {
   await endProcesses(await closeRecords(plan.folder));
   for (let inside = await processesInside(plan); inside.length > 0; inside = await processesInside(plan)) await endProcesses(inside);
   await deleteNetwork(plan);
+  for (const folder of mountsBelow(plan.dataFolder)) await run(["umount", "--lazy", folder]);
   rmSync(plan.dataFolder, { recursive: true, force: true });
+}
+
+/** Disks that a test put under a member's data, the last one first. */
+function mountsBelow(folder: string): readonly string[] {
+  const mounts = readFileSync("/proc/self/mounts", "utf8").split("\n");
+  return mounts
+    .flatMap((line) => line.split(" ")[1] ?? [])
+    .filter((mount) => mount.startsWith(`${folder}/`))
+    .reverse();
 }
 
 async function processesInside(plan: LabPlan): Promise<readonly ProcessId[]> {

@@ -29,10 +29,12 @@ export async function initRegistry(plan: LabPlan, overrides: LabOptions["registr
   await runRecorded(plan.folder, [BIN.registry, "init", "--config", registryConfigFile(plan)], { signal });
 }
 
+export const registryCommand = (plan: LabPlan): readonly string[] => [BIN.registry, "serve", "--config", registryConfigFile(plan)];
+export const agentCommand = (plan: LabPlan, host: Member): readonly string[] => [BIN.agent, "run", "--config", agentConfigFile(plan, host)];
+
 /** Starts the registry and resolves once it says that it listens. */
 export async function startRegistry(plan: LabPlan, signal?: AbortSignal): Promise<void> {
-  const command = [BIN.registry, "serve", "--config", registryConfigFile(plan)];
-  await startUntil(plan, "registry", plan.registry, command, async (log) => /^ready .*$/m.test(log), signal);
+  await startUntil(plan, "registry", plan.registry, registryCommand(plan), async (log) => /^ready .*$/m.test(log), signal);
 }
 
 export async function setProfile(plan: LabPlan, signal?: AbortSignal): Promise<void> {
@@ -53,12 +55,11 @@ export async function startAgent(
   host: Member,
   options: { readonly signal?: AbortSignal | undefined; readonly readyTimeoutMs?: number | undefined } = {},
 ): Promise<void> {
-  const command = [BIN.agent, "run", "--config", agentConfigFile(plan, host)];
   const isReady = async () => {
     const status = await agentStatus(plan, host);
     return status?.state === "enforcing" && status.epoch !== null;
   };
-  await startUntil(plan, agentOf(host), host, command, isReady, options.signal, options.readyTimeoutMs);
+  await startUntil(plan, agentOf(host), host, agentCommand(plan, host), isReady, options.signal, options.readyTimeoutMs);
 }
 
 export async function startService(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
