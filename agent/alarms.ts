@@ -4,6 +4,7 @@ import type { Log } from "../lib/log.ts";
 export const ALARM = {
   clock_skew: "This host's clock differs from the registry's",
   floor_lost: "The floor is gone with its holder; it is being made again",
+  not_answering: "A part that the gate hangs on does not answer",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",
 } as const;
 export type AlarmName = keyof typeof ALARM;

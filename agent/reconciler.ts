@@ -10,6 +10,8 @@ import type { RegistryTime } from "./time.ts";
 
 const RETRY_MIN_MS = 20;
 const RETRY_MAX_MS = 5_000;
+/** Effects that go on for longer than this are stuck: 5,000,000 rules load in less than a minute. */
+const LONGEST_ROUND_MS = 600_000;
 
 /** What is in the kernel and on disk. */
 export interface Applied {
@@ -42,6 +44,7 @@ export interface ReconcilerParts {
  * it backs off and resyncs. Pending work is cleared only after success.
  */
 export class Reconciler {
+  readonly name = "reconciler";
   readonly #parts: ReconcilerParts;
   readonly #wakeup = new Wakeup();
   readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
@@ -52,6 +55,8 @@ export class Reconciler {
   #closed = false;
   #savedWhole = false;
   #applied: Applied | null = null;
+  #busySinceMs: number | null = null;
+  #ended = false;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
@@ -75,6 +80,13 @@ export class Reconciler {
     return this.#applied;
   }
 
+  /** Resolves while the loop runs. A failing target is no failure of the loop. @throws Error when it ended or is stuck in its effects */
+  async answers(): Promise<void> {
+    if (this.#ended) throw new Error("the loop has ended");
+    const busyMs = this.#busySinceMs === null ? 0 : this.#parts.clock.monotonic() - this.#busySinceMs;
+    if (busyMs > LONGEST_ROUND_MS) throw new Error(`its effects have been going on for ${Math.round(busyMs / 1_000)} s`);
+  }
+
   /** The desired state changed. */
   ring(): void {
     this.#wakeup.ring();
@@ -96,11 +108,20 @@ export class Reconciler {
 
   /** Runs until the signal aborts; a failing target never ends it. */
   async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#loop(signal);
+    } finally {
+      this.#ended = true;
+    }
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
     let seen = -1;
     while (!signal.aborted) {
       try {
         await this.#wakeup.after(seen, signal);
         seen = this.#wakeup.count;
+        this.#busySinceMs = this.#parts.clock.monotonic();
         await this.#once(signal);
         if (this.#failing) this.#parts.log.info({}, "Applied again after a failure");
         this.#failing = false;
@@ -113,6 +134,8 @@ export class Reconciler {
         const waitMs = this.#backoff.next();
         this.#parts.log.error({ err: error, waitMs }, "Cannot apply; nothing is given up, trying again");
         await delay(waitMs, signal).catch(() => {});
+      } finally {
+        this.#busySinceMs = null;
       }
     }
   }

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
-import { systemClock } from "../lib/clock.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { makePrivateFolder } from "../lib/file.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { PATH } from "../lib/service.ts";
-import { createNotifier } from "../lib/systemd.ts";
+import { createNotifier, type Notifier } from "../lib/systemd.ts";
 import { Alarms } from "./alarms.ts";
 import type { AgentConfig } from "./config.ts";
 import { FeedClient } from "./feed/client.ts";
@@ -18,24 +18,35 @@ import { Reconciler } from "./reconciler.ts";
 import { StateFile } from "./state.ts";
 import { type AgentStatus, serveStatus } from "./status.ts";
 import { RegistryTime } from "./time.ts";
-import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
+import { lookForAlarms, type Seen, stalenessOf, stateName, statusLine, statusOf } from "./view.ts";
+import { type Living, watchOver } from "./watchdog.ts";
 
 /** How often staleness, skew and state are looked at without any event. */
 const TICK_MS = 1_000;
 const KEEP_TIME_TICKS = 60;
+/** A changed state is told to systemd at once, changed numbers this often. */
+const STATUS_TICKS = 10;
+/** Pause between two rounds of asking the parts whether they live, when systemd does not say how often it wants to hear. */
+const ROUND_MS = 10_000;
 
 export interface AgentOptions {
   readonly config: AgentConfig;
   readonly version: string;
   readonly log: Log;
   readonly signal: AbortSignal;
+  readonly clock?: Clock;
+  readonly notifier?: Notifier;
+  /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
+  readonly within?: readonly string[];
 }
 
 /**
  * Runs the agent until the signal aborts: last good state → floor → gate → READY → feed. The gate stays in the kernel afterwards.
+ * READY says that the kernel holds what the disk holds, on a fresh host a closed gate: before the network is up, and without the registry.
  * @throws AlreadyRunningError, or the error of a part that cannot go on
  */
-export async function runAgent({ config, version, log, signal: asked }: AgentOptions): Promise<void> {
+export async function runAgent(options: AgentOptions): Promise<void> {
+  const { config, log } = options;
   await using stack = new AsyncDisposableStack();
   makePrivateFolder(config.stateDir);
   makePrivateFolder(config.runtimeDir);
@@ -43,23 +54,33 @@ export async function runAgent({ config, version, log, signal: asked }: AgentOpt
   stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), () => view()));
 
   // Declared after the stack, so ended before it: nobody works with parts that are being taken away.
-  await using crew = new Crew(asked);
-  const notifier = createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
+  await using crew = new Crew(options.signal);
+  const notifier = options.notifier ?? createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
   const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
-  const agent = await startParts({ config, version, log }, state, stack, crew);
+  const agent = await startParts(options, state, stack, crew);
   view = agent.status;
   await Promise.race([agent.reconciler.stands, crew.failed]);
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
-  await notifier.ready(`${agent.state()}, revision ${agent.status().revision}`);
+  await notifier.ready(statusLine(agent.status()));
+  // Three rounds in the time that systemd waits.
+  const everyMs = notifier.watchdogMs === null ? ROUND_MS : notifier.watchdogMs / 3;
+  const onRound = async (silent: readonly string[]) => {
+    agent.alarms.set("not_answering", silent.length > 0 ? { silent } : null);
+    if (silent.length === 0) await notifier.alive();
+  };
+  crew.run(watchOver({ parts: agent.living, everyMs, onRound, log, signal: crew.signal }));
   if (agent.feed !== null) crew.run(agent.feed.run(crew.signal));
 
   let told: AgentStateName | null = null;
+  let line = statusLine(agent.status());
   for (let tick = 0; !crew.signal.aborted; tick++) {
     const now = agent.state();
-    if (now !== told) {
-      log.info({ was: told, now }, "State");
-      await notifier.status(`${now}, revision ${agent.status().revision}`);
+    const next = statusLine(agent.status());
+    if (now !== told || (next !== line && tick % STATUS_TICKS === 0)) {
+      if (now !== told) log.info({ was: told, now }, "State");
+      await notifier.status(next);
       told = now;
+      line = next;
     }
     agent.tick(tick);
     await Promise.race([delay(TICK_MS, crew.signal).catch(() => {}), crew.failed]);
@@ -97,18 +118,19 @@ class Crew implements AsyncDisposable {
 interface Parts {
   readonly reconciler: Reconciler;
   readonly feed: FeedClient | null;
+  readonly alarms: Alarms;
+  readonly living: readonly Living[];
   readonly state: () => AgentStateName;
   readonly status: () => AgentStatus;
   readonly tick: (tick: number) => void;
 }
 
 async function startParts(
-  { config, version, log }: Pick<AgentOptions, "config" | "version" | "log">,
+  { config, version, log, clock = systemClock, within = [] }: AgentOptions,
   state: StateFile,
   stack: AsyncDisposableStack,
   crew: Crew,
 ): Promise<Parts> {
-  const clock = systemClock;
   const restricted = config.zone === "restricted";
   const { desired, seenMs } = state.load(config.ceiling, log);
   const time = new RegistryTime(clock, seenMs);
@@ -116,8 +138,8 @@ async function startParts(
   const { signal } = crew;
   const alarms = new Alarms(log);
   const onLost = () => alarms.set("floor_lost", {});
-  const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost })) : null;
-  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal }));
+  const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost, within })) : null;
+  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within }));
   const onEffect = (effect: Effect) => {
     if (effect.kind === "changed") reconciler.ring();
     else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
@@ -135,12 +157,14 @@ async function startParts(
     onApplied: (applied) => feed.applied(applied.tookMs),
   });
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
-  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what) }));
+  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what), within }));
   crew.run(reconciler.run(signal));
   const seen: Seen = { config, version, desired, time, feed, reconciler, floor, alarms, stopping: () => signal.aborted };
   return {
     reconciler,
     feed: restricted ? feed : null,
+    alarms,
+    living: [reconciler, target, ...(floor === null ? [] : [floor])],
     state: () => stateName(seen),
     status: () => statusOf(seen),
     tick: (tick) => {

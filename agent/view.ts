@@ -73,3 +73,7 @@ export function statusOf(seen: Seen): AgentStatus {
     time: { registryMs: time.now(), skewMs: time.skewMs },
   };
 }
+
+/** What `systemctl status` shows. */
+export const statusLine = ({ state, revision, rules, alarms }: AgentStatus): string =>
+  `${state}, revision ${revision}, ${rules} rules${alarms.length === 0 ? "" : `, alarms: ${alarms.map(({ name }) => name).join(" ")}`}`;

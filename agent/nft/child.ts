@@ -1,5 +1,6 @@
+import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
-import type { ExchangeOptions } from "./bounds.ts";
+import { ANSWER_MS, type ExchangeOptions } from "./bounds.ts";
 import { NftError, readNftError } from "./error.ts";
 import { NftProcess } from "./kept-open.ts";
 import { runOnce } from "./nft.ts";
@@ -8,7 +9,7 @@ import { runOnce } from "./nft.ts";
 export interface Nft extends AsyncDisposable {
   /**
    * Runs one script as one transaction, after those before it: native text (commands on lines of their own, or joined by "; ") or one JSON document.
-   * @throws NftError; after `gone` and `timeout` it may be done or not
+   * @throws NftError; after `gone` and `timeout` it may be done or not, and will not be done later than what is run next
    */
   run(script: string, options: ExchangeOptions): Promise<void>;
   /** Runs listing commands and resolves to nft's JSON documents, parsed. Sets come without their elements. */
@@ -32,6 +33,8 @@ const LINE_CHARACTERS = 4_096;
 const SCRIPTS_PER_PROCESS = 500;
 const START_TIMEOUT_MS = 10_000;
 const FINISH_TIMEOUT_MS = 2_000;
+/** A killed nft that is not gone by then is held by the kernel, which then holds up the next one too. */
+const ENDED_WITHIN_MS = 5_000;
 
 /**
  * Starts the kept-open nft and asks it something, so that what is missing is known at once.
@@ -69,7 +72,8 @@ class KeptOpenNft implements Nft {
   async run(script: string, options: ExchangeOptions): Promise<void> {
     const output = await this.#inTurn(options, (bounds) => {
       if (script.length > LINE_CHARACTERS) return runOnce(this.#within, script, bounds).then(() => "");
-      return this.#exchange(script.replaceAll("\n", "; "), bounds);
+      const timeoutMs = Math.min(bounds.timeoutMs, ANSWER_MS);
+      return this.#exchange(script.replaceAll("\n", "; "), { ...bounds, timeoutMs });
     });
     if (output !== "") throw readNftError(output);
   }
@@ -85,7 +89,7 @@ class KeptOpenNft implements Nft {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new NftError("gone", "nft is closed"));
-    this.#retire();
+    void this.#retire();
     await Promise.all(this.#retired);
   }
 
@@ -103,28 +107,31 @@ class KeptOpenNft implements Nft {
   async #exchange(line: string, bounds: ExchangeOptions): Promise<string> {
     if (this.#process !== null && !this.#process.alive) {
       this.#log.warn({ pid: this.#process.pid }, "nft ended by itself, another one is started");
-      this.#retire();
+      void this.#retire();
     }
     this.#process ??= new NftProcess(this.#within, ["-t", "-j"]);
     try {
       return await this.#process.exchange(line, bounds);
     } catch (error) {
-      this.#retire();
+      const failed = this.#retire();
+      // What it was given must not reach the kernel after what comes next.
+      if (!bounds.signal.aborted) await Promise.race([failed, delay(ENDED_WITHIN_MS, bounds.signal).catch(() => {})]);
       throw error;
     } finally {
       this.#scripts++;
       if (this.#scripts >= SCRIPTS_PER_PROCESS && !bounds.signal.aborted) {
-        this.#retire();
+        void this.#retire();
         this.#process = new NftProcess(this.#within, ["-t", "-j"]);
       }
     }
   }
 
-  #retire(): void {
+  /** Gives the process up: it ends by itself or is killed. Resolves when it has ended. */
+  #retire(): Promise<void> {
     const old = this.#process;
     this.#process = null;
     this.#scripts = 0;
-    if (old === null) return;
+    if (old === null) return Promise.resolve();
     old.finish();
     const timer = setTimeout(() => old.kill(), FINISH_TIMEOUT_MS);
     const gone = old.closed.then(() => {
@@ -132,5 +139,6 @@ class KeptOpenNft implements Nft {
       this.#retired.delete(gone);
     });
     this.#retired.add(gone);
+    return gone;
   }
 }

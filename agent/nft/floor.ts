@@ -2,6 +2,7 @@ import { delay } from "../../lib/abort.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Log } from "../../lib/log.ts";
 import type { AgentConfig } from "../config.ts";
+import { ANSWER_MS } from "./bounds.ts";
 import { NftError, readNftError } from "./error.ts";
 import { floorStructure } from "./floor-rules.ts";
 import { NftProcess } from "./kept-open.ts";
@@ -25,10 +26,13 @@ export interface FloorOptions {
 
 /** Table `inet entityos_floor` for as long as this lives; disposing takes it away. */
 export interface Floor extends AsyncDisposable {
+  readonly name: string;
   /** The table stands now. */
   readonly held: boolean;
   /** Process id of the nft that owns the table, null when none does. */
   readonly holder: number | null;
+  /** Resolves when the holder answered; one that is hung is killed, and another made. @throws NftError when it does not */
+  answers(signal: AbortSignal): Promise<void>;
 }
 
 /**
@@ -48,6 +52,7 @@ export async function startFloor(options: FloorOptions): Promise<Floor> {
 }
 
 class HeldFloor implements Floor {
+  readonly name = "floor";
   readonly #options: FloorOptions;
   readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
   readonly #ending = new AbortController();
@@ -66,6 +71,11 @@ class HeldFloor implements Floor {
 
   get holder(): number | null {
     return this.held ? (this.#process?.pid ?? null) : null;
+  }
+
+  async answers(signal: AbortSignal): Promise<void> {
+    if (this.#process === null) throw new NftError("gone", "nobody holds the floor");
+    await this.#process.exchange("", { timeoutMs: ANSWER_MS, signal });
   }
 
   /** Tries until it stands; rejects with the last error when the signal aborts. */

@@ -3,7 +3,7 @@ import { FLOOR_TABLE, TABLE } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
 import type { Difference, Differences, Target } from "../target.ts";
-import type { ExchangeOptions } from "./bounds.ts";
+import { ANSWER_MS, type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
 import { type Nft, startNft } from "./child.ts";
 import { differenceScripts, lifeSeconds, placeOf } from "./elements.ts";
 import { NftError, type NftErrorKind } from "./error.ts";
@@ -14,8 +14,6 @@ import { asOwn, OWN_CHAIN } from "./own.ts";
 import { type Slot, setName, slotOf, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
 import { addSet, refill, structureCommands } from "./structure.ts";
 
-/** A transaction that takes longer than this means a hung nft or kernel. The largest measured took 0.3 s. */
-const TIMEOUT_MS = 30_000;
 /** Errors that a standing table can be the reason of: someone changed it in a way that is in the way. */
 const ABOUT_THE_TABLE: readonly NftErrorKind[] = ["missing", "exists", "busy", "full", "unknown"];
 
@@ -35,7 +33,7 @@ export interface NftTargetOptions {
  * Table `inet entityos` as a target of the reconciler. Disposing leaves the table in the kernel: it outlives the agent.
  * @throws NftError when nft cannot be used here
  */
-export async function startNftTarget(options: NftTargetOptions): Promise<Target & AsyncDisposable> {
+export async function startNftTarget(options: NftTargetOptions): Promise<NftTarget> {
   const { nft } = options;
   if (nft !== undefined) return new NftTarget(options, nft, async () => {});
   const own = await startNft(options);
@@ -49,10 +47,10 @@ export async function startNftTarget(options: NftTargetOptions): Promise<Target 
  * @throws NftError permission: not root, or a running agent holds the floor
  */
 export async function removeGate(options: { readonly log: Log; readonly within?: readonly string[] }): Promise<void> {
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const signal = AbortSignal.timeout(SPAWNED_MS);
   await using nft = await startNft({ ...options, signal });
   for (const table of [FLOOR_TABLE, TABLE]) {
-    await nft.run(`delete table inet ${table}`, { timeoutMs: TIMEOUT_MS, signal }).catch((error: unknown) => {
+    await nft.run(`delete table inet ${table}`, { timeoutMs: SPAWNED_MS, signal }).catch((error: unknown) => {
       if (!(error instanceof NftError && error.kind === "missing")) throw error;
     });
   }
@@ -65,7 +63,7 @@ interface Known {
   readonly tuples: Map<string, Tuple>;
 }
 
-class NftTarget implements Target, AsyncDisposable {
+export class NftTarget implements Target, AsyncDisposable {
   readonly name = "nft";
   readonly #options: NftTargetOptions;
   readonly #nft: Nft;
@@ -79,9 +77,9 @@ class NftTarget implements Target, AsyncDisposable {
   }
 
   async resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
-    const bounds = { timeoutMs: TIMEOUT_MS, signal };
+    const bounds = { timeoutMs: SPAWNED_MS, signal };
     this.#known = null;
-    const standing = await listStanding(this.#nft, bounds);
+    const standing = await listStanding(this.#nft, { timeoutMs: ANSWER_MS, signal });
     if (standing.slot === null) {
       this.#known = await this.#fill(desired, standing, "a", false, bounds);
       return;
@@ -100,12 +98,12 @@ class NftTarget implements Target, AsyncDisposable {
     if (this.#options.config.zone === "open") return;
     const known = this.#known;
     if (known === null) throw new Error("Cannot apply differences before a resync");
-    const bounds = { timeoutMs: TIMEOUT_MS, signal };
+    const bounds = { timeoutMs: SPAWNED_MS, signal };
     const nowMs = this.#options.now();
     try {
       await this.#addTuples(known, rules, nowMs, bounds);
       const scripts = differenceScripts(rules, known.slot, nowMs, (tuple) => known.tuples.has(setName(tuple, known.slot)));
-      for (const script of scripts) await this.#nft.run(script, bounds);
+      for (const script of scripts) await this.#runTwice(script, bounds);
     } catch (error) {
       // Part of it may be done: only a resync knows the kernel again.
       this.#known = null;
@@ -113,8 +111,24 @@ class NftTarget implements Target, AsyncDisposable {
     }
   }
 
+  /** Resolves when the kept-open nft answered, in turn after what it is given already. @throws NftError when it does not */
+  async answers(signal: AbortSignal): Promise<void> {
+    await this.#nft.run("", { timeoutMs: ANSWER_MS, signal });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close();
+  }
+
+  /** For scripts that done twice are done once: when nft dies or hangs over one, a fresh nft is given it, without a resync. */
+  async #runTwice(script: string, bounds: ExchangeOptions): Promise<void> {
+    try {
+      await this.#nft.run(script, bounds);
+    } catch (error) {
+      if (!(error instanceof NftError) || (error.kind !== "gone" && error.kind !== "timeout")) throw error;
+      this.#options.log.warn({ err: error }, "nft did not answer; a fresh one makes the change again");
+      await this.#nft.run(script, bounds);
+    }
   }
 
   /** Sets for prefix lengths that were not in use before, and the rules that look into them, in one transaction. */
@@ -132,7 +146,7 @@ class NftTarget implements Target, AsyncDisposable {
       ...[...added.values()].map((tuple) => addSet(TABLE, tupleSet(tuple, known.slot))),
       ...lookupChains(this.#options.config.gate, tuples, known.slot).flatMap((chain) => refill(TABLE, chain)),
     ];
-    await this.#nft.run(asOwn(commands).join("\n"), bounds);
+    await this.#runTwice(asOwn(commands).join("\n"), bounds);
     for (const [name, tuple] of added) known.tuples.set(name, tuple);
   }
 

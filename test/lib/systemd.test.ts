@@ -12,7 +12,7 @@ describe("the notifier", () => {
   afterEach(() => rmSync(folder, { recursive: true }));
 
   /** Runs `code` with a notifier, and a stand-in for systemd-notify(1) that writes down one line per argument and exits so. */
-  async function notify(code: string, options: { socket?: string; exit?: number } = { socket: "/run/notify" }) {
+  async function notify(code: string, options: { socket?: string; exit?: number; env?: object } = { socket: "/run/notify" }) {
     writeFileSync(join(folder, "systemd-notify"), `#!/bin/sh\nprintf '%s\\n' "$@" >>${folder}/said\nexit ${options.exit ?? 0}\n`, {
       mode: 0o755,
     });
@@ -21,6 +21,7 @@ describe("the notifier", () => {
       ...rest,
       PATH: `${folder}:${process.env.PATH}`,
       ...(options.socket === undefined ? {} : { NOTIFY_SOCKET: options.socket }),
+      ...options.env,
     };
     const program = startProgram(
       `import { createNotifier } from "lib:systemd";
@@ -39,6 +40,27 @@ describe("the notifier", () => {
     const { said } = await notify(`await notifier.ready("serving"); await notifier.status("7 rules"); await notifier.stopping();`);
     expect(said).to.equal("--ready\n--pid=PID\n--status=serving\n--pid=PID\n--status=7 rules\n--pid=PID\nSTOPPING=1\n");
   });
+
+  it("feeds the watchdog, and tells a reload in one message with the time of the monotonic clock", async () => {
+    const { said, told } = await notify(
+      `const before = process.hrtime.bigint() / 1000n; await notifier.alive(); await notifier.reloading();
+       console.log("from " + before + " to " + process.hrtime.bigint() / 1000n);`,
+    );
+    expect(said).to.match(/^--pid=PID\nWATCHDOG=1\n--pid=PID\nRELOADING=1\nMONOTONIC_USEC=\d+\n$/);
+    const [, from, to] = /from (\d+) to (\d+)/.exec(told) ?? [];
+    expect(Number(/USEC=(\d+)/.exec(said)?.[1])).to.be.within(Number(from), Number(to));
+  });
+
+  for (const [what, env, watchdogMs] of [
+    ["as often as systemd asks for", { WATCHDOG_USEC: "30000000" }, "30000"],
+    ["not where systemd does not ask", { WATCHDOG_USEC: "" }, "null"],
+    ["not for another process", { WATCHDOG_USEC: "30000000", WATCHDOG_PID: "1" }, "null"],
+  ] as const) {
+    it(`is to feed the watchdog ${what}`, async () => {
+      const { told } = await notify('console.log("every " + notifier.watchdogMs);', { socket: "/run/notify", env });
+      expect(told).to.include(`every ${watchdogMs}\n`);
+    });
+  }
 
   it("cannot be made to say more than a status by a line break in it", async () => {
     const { said } = await notify(`await notifier.status("a\\nREADY=1\\r\\nSTOPPING=1");`);
