@@ -6,7 +6,7 @@ import { z } from "zod";
 export const MAX_ADDRESSES = 64;
 
 export const selectorSchema = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{8}$/, "a selector is the first 8 letters and digits of a code");
-/** "observed" or an address or prefix in any form; which form is right is told later, with a code of its own. */
+/** "observed", "observed4", "observed6", or an address or prefix in any form; which form is right is told later, with a code of its own. */
 export const addressTextSchema = z
   .string()
   .regex(/^[0-9A-Za-z.:%/]{1,64}$/, 'an address is "observed", or an address with or without a prefix length');
@@ -17,6 +17,8 @@ export const proofSchema = z.strictObject({
   time: z.int().min(0),
   signature: z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, "a signature is 64 bytes in base64url"),
 });
+/** Tickets of GET /v1/address: one for each family at most is of use. */
+export const observationsSchema = z.array(z.string().max(128)).max(2);
 export const deviceKeySchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/, "a device key is 32 bytes in base64url");
 export const deviceIdSchema = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "a device is named by its UUID");
 export type Proof = z.infer<typeof proofSchema>;

@@ -11,7 +11,7 @@ export interface Submission {
   readonly registry: string;
   /** `code:SELECTOR`, or `device:UUID` once the device's own key signs. */
   readonly signer: string;
-  /** As sent: "observed" or prefixes, in the order sent. */
+  /** As sent: "observed", "observed4", "observed6" or prefixes, in the order sent. */
   readonly addresses: readonly string[];
   /** SHA-256 of the CSR's DER in lower-case hex; null when there is none. */
   readonly csrDigest: string | null;

@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { Problem } from "../../lib/problem.ts";
-import { addressesSchema, deviceIdSchema, deviceKeySchema, proofSchema, selectorSchema } from "../../lib/registration/fields.ts";
+import {
+  addressesSchema,
+  deviceIdSchema,
+  deviceKeySchema,
+  observationsSchema,
+  proofSchema,
+  selectorSchema,
+} from "../../lib/registration/fields.ts";
 
 const csrSchema = z
   .string()
@@ -10,6 +17,7 @@ const registrationSchema = z.strictObject({
   selector: selectorSchema,
   proof: proofSchema,
   addresses: addressesSchema.default([]),
+  observations: observationsSchema.default([]),
   csr: csrSchema,
   deviceKey: deviceKeySchema.nullable().default(null),
 });
@@ -17,6 +25,7 @@ const renewalSchema = z.strictObject({
   device: deviceIdSchema,
   proof: proofSchema,
   addresses: addressesSchema.default([]),
+  observations: observationsSchema.default([]),
   csr: csrSchema,
 });
 

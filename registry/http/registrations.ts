@@ -6,7 +6,7 @@ import { assertProven, type RegistrationParts, submit } from "./submit.ts";
 /** POST /v1/registrations: a code's proof makes a device. An unknown selector and a wrong proof cost the same work and get one answer. */
 export async function postRegistration(request: FastifyRequest, reply: FastifyReply, parts: RegistrationParts): Promise<unknown> {
   parseIdempotencyKey(request.headers["idempotency-key"]);
-  const { selector, proof, addresses, deviceKey } = parseRegistration(request.body);
+  const { selector, proof, addresses, observations, deviceKey } = parseRegistration(request.body);
   const { nonce, time, signature } = proof;
   const submission = {
     action: "register",
@@ -19,5 +19,5 @@ export async function postRegistration(request: FastifyRequest, reply: FastifyRe
     time,
   } as const;
   assertProven(submission, signature, await parts.store.read((db) => readCodeKey(db, { selector })));
-  return submit(request, reply, parts, submission, signature);
+  return submit(request, reply, parts, { submission, signature, observations });
 }

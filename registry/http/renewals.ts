@@ -9,7 +9,7 @@ import { assertProven, type RegistrationParts, submit } from "./submit.ts";
  */
 export async function postRenewal(request: FastifyRequest, reply: FastifyReply, parts: RegistrationParts): Promise<unknown> {
   parseIdempotencyKey(request.headers["idempotency-key"]);
-  const { device, proof, addresses } = parseRenewal(request.body);
+  const { device, proof, addresses, observations } = parseRenewal(request.body);
   const { nonce, time, signature } = proof;
   const submission = {
     action: "renew",
@@ -22,5 +22,5 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     time,
   } as const;
   assertProven(submission, signature, await parts.store.read((db) => readDeviceKey(db, { id: device })));
-  return submit(request, reply, parts, submission, signature);
+  return submit(request, reply, parts, { submission, signature, observations });
 }

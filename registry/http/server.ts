@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import { getEvents } from "./events.ts";
 import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
+import { Observations } from "./observation.ts";
 import { Outcomes } from "./outcomes.ts";
 import { methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
 import { Progress } from "./progress.ts";
@@ -43,14 +44,18 @@ export async function startRegister({ config, store, tls, clock, log }: Register
   const { registrationsPerMinute } = config.limits;
   const progress = new Progress(store);
   const streams = new Streams();
-  const parts = { registry: config.name, store, clock, outcomes, progress, streams };
+  const observations = await Observations.start(store, clock);
+  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations };
   const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
   app.post("/v1/registrations", limited, (request, reply) => postRegistration(request, reply, parts));
   app.post("/v1/renewals", limited, (request, reply) => postRenewal(request, reply, parts));
   app.delete("/v1/registrations/:id", limited, (request, reply) => deleteRegistration(request, reply, parts));
   app.get("/v1/registrations/:id", (request, reply) => getRegistration(request, reply, parts));
   app.get("/v1/registrations/:id/events", { exposeHeadRoute: false }, (request, reply) => getEvents(request, reply, parts));
-  app.get("/v1/address", async (request) => ({ ...observedAddress(request), time: clock.now() }));
+  app.get("/v1/address", async (request) => {
+    const observed = observedAddress(request);
+    return { ...observed, time: clock.now(), ticket: observations.ticket(observed.address) };
+  });
   app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(tls.ca));
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async () => {

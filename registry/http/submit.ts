@@ -10,6 +10,7 @@ import { answer } from "./answer.ts";
 import { parseIdempotencyKey } from "./body.ts";
 import { DUMMY_KEY } from "./dummy.ts";
 import { REGISTER } from "./limits.ts";
+import type { Observations } from "./observation.ts";
 import type { Outcomes } from "./outcomes.ts";
 import { observedAddress } from "./source.ts";
 
@@ -19,6 +20,15 @@ export interface RegistrationParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly outcomes: Outcomes;
+  readonly observations: Observations;
+}
+
+/** What a client sent, proven. */
+export interface Proven {
+  readonly submission: Submission & { readonly action: "register" | "renew" | "leave" };
+  readonly signature: string;
+  /** Tickets of other addresses that it was observed at. */
+  readonly observations: readonly string[];
 }
 
 /** True when the key made the signature; without a key the same work is done and it is not. */
@@ -43,13 +53,13 @@ export function assertProven(submission: Submission, signature: string, key: str
 export async function submit(
   request: FastifyRequest,
   reply: FastifyReply,
-  { store, clock, outcomes }: RegistrationParts,
-  { action, ...submission }: Submission & { readonly action: "register" | "renew" | "leave" },
-  signature: string,
+  parts: RegistrationParts,
+  { submission, signature, observations }: Proven,
 ): Promise<unknown> {
+  const { store, clock, outcomes } = parts;
   const idempotencyKey = parseIdempotencyKey(request.headers["idempotency-key"]);
   const receivedAt = clock.now();
-  const { signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
+  const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
   const input = {
     id: newId(receivedAt),
     receivedAt,
@@ -57,8 +67,8 @@ export async function submit(
     signer,
     submission: { addresses: [...addresses], csrDigest, deviceKey, nonce, time },
     signature,
-    observed: observedAddress(request).address,
-    digest: submissionDigest({ action, ...submission }),
+    observed: [observedAddress(request).address, ...observations.map((ticket) => parts.observations.read(ticket))],
+    digest: submissionDigest(submission),
     idempotencyKey,
   };
   const seen = outcomes.wakes;

@@ -62,7 +62,8 @@ export class Intake {
   #work(item: InboxItem): (db: Builder, lead: Lead) => Command<Conclusion> {
     const { registry, allowed, clock } = this.#parts;
     const now = clock.now();
-    const { id, observed } = item;
+    const { id } = item;
+    const observed = item.observed.split(",");
     if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return (db, lead) => concludeRefused(db, lead, { id, now, problem: givenUp() });
     try {
       const submission = verifiedSubmission(item, registry, now);

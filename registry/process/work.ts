@@ -6,7 +6,8 @@ import type { Builder, Command, Lead } from "../store/store.ts";
 export interface Work {
   readonly id: string;
   readonly submission: Submission;
-  readonly observed: string;
+  /** Canonical addresses that the client was observed at, the peer's first. */
+  readonly observed: readonly string[];
   readonly allowed: readonly Prefix[];
   readonly now: number;
 }

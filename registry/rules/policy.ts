@@ -14,17 +14,19 @@ export interface AddressPolicy {
   readonly observed6: number;
 }
 
+const OBSERVED: ReadonlySet<string> = new Set(["observed", "observed4", "observed6"]);
+
 /**
  * The prefixes that a submission registers, canonical and each once, in the order sent.
- * @param requested as sent: "observed" or prefixes
- * @param observed the peer's canonical address
+ * @param requested as sent: "observed" (the peer's own), "observed4" and "observed6" (of that family), or prefixes
+ * @param observed canonical addresses that the client was observed at, the peer's first
  * @param allowed networks that may be registered although they are special
  * @throws Problem nothing_requested | addresses_too_many | prefix_too_wide | address_not_observed | address_outside_profile,
  *   those of {@link parsePrefix} and of {@link assertOrdinary}
  */
 export function requestedPrefixes(
   requested: readonly string[],
-  observed: string,
+  observed: readonly string[],
   policy: AddressPolicy,
   allowed: readonly Prefix[],
 ): readonly Prefix[] {
@@ -37,16 +39,28 @@ export function requestedPrefixes(
       `This profile registers at most ${maxAddresses} addresses, ${requested.length} were sent.`,
     );
   }
-  const own = observedPrefix(observed, policy.observed6);
+  const own = observed.map((address) => observedPrefix(address, policy.observed6));
   const prefixes = new Map<string, Prefix>();
   for (const text of requested) {
-    const prefix = text === "observed" ? own : parsePrefix(text);
+    const prefix = namedPrefix(text, own) ?? parsePrefix(text);
     assertOrdinary(prefix, allowed);
     assertNotTooWide(prefix, policy);
     assertWithin(prefix, own, policy.addresses);
     prefixes.set(prefix.text, prefix);
   }
   return [...prefixes.values()];
+}
+
+/** What an observed word stands for; null when the text is none. @throws Problem address_not_observed */
+function namedPrefix(text: string, own: readonly Prefix[]): Prefix | null {
+  if (!OBSERVED.has(text)) return null;
+  const found = text === "observed" ? own[0] : own.find(({ family }) => text === `observed${family}`);
+  if (found !== undefined) return found;
+  throw new Problem(
+    422,
+    "address_not_observed",
+    `No IPv${text.slice(-1)} address was observed: connect over it, or send its ticket from GET /v1/address.`,
+  );
 }
 
 /** What an observed address is registered as: IPv4 alone, IPv6 with its /64 (or alone when `observed6` is 128). */
@@ -61,10 +75,10 @@ function assertNotTooWide(prefix: Prefix, { widest4, widest6 }: AddressPolicy): 
   throw new Problem(422, "prefix_too_wide", `The prefix ${prefix.text} is too wide: the widest in this profile is /${widest}.`);
 }
 
-function assertWithin(prefix: Prefix, own: Prefix, addresses: AddressPolicy["addresses"]): void {
+function assertWithin(prefix: Prefix, own: readonly Prefix[], addresses: AddressPolicy["addresses"]): void {
   if (addresses === "any") return;
   if (addresses === "observed") {
-    if (contains(own, prefix)) return;
+    if (own.some((observed) => contains(observed, prefix))) return;
     throw new Problem(
       422,
       "address_not_observed",

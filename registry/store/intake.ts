@@ -29,8 +29,8 @@ export interface NewSubmission {
   readonly signer: string;
   readonly submission: StoredSubmission;
   readonly signature: string;
-  /** The peer's canonical address. */
-  readonly observed: string;
+  /** Canonical addresses that the client was observed at, the peer's first. */
+  readonly observed: readonly string[];
   /** Digest of the canonical submission: equal bodies have equal digests. */
   readonly digest: string;
   /** As the client sent it; only its hash is stored. */
@@ -81,7 +81,9 @@ export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStore
   beforeStored();
   const { id, receivedAt: received_at, action, signer, signature, observed, digest } = input;
   const submission = JSON.stringify(input.submission);
-  yield* all(insertSubmission(db, { id, received_at, action, signer, submission, signature, observed, digest, idempotency }));
+  yield* all(
+    insertSubmission(db, { id, received_at, action, signer, submission, signature, observed: observed.join(","), digest, idempotency }),
+  );
   yield* all(insertInbox(db, { submission: id, received_at }));
   return { id, repeated: false };
 }

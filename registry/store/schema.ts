@@ -14,9 +14,10 @@ export interface Database {
     action: "register" | "renew" | "leave";
     /** `code:SELECTOR` or `device:UUID` */
     signer: string;
-    /** The fields of the canonical submission as JSON, and the peer's canonical address. */
+    /** The fields of the canonical submission as JSON. */
     submission: string;
     signature: string;
+    /** Canonical addresses that the client was observed at, with commas between, the peer's first. */
     observed: string;
     digest: string;
     /** SHA-256 hex of the Idempotency-Key. */

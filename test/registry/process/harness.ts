@@ -71,7 +71,11 @@ export class Harness implements AsyncDisposable {
   }
 
   /** Stores a submission as register would. */
-  async submit(code: Signer, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}): Promise<string> {
+  async submit(
+    code: Signer,
+    change: Partial<Submission> = {},
+    row: { observed?: string | readonly string[]; signature?: string } = {},
+  ): Promise<string> {
     const submission = unsigned(code, this.clock.now(), change);
     const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
     const input = {
@@ -81,7 +85,7 @@ export class Harness implements AsyncDisposable {
       signer,
       submission: { addresses: [...addresses], csrDigest, deviceKey, nonce, time },
       signature: row.signature ?? signSubmission(submission, code.privateKey),
-      observed: row.observed ?? "8.8.4.4",
+      observed: [row.observed ?? "8.8.4.4"].flat(),
       digest: submissionDigest(submission),
       idempotencyKey: null,
     };

@@ -123,7 +123,7 @@ describe("Process", () => {
     const { now } = harness.clock;
     const submission = verifiedSubmission(item, REGISTRY, now());
     const conclude = () =>
-      harness.store.write((db) => concludeSubmission(db, harness.lead, { id, submission, observed: "8.8.4.4", allowed: [], now: now() }));
+      harness.store.write((db) => concludeSubmission(db, harness.lead, { id, submission, observed: ["8.8.4.4"], allowed: [], now: now() }));
     const refuse = () =>
       harness.store.write((db) => concludeRefused(db, harness.lead, { id, now: now(), problem: new Problem(401, "late", "Late.") }));
     const [one, two, three] = await Promise.all([conclude(), conclude(), refuse()]);

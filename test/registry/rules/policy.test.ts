@@ -11,7 +11,7 @@ const ANY: AddressPolicy = { addresses: "any", maxAddresses: 4, widest4: 32, wid
 function outcome(requested: readonly string[], policy: Partial<AddressPolicy> = {}, observed = "8.8.4.4", allowed: readonly string[] = []) {
   try {
     const networks = allowed.map((network) => parsePrefix(network));
-    return requestedPrefixes(requested, observed, { ...ANY, ...policy }, networks).map(({ text }) => text);
+    return requestedPrefixes(requested, observed.split(" "), { ...ANY, ...policy }, networks).map(({ text }) => text);
   } catch (error) {
     if (error instanceof Problem) return error.code;
     throw error;
@@ -24,6 +24,17 @@ describe("the addresses of a registration", () => {
     expect(outcome(["observed"], {}, "2606:4700::1:2")).to.deep.equal(["2606:4700::/64"]);
     expect(outcome(["observed"], { observed6: 128 }, "2606:4700::1:2")).to.deep.equal(["2606:4700::1:2/128"]);
     expect(observedPrefix("::ffff:8.8.4.4", 64).text).to.equal("8.8.4.4/32");
+  });
+
+  it("are of both families when it was observed over both, whatever it connects over", () => {
+    const both = ["observed4", "observed6"];
+    expect(outcome(both, { addresses: "observed" }, "8.8.4.4 2606:4700::1:2")).to.deep.equal(["8.8.4.4/32", "2606:4700::/64"]);
+    expect(outcome(both, { addresses: "observed" }, "2606:4700::1:2 8.8.4.4")).to.deep.equal(["8.8.4.4/32", "2606:4700::/64"]);
+    expect(outcome(["observed"], {}, "2606:4700::1:2 8.8.4.4")).to.deep.equal(["2606:4700::/64"]);
+    expect(outcome(["2606:4700::9/128"], { addresses: "observed" }, "8.8.4.4 2606:4700::1:2")).to.deep.equal(["2606:4700::9/128"]);
+    expect(outcome(both)).to.equal("address_not_observed");
+    expect(outcome(["observed4"], {}, "2606:4700::1")).to.equal("address_not_observed");
+    expect(outcome(["observed5"])).to.equal("address_invalid");
   });
 
   it("are canonical, each once, in the order sent", () => {
@@ -137,7 +148,7 @@ describe("special-purpose addresses", () => {
 
   it("are refused with a sentence that says what to do", () => {
     try {
-      requestedPrefixes(["192.168.1.1"], "8.8.4.4", ANY, []);
+      requestedPrefixes(["192.168.1.1"], ["8.8.4.4"], ANY, []);
       expect.fail("was not refused");
     } catch (error) {
       expect(error).to.have.property(

@@ -104,7 +104,7 @@ describe("the queries of the hot path", () => {
         signer: "code:A",
         submission: { addresses: [], csrDigest: null, deviceKey: null, nonce: "n", time: 1 },
         signature: "s",
-        observed: "o",
+        observed: ["o"],
         digest: "d",
         idempotencyKey: null,
       },

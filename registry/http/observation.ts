@@ -1,0 +1,47 @@
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import type { Clock } from "../../lib/clock.ts";
+import { Problem } from "../../lib/problem.ts";
+import { PROOF_WINDOW_MS } from "../../lib/registration/submission.ts";
+import { observationKey } from "../store/observation-key.ts";
+import type { Store } from "../store/store.ts";
+
+/** "TIME.ADDRESS.MAC": nothing that a client reads. */
+const TICKET = /^(\d{1,15})\.([A-Za-z0-9_-]{1,60})\.([A-Za-z0-9_-]{22})$/;
+
+/**
+ * Tickets that say: a request came from this address, at this time. A device that fetched one over IPv6 can then register both its
+ * addresses by one request over IPv4. A ticket proves no more than any request does: that somebody there wanted it.
+ */
+export class Observations {
+  readonly #key: string;
+  readonly #clock: Clock;
+
+  private constructor(key: string, clock: Clock) {
+    this.#key = key;
+    this.#clock = clock;
+  }
+
+  static async start(store: Store, clock: Clock): Promise<Observations> {
+    const fresh = randomBytes(32).toString("base64url");
+    return new Observations(await store.write((db) => observationKey(db, fresh)), clock);
+  }
+
+  /** @param address canonical, as it was observed */
+  ticket(address: string): string {
+    const time = this.#clock.now();
+    return `${time}.${Buffer.from(address).toString("base64url")}.${this.#mac(time, address)}`;
+  }
+
+  /** The address of a ticket that is as young as a proof must be. @throws Problem observation_refused */
+  read(ticket: string): string {
+    const [, time = "", address64 = "", mac = ""] = TICKET.exec(ticket) ?? [];
+    const address = Buffer.from(address64, "base64url").toString();
+    const right = timingSafeEqual(Buffer.from(this.#mac(Number(time), address)), Buffer.from(mac.padEnd(22)));
+    if (right && Math.abs(this.#clock.now() - Number(time)) <= PROOF_WINDOW_MS) return address;
+    throw new Problem(422, "observation_refused", "The ticket of an observed address is wrong or too old: ask GET /v1/address again.");
+  }
+
+  #mac(time: number, address: string): string {
+    return createHmac("sha256", this.#key).update(`entityos observation v1\n${time}\n${address}`).digest("base64url").slice(0, 22);
+  }
+}
