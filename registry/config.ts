@@ -27,8 +27,14 @@ export const registryConfigSchema = z.strictObject({
   feed: z.strictObject({ heartbeatMs: z.int().min(100).max(FEED.maxHeartbeatMs).default(FEED.heartbeatMs) }).prefault({}),
   limits: z
     .strictObject({
-      /** Registrations that one source may attempt in a minute (IPv6: its /64). */
+      /** Registrations that one source may attempt in a minute (IPv6: its /64). Counted in memory, by each process. */
       registrationsPerMinute: z.int().min(1).max(1_000_000).default(60),
+      /** Registrations and renewals with a right proof from one source. This and the next two are counted in Storage. */
+      registrationsPerHour: z.int().min(1).max(1_000_000_000).default(1_200),
+      /** Wrong proofs from one source, whatever they name. */
+      wrongProofsPerHour: z.int().min(1).max(1_000_000_000).default(120),
+      /** Wrong proofs from one source for one selector or device. */
+      wrongProofsPerSigner: z.int().min(1).max(1_000_000_000).default(10),
     })
     .prefault({}),
 });

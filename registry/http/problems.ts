@@ -29,6 +29,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const problem = asProblem(error);
   if (problem.status >= 500) log.error({ method: request.method, path: request.routeOptions.url, err: problem }, "Request failed");
   if (problem.status === 503) reply.header("retry-after", "1");
+  if (problem.status === 429 && typeof problem.extra.retryAfter === "number") reply.header("retry-after", String(problem.extra.retryAfter));
   sendProblemBody(reply, problem.status, JSON.stringify(problem));
 }
 

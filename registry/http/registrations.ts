@@ -18,6 +18,6 @@ export async function postRegistration(request: FastifyRequest, reply: FastifyRe
     nonce,
     time,
   } as const;
-  assertProven(submission, signature, await parts.store.read((db) => readCodeKey(db, { selector })));
+  await assertProven(request, parts, submission, signature, (db) => readCodeKey(db, { selector }));
   return submit(request, reply, parts, { submission, signature, observations });
 }

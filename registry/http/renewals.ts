@@ -21,6 +21,6 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     nonce,
     time,
   } as const;
-  assertProven(submission, signature, await parts.store.read((db) => readDeviceKey(db, { id: device })));
+  await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
   return submit(request, reply, parts, { submission, signature, observations });
 }

@@ -8,6 +8,7 @@ import type { Log } from "../../lib/log.ts";
 import type { RegistryConfig } from "../config.ts";
 import { readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
+import { Attempts } from "./attempts.ts";
 import { getEvents } from "./events.ts";
 import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
@@ -40,12 +41,13 @@ export interface RegisterParts {
 /** Starts the register role: HTTPS where anyone may knock. Resolves once it listens; disposing lets open requests finish. */
 export async function startRegister({ config, store, tls, clock, log }: RegisterParts): Promise<AsyncDisposable & { port: number }> {
   const outcomes = new Outcomes(store, log);
+  const attempts = new Attempts(config.limits, { store, clock, log });
   const app = await createApp(tls, log);
   const { registrationsPerMinute } = config.limits;
   const progress = new Progress(store);
   const streams = new Streams();
   const observations = await Observations.start(store, clock);
-  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations };
+  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts };
   const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
   app.post("/v1/registrations", limited, (request, reply) => postRegistration(request, reply, parts));
   app.post("/v1/renewals", limited, (request, reply) => postRenewal(request, reply, parts));
@@ -74,6 +76,7 @@ export async function startRegister({ config, store, tls, clock, log }: Register
     streams[Symbol.dispose]();
     progress[Symbol.dispose]();
     outcomes[Symbol.dispose]();
+    attempts[Symbol.dispose]();
     await app.close();
   };
   try {

@@ -5,14 +5,15 @@ import { publicKeyFromRaw } from "../../lib/registration/code.ts";
 import { assertProofTime, type Submission, submissionDigest, verifySubmission } from "../../lib/registration/submission.ts";
 import { newId } from "../store/id.ts";
 import { acceptSubmission } from "../store/intake.ts";
-import type { Store } from "../store/store.ts";
+import type { Builder, Command, Store } from "../store/store.ts";
 import { answer } from "./answer.ts";
+import type { Attempts } from "./attempts.ts";
 import { parseIdempotencyKey } from "./body.ts";
 import { DUMMY_KEY } from "./dummy.ts";
 import { REGISTER } from "./limits.ts";
 import type { Observations } from "./observation.ts";
 import type { Outcomes } from "./outcomes.ts";
-import { observedAddress } from "./source.ts";
+import { observedAddress, sourceOf } from "./source.ts";
 
 export interface RegistrationParts {
   /** The registry's name, part of every proof. */
@@ -21,6 +22,7 @@ export interface RegistrationParts {
   readonly clock: Clock;
   readonly outcomes: Outcomes;
   readonly observations: Observations;
+  readonly attempts: Attempts;
 }
 
 /** What a client sent, proven. */
@@ -37,26 +39,46 @@ export function isProven(submission: Submission, signature: string, key: string 
   return right && key !== null;
 }
 
-/** @throws Problem proof_refused, in the same words whatever is wrong */
-export function assertProven(submission: Submission, signature: string, key: string | null): void {
+/**
+ * Checks a proof against its signer's key. A signer that is not there and a wrong proof cost the same work, count alike and are
+ * refused in the same words.
+ * @throws Problem proof_refused | proofs_limited
+ */
+export async function assertProven(
+  request: FastifyRequest,
+  { store, clock, attempts }: RegistrationParts,
+  submission: Submission,
+  signature: string,
+  readKey: (db: Builder) => Command<string | null>,
+): Promise<void> {
+  const { signer } = submission;
+  const attempt = { source: sourceOf(request), signer, now: clock.now() };
+  const key = await store.read(function* (db) {
+    yield* attempts.assertOpen(db, attempt);
+    return yield* readKey(db);
+  });
   if (isProven(submission, signature, key)) return;
+  await attempts.countWrong(attempt);
   throw new Problem(
     401,
     "proof_refused",
-    submission.signer.startsWith("code:")
+    signer.startsWith("code:")
       ? "The proof is not right for this selector: check the security code."
       : "The proof is not right for this device: sign with the device's key.",
   );
 }
 
-/** Stores a proven submission durably, then answers with the outcome or, when that takes longer, with 202. */
+/**
+ * Stores a proven submission durably, and counts it unless it only gives access up; then answers with the outcome or, when that takes
+ * longer, with 202.
+ */
 export async function submit(
   request: FastifyRequest,
   reply: FastifyReply,
   parts: RegistrationParts,
   { submission, signature, observations }: Proven,
 ): Promise<unknown> {
-  const { store, clock, outcomes } = parts;
+  const { store, clock, outcomes, attempts } = parts;
   const idempotencyKey = parseIdempotencyKey(request.headers["idempotency-key"]);
   const receivedAt = clock.now();
   const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
@@ -72,7 +94,15 @@ export async function submit(
     idempotencyKey,
   };
   const seen = outcomes.wakes;
-  const { id, repeated } = await store.write((db) => acceptSubmission(db, input, () => assertProofTime(time, receivedAt)), ["inbox"]);
+  const attempt = { source: sourceOf(request), signer, now: receivedAt };
+  const { id, repeated } = await store.write(
+    function* (db) {
+      const accepted = yield* acceptSubmission(db, input, () => assertProofTime(time, receivedAt));
+      if (!accepted.repeated && action !== "leave") yield* attempts.countRight(db, attempt);
+      return accepted;
+    },
+    ["inbox"],
+  );
   const told = await outcomes.wait(id, repeated ? null : seen, REGISTER.outcomeWaitMs);
   reply.header("location", `/v1/registrations/${id}`);
   if (told === null) return reply.code(202).send({ id, state: "stored" });

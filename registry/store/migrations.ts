@@ -37,6 +37,9 @@ const intake = ({ integer, table }: Spelling): string[] => [
      signature text not null, observed text not null, digest text not null, idempotency text)${table}`,
   "create unique index submissions_idempotency on submissions (idempotency)",
   `create table inbox (submission text primary key references submissions (id), received_at ${integer} not null)${table}`,
+  `create table attempts (
+     source text not null, signer text not null, since ${integer} not null, count ${integer} not null, primary key (source, signer))${table}`,
+  "create index attempts_since on attempts (since)",
 ];
 
 /** What the leader writes about changes and outcomes. */

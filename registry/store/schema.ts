@@ -24,6 +24,16 @@ export interface Database {
     idempotency: string | null;
   };
   inbox: { submission: string; received_at: number };
+  /** How often a source tried within a window; see the limits of register. */
+  attempts: {
+    /** IPv4 address or IPv6 /64, canonical. */
+    source: string;
+    /** Empty for what was rightly signed; else whose proofs were wrong, "*" for all whom there is no row for. */
+    signer: string;
+    /** When the window began. */
+    since: number;
+    count: number;
+  };
 
   // ── derived (the leader writes) ──
   head: { id: number; epoch: string; term: number; revision: number; digest: string; rules: number };

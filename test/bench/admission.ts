@@ -34,7 +34,10 @@ export async function measureAdmission({ lab: name, elements, samples, progress,
     devices: 1,
     signal,
     readyTimeoutMs: READY_TIMEOUT_MS,
-    registryConfig: { allowNetworks: [LAB.network, LAB.network6, SOURCES], limits: { registrationsPerMinute: 1_000_000 } },
+    registryConfig: {
+      allowNetworks: [LAB.network, LAB.network6, SOURCES],
+      limits: { registrationsPerMinute: 1_000_000, registrationsPerHour: 1_000_000_000 },
+    },
     async beforeServe(plan) {
       await using store = await openSqliteStore({ file: storageFile(plan), log: silentLog });
       await seedStorage(store, elements);

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { silentLog } from "../../../lib/log.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
 import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
+import { parseRegistryConfig, type RegistryConfig } from "../../../registry/config.ts";
 import { startRegister } from "../../../registry/http/server.ts";
 import { type Harness, REGISTRY, type TestCode, unsigned } from "../process/harness.ts";
 
@@ -31,9 +32,10 @@ export class RegisterUnderTest implements AsyncDisposable {
     this.#agent = new Agent({ ca, keepAlive: true });
   }
 
-  static async start(harness: Harness, registrationsPerMinute = 1_000): Promise<RegisterUnderTest> {
+  static async start(harness: Harness, change: Partial<RegistryConfig["limits"]> = {}): Promise<RegisterUnderTest> {
     const { ca, key, cert } = await pki();
-    const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"] }, limits: { registrationsPerMinute } };
+    const limits = { ...parseRegistryConfig("test", "name: r").limits, registrationsPerMinute: 1_000, ...change };
+    const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"] }, limits };
     const { store, clock } = harness;
     return new RegisterUnderTest(await startRegister({ config, store, tls: { key, cert, ca }, clock, log: silentLog }), ca, harness);
   }

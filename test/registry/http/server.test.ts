@@ -9,7 +9,7 @@ describe("the register role", () => {
   let register: RegisterUnderTest;
   beforeEach(async () => {
     harness = await Harness.open();
-    register = await RegisterUnderTest.start(harness, 5);
+    register = await RegisterUnderTest.start(harness, { registrationsPerMinute: 5 });
   });
   afterEach(async () => {
     await register[Symbol.asyncDispose]();

@@ -5,6 +5,7 @@ import type { CompiledQuery } from "kysely";
 import { listDevices, revokeDevice, showDevice } from "../../../registry/process/devices.ts";
 import { expireGrants, forgetNonces, nextExpiry } from "../../../registry/process/expiry.ts";
 import { listGrants } from "../../../registry/process/grants.ts";
+import { countAttempt, readAttempts } from "../../../registry/store/attempts.ts";
 import { createBuilder } from "../../../registry/store/builder.ts";
 import { acceptSubmission, readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readRules, recordAcks } from "../../../registry/store/queries.ts";
@@ -69,6 +70,8 @@ describe("the queries of the hot path", () => {
     await store.read((db) => readOutcomes(db, [id, id]));
     await store.read((db) => readRegistration(db, { id }));
     await store.read((db) => readInbox(db, { limit: 1 }));
+    await store.read((db) => readAttempts(db, { source: "8.8.4.4/32", now: 1 }));
+    await store.write((db) => countAttempt(db, { source: "8.8.4.4/32", signer: "", now: 1 }));
     await store.read((db) => readChanges(db, { after: 0, limit: 1 }));
     await store.read((db) => readRules(db, { after: { lane: "ip", prefix: "8" }, limit: 1 }));
     await store.read((db) => listDevices(db, { after: device, limit: 1 }));
