@@ -25,7 +25,15 @@ export interface AgentStatus {
   readonly alarms: readonly RaisedAlarm[];
   readonly lanes: Readonly<Record<string, boolean>>;
   readonly floor: boolean;
-  readonly feed: { readonly connected: boolean; readonly address: string | null; readonly silentMs: number };
+  readonly feed: {
+    readonly connected: boolean;
+    readonly address: string | null;
+    /** Since a registry was heard that keeps this host up to date. */
+    readonly silentMs: number;
+    /** The registry's history lacks what is held here: it stays until an operator begins a new epoch. */
+    readonly ahead: boolean;
+    readonly unknownMessages: number;
+  };
   readonly lastApply: { readonly atMs: number; readonly tookMs: number; readonly changes: number } | null;
   readonly time: { readonly registryMs: number; readonly skewMs: number };
 }

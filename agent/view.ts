@@ -25,7 +25,7 @@ export interface Seen {
 /** The open zone's agent has no feed and is never stale. */
 export function stalenessOf(config: AgentConfig, feed: FeedClient): Pick<Facts, "feedConnected" | "silentMs" | "staleAfterMs"> {
   return {
-    feedConnected: config.zone === "open" || feed.address !== null,
+    feedConnected: config.zone === "open" || feed.following,
     silentMs: feed.silentMs,
     staleAfterMs: config.stale.afterSeconds * 1_000,
   };
@@ -68,7 +68,13 @@ export function statusOf(seen: Seen): AgentStatus {
     alarms: alarms.raised,
     lanes: config.gate.lanes,
     floor: floor?.held ?? false,
-    feed: { connected: feed.address !== null, address: feed.address, silentMs: feed.silentMs },
+    feed: {
+      connected: feed.address !== null,
+      address: feed.address,
+      silentMs: feed.silentMs,
+      ahead: feed.ahead,
+      unknownMessages: feed.unknownMessages,
+    },
     lastApply: applied === null ? null : { atMs: applied.atMs, tookMs: applied.tookMs, changes: applied.changes },
     time: { registryMs: time.now(), skewMs: time.skewMs },
   };

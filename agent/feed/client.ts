@@ -1,14 +1,16 @@
+import { randomUUID } from "node:crypto";
 import { delay } from "../../lib/abort.ts";
-import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
-import { FEED } from "../../lib/feed/limits.ts";
+import { CLOSE, FEED } from "../../lib/feed/limits.ts";
 import type { ServerMessage } from "../../lib/feed/messages.ts";
 import type { Latch } from "../../lib/latch.ts";
 import type { Log } from "../../lib/log.ts";
 import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
 import type { RegistryTime } from "../time.ts";
-import { type Connection, openConnection } from "./connection.ts";
+import { AckPacer } from "./acks.ts";
+import { type Connection, ConnectionLostError, openConnection } from "./connection.ts";
+import { type Ending, ReconnectPlan } from "./reconnect.ts";
 import { type Effect, FeedRefusedError, FeedSession } from "./session.ts";
 
 /** What stands in kernel and on disk, as the registry is told. */
@@ -31,22 +33,26 @@ export interface FeedParts {
   readonly acknowledged: () => Acknowledgement | null;
 }
 
+const NOTHING: Acknowledgement = { epoch: null, revision: 0, digest: "0".repeat(32), tookMs: 0 };
+
 /** Keeps one feed connection alive for as long as the signal lets it: resume by revision, herd-safe reconnect, addresses in turn. */
 export class FeedClient {
   readonly #parts: FeedParts;
-  readonly #backoff = new Backoff({ minMs: FEED.reconnectMinMs, maxMs: FEED.reconnectMaxMs });
+  readonly #plan: ReconnectPlan;
+  readonly #acks = new AckPacer((slowestMs) => this.#sendAck(slowestMs));
+  readonly #instance = randomUUID();
   #connection: Connection | null = null;
+  #session: FeedSession | null = null;
   #address: string | null = null;
   #heardAtMs: number;
   #forget = false;
-  #ackTimer: NodeJS.Timeout | null = null;
-  #ackDue = false;
+  #spreadMs: number | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
-  #slowestMs = 0;
   #unknown = 0;
 
   constructor(parts: FeedParts) {
     this.#parts = parts;
+    this.#plan = new ReconnectPlan(parts.config.registry.addresses);
     this.#heardAtMs = parts.clock.monotonic();
   }
 
@@ -55,7 +61,17 @@ export class FeedClient {
     return this.#address;
   }
 
-  /** Milliseconds since a message came. */
+  /** What is held is not in that registry's history: it stands, and nothing is told about it any more. */
+  get ahead(): boolean {
+    return this.#session?.ahead ?? false;
+  }
+
+  /** Connected to a registry that keeps this agent up to date. */
+  get following(): boolean {
+    return this.#address !== null && !this.ahead;
+  }
+
+  /** Milliseconds since a message came from a registry that keeps this agent up to date. */
   get silentMs(): number {
     return Math.round(this.#parts.clock.monotonic() - this.#heardAtMs);
   }
@@ -67,59 +83,58 @@ export class FeedClient {
 
   /** Tells what was just applied; acknowledgements are cumulative and at most one per `FEED.ackIntervalMs`. */
   applied(tookMs: number): void {
-    this.#slowestMs = Math.max(this.#slowestMs, tookMs);
-    if (this.#ackTimer !== null) {
-      this.#ackDue = true;
-      return;
-    }
-    this.#sendAck();
-    this.#ackTimer = setTimeout(() => {
-      this.#ackTimer = null;
-      if (this.#ackDue) this.applied(0);
-    }, FEED.ackIntervalMs);
+    this.#acks.applied(tookMs);
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { config, log } = this.#parts;
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      const address = config.registry.addresses[attempt % config.registry.addresses.length] ?? "";
+    while (!signal.aborted) {
+      const { address } = this.#plan;
       try {
         await this.#connect(address, signal);
       } catch (error) {
         if (error instanceof FeedRefusedError && error.forget) this.#forget = true;
-        if (!signal.aborted) {
-          const waitMs = this.#backoff.next();
-          const level = error instanceof FeedRefusedError ? "error" : "warn";
-          log[level]({ address, reason: error instanceof Error ? error.message : String(error), waitMs }, "Feed lost; what stands stays");
-          await delay(waitMs, signal).catch(() => {});
-        }
-      } finally {
+        const ending = { code: error instanceof ConnectionLostError ? error.code : null, spreadMs: this.#spreadMs };
         this.#lost();
+        if (!signal.aborted) await this.#wait(address, error, ending, signal);
       }
     }
   }
 
+  async #wait(address: string, error: unknown, ending: Ending, signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts;
+    const { address: next, waitMs, planned } = this.#plan.after(ending);
+    const reason = error instanceof Error ? error.message : String(error);
+    if (planned) log.info({ address, next, waitMs }, "The registry ended the feed as planned; what stands stays");
+    else if (ending.code === CLOSE.replaced)
+      log.error({ address, waitMs, alarm: "duplicate_agent" }, "Another program has this agent's name and certificate");
+    else log[error instanceof FeedRefusedError ? "error" : "warn"]({ address, reason, next, waitMs }, "Feed lost; what stands stays");
+    await delay(waitMs, signal).catch(() => {});
+  }
+
   async #connect(address: string, signal: AbortSignal): Promise<never> {
     const { config, desired, settled, time, version, log } = this.#parts;
-    const session = new FeedSession(desired, time, config.ceiling);
+    const session = new FeedSession(desired, time, config.ceiling, this.#forget);
+    this.#session = session;
     const connection = openConnection(
       address,
       config.registry,
       settled,
       {
         onOpen: () => {
-          const epoch = this.#forget ? null : desired.epoch;
-          connection.send({ type: "hello", agent: config.name, version, epoch, revision: epoch === null ? 0 : desired.revision });
+          const held = this.#forget || desired.epoch === null ? NOTHING : desired;
+          const { epoch, revision, digest } = held;
+          connection.send({ type: "hello", agent: config.name, version, instance: this.#instance, epoch, revision, digest });
         },
         onMessage: (message) => {
-          this.#heardAtMs = this.#parts.clock.monotonic();
           const effect = session.handle(message);
+          if (!session.ahead && message.type !== "welcome") this.#heardAtMs = this.#parts.clock.monotonic();
           this.#afterwards(message, address);
           this.#parts.onEffect(effect);
         },
         onUnknown: (type) => {
           this.#unknown++;
-          log.info({ type }, "Message of an unknown type skipped");
+          // The first is told: a registry that sends many must not fill the log.
+          if (this.#unknown === 1) log.info({ type }, "Messages of unknown types are skipped and counted");
         },
       },
       signal,
@@ -129,38 +144,57 @@ export class FeedClient {
   }
 
   #afterwards(message: ServerMessage, address: string): void {
-    if (message.type === "snapshot.end") this.#forget = false;
-    // Not at welcome: a registry whose next message is refused must meet the growing wait.
-    if (message.type === "heartbeat") this.#backoff.reset();
-    if (message.type !== "welcome") return;
+    switch (message.type) {
+      case "welcome":
+        this.#welcomed(message, address);
+        return;
+      case "snapshot.end":
+        this.#forget = false;
+        return;
+      // Not at welcome: a registry whose next message is refused must meet the growing wait.
+      case "heartbeat":
+        this.#plan.works();
+        return;
+      case "restart":
+        this.#spreadMs = message.spreadMs;
+        return;
+      case "ahead":
+        this.#parts.log.error(
+          { alarm: "ahead_of_registry", held: this.#parts.desired.revision, registry: message.revision, registryEpoch: message.epoch },
+          "The registry's history lacks what this host holds; it stays until an operator begins a new epoch there",
+        );
+        return;
+      default:
+        return;
+    }
+  }
+
+  #welcomed(message: Extract<ServerMessage, { type: "welcome" }>, address: string): void {
     this.#address = address;
     this.#connection?.setSilenceLimit(message.heartbeatMs * FEED.missedHeartbeats);
     this.#heartbeat = setInterval(() => this.#sendHeartbeat(), message.heartbeatMs);
     this.#parts.log.info({ address, epoch: message.epoch, revision: message.revision }, "Feed open");
-    this.#sendAck();
+    this.#acks.applied(0);
   }
 
-  #sendAck(): void {
-    const done = this.#parts.acknowledged();
-    this.#ackDue = false;
-    // Only what was applied of the epoch that is held means anything to the registry.
-    if (done === null || this.#address === null || done.epoch !== this.#parts.desired.epoch) return;
-    this.#connection?.send({ type: "ack", revision: done.revision, digest: done.digest, applyMs: this.#slowestMs });
-    this.#slowestMs = 0;
+  #sendAck(slowestMs: number): void {
+    const { epoch, revision, digest } = this.#parts.acknowledged() ?? NOTHING;
+    if (epoch !== null && this.#address !== null) this.#connection?.send({ type: "ack", epoch, revision, digest, applyMs: slowestMs });
   }
 
+  /** Also while nothing is held: an agent whose first snapshot takes long is alive. */
   #sendHeartbeat(): void {
-    const done = this.#parts.acknowledged();
-    if (done === null) return;
-    this.#connection?.send({ type: "heartbeat", revision: done.revision, digest: done.digest, time: this.#parts.time.now() });
+    const { epoch, revision, digest } = this.#parts.acknowledged() ?? NOTHING;
+    this.#connection?.send({ type: "heartbeat", epoch, revision, digest, time: this.#parts.time.now() });
   }
 
   #lost(): void {
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
-    if (this.#ackTimer !== null) clearTimeout(this.#ackTimer);
+    this.#acks.stop();
     this.#heartbeat = null;
-    this.#ackTimer = null;
     this.#connection = null;
+    this.#session = null;
     this.#address = null;
+    this.#spreadMs = null;
   }
 }

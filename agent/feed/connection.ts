@@ -5,8 +5,16 @@ import { type ClientMessage, decodeServerMessage, encode, type ServerMessage } f
 import type { Latch } from "../../lib/latch.ts";
 import type { AgentConfig } from "../config.ts";
 
-/** The connection ended; why, in one sentence. */
-export class ConnectionLostError extends Error {}
+/** The connection ended; why, in one sentence. `code` is the WebSocket close code that came, if one did. */
+export class ConnectionLostError extends Error {
+  readonly code: number | null;
+
+  constructor(message: string, options: { readonly code?: number; readonly cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.name = "ConnectionLostError";
+    this.code = options.code ?? null;
+  }
+}
 
 export interface ConnectionEvents {
   onOpen(): void;
@@ -51,9 +59,12 @@ export function openConnection(
   let silenceMs: number = FEED.helloTimeoutMs;
   const queue: string[] = [];
   let busy = false;
+  let over = false;
 
   const ended = new Promise<never>((_, reject) => {
     const end = (error: Error) => {
+      over = true;
+      queue.length = 0;
       clearTimeout(silence);
       signal.removeEventListener("abort", onAbort);
       socket.terminate();
@@ -64,6 +75,7 @@ export function openConnection(
       end(new ConnectionLostError("the agent stops"));
     };
     const heard = () => {
+      if (over) return;
       clearTimeout(silence);
       silence = setTimeout(() => end(new ConnectionLostError(`nothing heard for ${silenceMs} ms`)), silenceMs);
     };
@@ -73,10 +85,12 @@ export function openConnection(
       try {
         for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
           await settled.passed();
+          // It ended while the door was closed: what it brought belongs to no session any more.
+          if (over) return;
           dispatch(text, events);
           heard();
         }
-        if (socket.isPaused) socket.resume();
+        if (!over && socket.isPaused) socket.resume();
       } catch (error) {
         end(error instanceof Error ? error : new Error(String(error)));
       } finally {
@@ -89,6 +103,7 @@ export function openConnection(
       events.onOpen();
     });
     socket.on("message", (data, isBinary) => {
+      if (over) return;
       if (isBinary) return end(new ConnectionLostError("a binary message came"));
       queue.push(String(data));
       if (queue.length >= MAX_QUEUED) socket.pause();
@@ -97,7 +112,10 @@ export function openConnection(
       void drain();
     });
     socket.on("error", (cause) => end(new ConnectionLostError(cause.message, { cause })));
-    socket.on("close", (code, reason) => end(new ConnectionLostError(`closed with ${code} ${String(reason)}`.trim())));
+    socket.on("close", (code, reason) => {
+      // What still waits at the closed door is dropped: it comes again on the next connection.
+      end(new ConnectionLostError(`closed with ${code} ${String(reason)}`.trim(), { code }));
+    });
     if (signal.aborted) onAbort();
   });
   ended.catch(() => {});

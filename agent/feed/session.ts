@@ -29,23 +29,36 @@ export class FeedSession {
   readonly #desired: DesiredState;
   readonly #time: RegistryTime;
   readonly #ceiling: Ceiling;
+  readonly #forgets: boolean;
   #incoming: { readonly state: DesiredState; readonly rules: number; readonly trust: number } | null = null;
-  #welcomed = false;
+  /** The registry's epoch; null before welcome. */
+  #epoch: string | null = null;
+  #ahead = false;
+  /** The state that is held is this registry's: changes may go on top, and its digest must be the registry's. */
+  #inStep = false;
 
-  constructor(desired: DesiredState, time: RegistryTime, ceiling: Ceiling) {
+  /** @param forgets the registry is asked for a snapshot, because what is held cannot be built upon */
+  constructor(desired: DesiredState, time: RegistryTime, ceiling: Ceiling, forgets = false) {
+    this.#forgets = forgets;
     this.#desired = desired;
     this.#time = time;
     this.#ceiling = ceiling;
   }
 
+  /** The registry's history lacks what is held: nothing of it is followed on this connection. */
+  get ahead(): boolean {
+    return this.#ahead;
+  }
+
   /** @throws FeedRefusedError when the message must not be followed; the desired state is then as it was */
   handle(message: ServerMessage): Effect {
-    if (!this.#welcomed && message.type !== "welcome") throw new FeedRefusedError(`'${message.type}' came before welcome`);
+    if (this.#epoch === null && message.type !== "welcome") throw new FeedRefusedError(`'${message.type}' came before welcome`);
     switch (message.type) {
       case "welcome":
-        if (this.#welcomed) throw new FeedRefusedError("A second welcome came");
-        this.#checkEpoch(message.epoch);
-        this.#welcomed = true;
+        if (this.#epoch !== null) throw new FeedRefusedError("A second welcome came");
+        this.#epoch = message.epoch;
+        this.#ahead = this.#desired.epoch !== null && message.epoch < this.#desired.epoch;
+        this.#inStep = message.epoch === this.#desired.epoch && !this.#forgets;
         this.#time.observe(message.time);
         return NONE;
       case "snapshot.begin":
@@ -60,11 +73,18 @@ export class FeedSession {
         return this.#changes(message.from, message.changes);
       case "heartbeat":
         this.#time.observe(message.time);
-        if (message.revision === this.#desired.revision && message.digest !== this.#desired.digest) {
+        // While a snapshot is on its way what is held may differ, and is about to be replaced.
+        if (this.#inStep && message.revision === this.#desired.revision && message.digest !== this.#desired.digest) {
           throw new FeedRefusedError(`Digest of revision ${message.revision} is ${this.#desired.digest} here and ${message.digest} there`, {
             forget: true,
           });
         }
+        return NONE;
+      case "ahead":
+        this.#ahead = true;
+        this.#inStep = false;
+        return NONE;
+      case "restart":
         return NONE;
       default:
         return message satisfies never;
@@ -85,6 +105,8 @@ export class FeedSession {
     }
     if (message.trust > FEED.maxTrust)
       throw new FeedRefusedError(`A snapshot of ${message.trust} trust entries is more than any host takes`);
+    if (this.#ahead || message.epoch !== this.#epoch) throw new FeedRefusedError("A snapshot came that was not to be expected");
+    this.#inStep = false;
     const state = new DesiredState(this.#ceiling);
     state.epoch = message.epoch;
     state.revision = message.revision;
@@ -113,11 +135,13 @@ export class FeedSession {
     if (!whole || state.revision !== message.revision || state.digest !== message.digest) {
       throw new FeedRefusedError(`Snapshot of revision ${message.revision} does not add up to its digest`, { forget: true });
     }
+    this.#inStep = true;
     return { kind: "replaced", kept: this.#desired.adopt(state) };
   }
 
   #changes(from: number, changes: readonly Change[]): Effect {
     if (this.#incoming !== null) throw new FeedRefusedError("Changes came inside a snapshot");
+    if (!this.#inStep) throw new FeedRefusedError("Changes came to a state that they do not belong to");
     if (from !== this.#desired.revision + 1) throw new FeedRefusedError(`Changes begin at ${from}, held is ${this.#desired.revision}`);
     // All are checked before the first is taken in: a message counts whole or not at all.
     for (const change of changes) if (change.kind === "rule.set") this.#checked(change.lane, change.prefix, change.expiresAt);

@@ -99,12 +99,23 @@ export interface Agent {
 }
 
 export interface AgentFeed {
+  /**
+   * "greeting": it did not say yet what it holds · "snapshot", "behind": it is being brought up to date · "live" ·
+   * "ahead": it holds what Storage does not, and keeps it until a new epoch.
+   */
+  readonly phase: "greeting" | "snapshot" | "behind" | "live" | "ahead";
+  /** Of `revision`; null until it told. */
+  readonly epoch: string | null;
   readonly revision: number;
   /** Of what stands in its kernel; null until it told. */
   readonly digest: string | null;
   readonly connectedAt: number;
   readonly seenAt: number;
   readonly lastApplyMs: number;
+  /** Messages that it sent and this registry does not know. */
+  readonly unknownMessages: number;
+  /** How often another program with this agent's name took the feed over, since the registry started. */
+  readonly duplicates: number;
 }
 
 export interface NewAgent {

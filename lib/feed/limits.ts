@@ -24,6 +24,10 @@ export const FEED = {
   helloTimeoutMs: 10_000,
   reconnectMinMs: 200,
   reconnectMaxMs: 30_000,
+  /** Longest window that a registry may spread its agents over when it restarts. */
+  maxSpreadMs: 60_000,
+  /** An agent whose feed another program took over waits at least half of this before it takes it back. */
+  replacedWaitMs: 30_000,
 } as const;
 
 /** WebSocket close codes of our own (RFC 6455 §7.4.2: 4000–4999 are for private use). */
@@ -33,6 +37,7 @@ export const CLOSE = {
   revoked: 4403,
   helloTimeout: 4408,
   replaced: 4409,
+  newEpoch: 4410,
   tooSlow: 4429,
   shutdown: 4503,
 } as const;

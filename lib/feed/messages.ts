@@ -31,23 +31,29 @@ export const changeSchema = z.discriminatedUnion("kind", [
 export type Change = z.infer<typeof changeSchema>;
 export type RuleSet = Extract<Change, { kind: "rule.set" }>;
 
+const epoch = z.string().max(64);
 const revision = z.int().min(0);
 const digest = z.string().regex(/^[0-9a-f]{32}$/);
 const time = z.int();
 
-/** Agent to registry. */
+/** Agent to registry. What an agent says it holds counts with the epoch that it says it of: revisions of two epochs do not compare. */
 export const clientMessageSchema = z.discriminatedUnion("type", [
-  /** First message. `epoch` is null when the agent holds nothing. */
+  /**
+   * First message. `epoch` is null when the agent holds nothing; `digest` is that of the revision it holds. `instance` names the running
+   * program: two with one agent's name are told from one that connects again.
+   */
   z.object({
     type: z.literal("hello"),
     agent: z.string().max(64),
     version: z.string().max(32),
-    epoch: z.string().max(64).nullable(),
+    instance: z.string().max(64),
+    epoch: epoch.nullable(),
     revision,
+    digest,
   }),
   /** Everything up to `revision` stands in the kernel and on disk; `applyMs` is the slowest apply since the last one. */
-  z.object({ type: z.literal("ack"), revision, digest, applyMs: z.number().min(0) }),
-  z.object({ type: z.literal("heartbeat"), revision, digest, time }),
+  z.object({ type: z.literal("ack"), epoch, revision, digest, applyMs: z.number().min(0) }),
+  z.object({ type: z.literal("heartbeat"), epoch: epoch.nullable(), revision, digest, time }),
 ]);
 export type ClientMessage = z.infer<typeof clientMessageSchema>;
 
@@ -55,7 +61,7 @@ export type ClientMessage = z.infer<typeof clientMessageSchema>;
 export const serverMessageSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("welcome"),
-    epoch: z.string().max(64),
+    epoch,
     revision,
     time,
     heartbeatMs: z.int().min(100).max(FEED.maxHeartbeatMs),
@@ -63,7 +69,7 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
   /** What the agent holds is void; `rules` rules and `trust` trust entries follow in chunks. */
   z.object({
     type: z.literal("snapshot.begin"),
-    epoch: z.string().max(64),
+    epoch,
     revision,
     rules: z.int().min(0).max(FEED.maxRules),
     trust: z.int().min(0),
@@ -78,6 +84,10 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
   /** One change a revision: `changes[i]` is revision `from + i`. */
   z.object({ type: z.literal("changes"), from: revision, changes: z.array(changeSchema).min(1).max(FEED.maxChangesPerMessage), time }),
   z.object({ type: z.literal("heartbeat"), revision, digest, time }),
+  /** What the agent holds is not in this registry's history, which ends at `revision`: it keeps what stands, and gets nothing here. */
+  z.object({ type: z.literal("ahead"), epoch, revision }),
+  /** The registry is about to end this feed on purpose: connect again at a random moment within `spreadMs`. */
+  z.object({ type: z.literal("restart"), spreadMs: z.int().min(0).max(FEED.maxSpreadMs) }),
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
 
@@ -90,7 +100,9 @@ export const decodeClientMessage = (text: string): Decoded<ClientMessage> => dec
 export const decodeServerMessage = (text: string): Decoded<ServerMessage> => decode(text, serverMessageSchema);
 export const encode = (message: ClientMessage | ServerMessage): string => JSON.stringify(message);
 
-const KNOWN = new Set(["hello", "ack", "heartbeat", "welcome", "snapshot.begin", "snapshot.chunk", "snapshot.end", "changes"]);
+const KNOWN: ReadonlySet<string> = new Set(
+  [...clientMessageSchema.options, ...serverMessageSchema.options].map((option) => option.shape.type.value),
+);
 
 /** Never throws: a type of a later version is "unknown" (skipped and counted), anything else that does not fit is "invalid". */
 function decode<T>(text: string, schema: z.ZodType<T>): Decoded<T> {

@@ -1,59 +1,64 @@
-import { WebSocket as Socket, type WebSocket } from "ws";
+import type { WebSocket } from "ws";
+import type { AgentFeed } from "../../lib/admin/api.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { CLOSE, FEED } from "../../lib/feed/limits.ts";
 import { type ClientMessage, decodeClientMessage, encode } from "../../lib/feed/messages.ts";
 import type { Log } from "../../lib/log.ts";
-import { first, type Store } from "../store/store.ts";
-import { MAX_REPLAY, type Publisher } from "./publisher.ts";
-import { sendSnapshot } from "./snapshot.ts";
+import { readDigestAt, readHead } from "../store/queries.ts";
+import type { Store } from "../store/store.ts";
+import { Link } from "./link.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Snapshots } from "./snapshot.ts";
+import { standingOf } from "./standing.ts";
 
-/** What an agent said it holds. */
-export interface AgentFact {
-  readonly name: string;
-  readonly revision: number;
-  readonly digest: string | null;
-  readonly connectedAt: number;
-  readonly seenAt: number;
-  readonly lastApplyMs: number;
-}
+/** An agent that does not take a snapshot in this time is too slow. */
+const SNAPSHOT_MS = 600_000;
+
+export type Hello = Extract<ClientMessage, { type: "hello" }>;
+/** What an agent said, and how its feed goes. */
+export type AgentFact = Omit<AgentFeed, "duplicates"> & { readonly name: string };
 
 export interface PeerParts {
   readonly store: Store;
   readonly publisher: Publisher;
+  readonly snapshots: Snapshots;
   readonly clock: Clock;
   readonly log: Log;
   readonly heartbeatMs: number;
-  /** Lets at most a few snapshots be read at once. */
-  readonly snapshotTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  /** How long agents that are sent away together may take to come back, milliseconds. */
+  readonly spreadMs: () => number;
+  /** The hello was right. @returns false when this feed must not be served */
+  readonly onHello: (peer: Peer, hello: Hello) => boolean;
+  /** Something stands in the agent's kernel: only what this registry sent it, of its own epoch. */
   readonly onAck: (fact: AgentFact) => void;
+  readonly onEnd: (peer: Peer) => void;
 }
 
 /** One agent's feed: one message under way at a time, fetched when the last one left, so a slow agent costs nothing but its own delay. */
 export class Peer {
   readonly name: string;
-  readonly #socket: WebSocket;
+  readonly #link: Link;
   readonly #parts: PeerParts;
-  readonly #abort = new AbortController();
+  readonly #greeting: NodeJS.Timeout;
   #fact: AgentFact;
   #greeted = false;
+  /** Epoch that is served, and highest revision sent, or held when it came. */
+  #epoch = "";
+  #sent = 0;
   #unknown = 0;
 
   constructor(name: string, socket: WebSocket, parts: PeerParts) {
     this.name = name;
-    this.#socket = socket;
     this.#parts = parts;
     const now = parts.clock.now();
-    this.#fact = { name, revision: 0, digest: null, connectedAt: now, seenAt: now, lastApplyMs: 0 };
-    const greeting = setTimeout(() => this.close(CLOSE.helloTimeout, "no hello"), FEED.helloTimeoutMs);
-    socket.on("message", (data, isBinary) => {
-      clearTimeout(greeting);
-      if (isBinary) this.close(CLOSE.protocol, "binary message");
-      else this.#receive(String(data));
-    });
-    socket.on("error", (error) => parts.log.warn({ agent: name, reason: error.message }, "Feed connection failed"));
-    socket.on("close", () => {
-      clearTimeout(greeting);
-      this.#abort.abort(new Error("the feed is closed"));
+    const held = { epoch: null, revision: 0, digest: null, lastApplyMs: 0 };
+    this.#fact = { name, phase: "greeting", ...held, connectedAt: now, seenAt: now, unknownMessages: 0 };
+    const { clock, log, heartbeatMs } = parts;
+    this.#link = new Link(socket, { agent: name, clock, log, heartbeatMs, onText: (text) => this.#receive(text) });
+    this.#greeting = setTimeout(() => this.close(CLOSE.helloTimeout, "no hello"), FEED.helloTimeoutMs);
+    this.#link.signal.addEventListener("abort", () => {
+      clearTimeout(this.#greeting);
+      parts.onEnd(this);
     });
   }
 
@@ -62,127 +67,138 @@ export class Peer {
   }
 
   close(code: number, reason: string): void {
-    this.#abort.abort(new Error(reason));
-    this.#socket.close(code, reason);
-    // A peer that does not answer the close within its time is cut.
-    setTimeout(() => this.#socket.terminate(), 1_000).unref();
+    this.#link.close(code, reason);
   }
 
-  /** Called once a heartbeat interval: ends a silent link, else tells the head. */
+  /** Ends the feed on purpose: the agent comes back at a random moment of the window. */
+  sendAway(code: number, reason: string): void {
+    if (this.#greeted) this.#link.offer(encode({ type: "restart", spreadMs: this.#parts.spreadMs() }));
+    this.#link.close(code, reason);
+  }
+
+  /** Called once a heartbeat interval: tells the head, and ends a link that stands still. */
   heartbeat(text: string): void {
-    if (this.#parts.clock.now() - this.#fact.seenAt > this.#parts.heartbeatMs * FEED.missedHeartbeats) {
-      this.#parts.log.warn({ agent: this.name }, "Feed silent, terminated");
-      this.#socket.terminate();
-    } else if (this.#greeted && this.#socket.bufferedAmount < FEED.maxMessageBytes) {
-      this.#socket.send(text, () => {});
-    }
+    this.#link.look();
+    if (this.#greeted) this.#link.offer(text);
   }
 
   #receive(text: string): void {
     const decoded = decodeClientMessage(text);
-    if (decoded.kind === "invalid") {
-      this.close(CLOSE.protocol, decoded.reason.slice(0, 100));
-      return;
-    }
     this.#fact = { ...this.#fact, seenAt: this.#parts.clock.now() };
-    if (decoded.kind === "unknown") {
-      this.#unknown++;
-      this.#parts.log.info({ agent: this.name, type: decoded.type, unknown: this.#unknown }, "Message of an unknown type skipped");
+    if (decoded.kind === "invalid") this.close(CLOSE.protocol, decoded.reason);
+    else if (decoded.kind === "unknown") this.#skip(decoded.type);
+    else if (decoded.message.type === "hello") this.#greet(decoded.message);
+    else if (this.#greeted) this.#heard(decoded.message);
+    else this.close(CLOSE.protocol, `'${decoded.message.type}' came before hello`);
+  }
+
+  /** The first of a connection is told: whoever sends many must not fill the log. */
+  #skip(type: string): void {
+    this.#unknown++;
+    this.#fact = { ...this.#fact, unknownMessages: this.#unknown };
+    if (this.#unknown === 1) this.#parts.log.info({ agent: this.name, type }, "Messages of unknown types are skipped and counted");
+  }
+
+  #greet(hello: Hello): void {
+    const refusal = this.#refusal(hello);
+    if (refusal !== null) {
+      this.close(...refusal);
       return;
     }
-    this.#handle(decoded.message);
+    clearTimeout(this.#greeting);
+    this.#greeted = true;
+    if (this.#parts.onHello(this, hello)) this.#serve(hello).catch((error: unknown) => this.#failed(error));
   }
 
-  #handle(message: ClientMessage): void {
-    switch (message.type) {
-      case "hello":
-        this.#greet(message);
-        return;
-      case "ack":
-        this.#heard(message.revision, message.digest, message.applyMs);
-        return;
-      case "heartbeat":
-        this.#heard(message.revision, message.digest, this.#fact.lastApplyMs);
-        return;
-      default:
-        message satisfies never;
-    }
+  #refusal(hello: Hello): [code: number, reason: string] | null {
+    if (this.#greeted) return [CLOSE.protocol, "second hello"];
+    return hello.agent === this.name ? null : [CLOSE.unknownAgent, "the certificate names another agent"];
   }
 
-  #greet(hello: Extract<ClientMessage, { type: "hello" }>): void {
-    if (this.#greeted) {
-      this.close(CLOSE.protocol, "second hello");
-    } else if (hello.agent !== this.name) {
-      this.close(CLOSE.unknownAgent, "the certificate names another agent");
-    } else {
-      this.#greeted = true;
-      this.#serve(hello).catch((error: unknown) => this.#failed(error));
-    }
-  }
-
-  #heard(revision: number, digest: string, lastApplyMs: number): void {
+  /** Revisions that this registry did not send are none of its own: counted, they would be taken for later ones of the same number. */
+  #heard(message: Exclude<ClientMessage, { type: "hello" }>): void {
+    const { epoch, revision, digest } = message;
+    const lastApplyMs = message.type === "ack" ? message.applyMs : this.#fact.lastApplyMs;
+    if (epoch !== this.#epoch || revision > this.#sent || this.#fact.phase === "ahead") return;
     const { head } = this.#parts.publisher;
-    if (revision === head.revision && digest !== head.digest) {
+    if (revision === head.revision && digest !== head.digest && this.#fact.digest !== digest) {
       this.#parts.log.error({ agent: this.name, revision, digest, expected: head.digest }, "Agent's digest differs; it will resync");
     }
-    this.#fact = { ...this.#fact, revision, digest, lastApplyMs };
+    this.#fact = { ...this.#fact, epoch, revision, digest, lastApplyMs };
     this.#parts.onAck(this.#fact);
   }
 
   /** Welcome, what is missing, then live: until the connection ends. */
-  async #serve(hello: Extract<ClientMessage, { type: "hello" }>): Promise<void> {
-    const { publisher, clock, heartbeatMs, log, store, snapshotTurn } = this.#parts;
-    const { signal } = this.#abort;
-    const { head } = publisher;
-    await this.#send(encode({ type: "welcome", epoch: head.epoch, revision: head.revision, time: clock.now(), heartbeatMs }));
-    let sent = hello.revision;
-    const resumable = hello.epoch === head.epoch && (await this.#canReplay(sent));
-    log.info({ agent: this.name, holds: sent, head: head.revision, resumes: resumable }, "Agent joined the feed");
-    if (!resumable) sent = await snapshotTurn(() => sendSnapshot(store, clock, (text) => this.#send(text)));
-    while (!signal.aborted) {
-      const seen = publisher.wakeup.count;
-      const page = await publisher.pageAfter(sent);
-      if (page === null) {
-        await publisher.wakeup.after(seen, signal);
-      } else {
-        await this.#send(page.text);
-        sent = page.to;
-      }
+  async #serve(hello: Hello): Promise<void> {
+    const { store, clock, heartbeatMs, log } = this.#parts;
+    const { head, digestThere } = await store.read(function* (db) {
+      return { head: yield* readHead(db), digestThere: yield* readDigestAt(db, hello.revision) };
+    });
+    const { epoch, revision } = head;
+    const standing = standingOf(hello, head, digestThere);
+    this.#epoch = epoch;
+    await this.#link.send(encode({ type: "welcome", epoch, revision, time: clock.now(), heartbeatMs }));
+    log.info({ agent: this.name, holds: hello.revision, head: revision, standing }, "Agent joined the feed");
+    if (standing === "ahead") await this.#waitAhead(hello, head);
+    else if (standing === "snapshot") await this.#snapshot(head);
+    else this.#resume(hello);
+    await this.#follow(epoch);
+  }
+
+  /** The agent keeps what stands; here it waits until an operator begins a new epoch. */
+  async #waitAhead(hello: Hello, head: { readonly epoch: string; readonly revision: number }): Promise<void> {
+    const { publisher, log } = this.#parts;
+    this.#fact = { ...this.#fact, phase: "ahead", revision: hello.revision, digest: hello.digest, epoch: hello.epoch };
+    log.error(
+      { agent: this.name, alarm: "agent_ahead", epoch: hello.epoch, revision: hello.revision, head: head.revision },
+      "Agent holds what Storage does not: Storage was put back from a copy. It keeps what stands until 'entityos epoch begin'",
+    );
+    await this.#link.send(encode({ type: "ahead", epoch: head.epoch, revision: head.revision }));
+    const { signal } = this.#link;
+    while (publisher.head.epoch === head.epoch) await publisher.wakeup.after(publisher.wakeup.count, signal);
+  }
+
+  #resume({ revision }: Hello): void {
+    this.#sent = revision;
+    this.#fact = { ...this.#fact, phase: "behind" };
+  }
+
+  async #snapshot(head: { readonly epoch: string; readonly revision: number }): Promise<void> {
+    const tooSlow = setTimeout(() => this.close(CLOSE.tooSlow, "the snapshot takes too long"), SNAPSHOT_MS);
+    this.#fact = { ...this.#fact, phase: "snapshot" };
+    try {
+      const send = (data: string | Buffer) => this.#link.send(data);
+      const onEnd = (revision: number) => {
+        this.#sent = revision;
+      };
+      await this.#parts.snapshots.send(head, send, onEnd, this.#link.signal);
+    } finally {
+      clearTimeout(tooSlow);
     }
   }
 
-  /** True too when the agent is ahead of this replica: it then waits, never resyncs. */
-  async #canReplay(revision: number): Promise<boolean> {
-    const { head } = this.#parts.publisher;
-    if (revision >= head.revision) return true;
-    if (head.revision - revision > MAX_REPLAY) return false;
-    const oldest = await this.#parts.store.read((db) =>
-      first(db.selectFrom("changes").select((changes) => changes.fn.min("revision").as("revision"))),
-    );
-    return oldest !== undefined && Number(oldest.revision) <= revision + 1;
-  }
-
-  #send(text: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const { signal } = this.#abort;
-      if (signal.aborted || this.#socket.readyState !== Socket.OPEN) {
-        reject(signal.reason ?? new Error("the feed is closed"));
-        return;
+  async #follow(epoch: string): Promise<void> {
+    const { publisher } = this.#parts;
+    for (;;) {
+      const seen = publisher.wakeup.count;
+      if (publisher.head.epoch !== epoch) break;
+      const page = await publisher.pageAfter(this.#sent);
+      if (page === "gone") {
+        await this.#snapshot(publisher.head);
+      } else if (page === null) {
+        if (this.#fact.phase !== "live") this.#fact = { ...this.#fact, phase: "live" };
+        await publisher.wakeup.after(seen, this.#link.signal);
+      } else {
+        // Before it is sent: its acknowledgement may be read before the write's own callback.
+        this.#sent = page.to;
+        await this.#link.send(page.data);
       }
-      const timer = setTimeout(() => {
-        this.close(CLOSE.tooSlow, "too slow");
-        reject(new Error("the agent takes nothing"));
-      }, this.#parts.heartbeatMs * FEED.missedHeartbeats);
-      this.#socket.send(text, (error) => {
-        clearTimeout(timer);
-        if (error) reject(error);
-        else resolve();
-      });
-    });
+    }
+    this.sendAway(CLOSE.newEpoch, "a new epoch began");
   }
 
   #failed(error: unknown): void {
-    if (this.#abort.signal.aborted) return;
+    if (this.#link.signal.aborted) return;
     this.#parts.log.error({ agent: this.name, err: error }, "Feed failed");
     this.close(CLOSE.shutdown, "try again");
   }

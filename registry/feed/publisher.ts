@@ -4,12 +4,12 @@ import { FEED } from "../../lib/feed/limits.ts";
 import type { Log } from "../../lib/log.ts";
 import { readChanges, readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
+import { RecentChanges } from "./recent.ts";
+import { MAX_REPLAY } from "./standing.ts";
 
-/** Newest changes kept in memory, ready to send; a feed further behind reads Storage. */
-const RECENT = 10_000;
 const RETRY_MS = 500;
-/** The change log is only worth replaying up to this far back; beyond it a snapshot is shorter. */
-export const MAX_REPLAY = 50_000;
+/** Changes share a message up to this many characters: small enough that a slow link shows life between two. */
+const MAX_PAGE_CHARS = 128 << 10;
 
 export interface Head {
   readonly epoch: string;
@@ -17,35 +17,36 @@ export interface Head {
   readonly digest: string;
 }
 
-/** One message's worth of changes: `text` is ready for the socket, `to` the last revision in it. */
+/** One message's worth of changes: `data` is ready for the socket, `to` the last revision in it. */
 export interface Page {
-  readonly text: string;
+  readonly data: Buffer;
   readonly to: number;
 }
 
 /**
- * Follows the head of Storage and hands every feed the same ready text, so that a change is read and written as JSON once however
+ * Follows the head of Storage and hands every feed the same ready message, so that a change is read and written as JSON once however
  * many listen. Feeds are woken and fetch; nothing is queued for them.
  */
 export class Publisher {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #onHead: (head: Head) => void;
+  readonly #recent: RecentChanges;
   #head: Head;
-  /** bodies[i] is revision #first + i. */
-  #bodies: string[] = [];
-  #first: number;
   #page: (Page & { readonly from: number }) | null = null;
   readonly wakeup = new Wakeup();
 
-  private constructor(store: Store, clock: Clock, head: Head) {
+  private constructor(store: Store, clock: Clock, head: Head, onHead: (head: Head) => void) {
     this.#store = store;
     this.#clock = clock;
     this.#head = head;
-    this.#first = head.revision + 1;
+    this.#onHead = onHead;
+    this.#recent = new RecentChanges(head.revision);
   }
 
-  static async start(store: Store, clock: Clock, log: Log): Promise<Publisher & AsyncDisposable> {
-    const publisher = new Publisher(store, clock, await store.read(readHead));
+  /** @param onHead called with each new head, before the feeds are woken */
+  static async start(store: Store, clock: Clock, log: Log, onHead: (head: Head) => void = () => {}): Promise<Publisher & AsyncDisposable> {
+    const publisher = new Publisher(store, clock, await store.read(readHead), onHead);
     const rung = new Wakeup();
     const abort = new AbortController();
     const follow = async () => {
@@ -75,49 +76,50 @@ export class Publisher {
     return this.#head;
   }
 
-  /** The changes after `revision`, at most one message's worth; null when there are none. */
-  async pageAfter(revision: number): Promise<Page | null> {
+  /** The changes after `revision`, at most one message's worth; null when there are none, "gone" when a snapshot must take their place. */
+  async pageAfter(revision: number): Promise<Page | null | "gone"> {
     if (revision >= this.#head.revision) return null;
     const from = revision + 1;
     if (this.#page?.from === from) return this.#page;
-    const limit = FEED.maxChangesPerMessage;
-    const bodies =
-      from >= this.#first
-        ? this.#bodies.slice(from - this.#first, from - this.#first + limit)
-        : (await this.#store.read((db) => readChanges(db, { after: revision, limit }))).map((row) => row.body);
-    const page = { from, to: revision + bodies.length, text: this.#text(from, bodies) };
+    if (this.#head.revision - revision > MAX_REPLAY) return "gone";
+    const bodies = this.#recent.from(from, FEED.maxChangesPerMessage) ?? (await this.#stored(from));
+    if (bodies === "gone") return "gone";
+    const chosen = fitting(bodies);
+    const text = `{"type":"changes","from":${from},"changes":[${chosen.join(",")}],"time":${this.#clock.now()}}`;
+    const page = { from, to: revision + chosen.length, data: Buffer.from(text) };
     this.#page = page;
     return page;
   }
 
-  #text(from: number, bodies: readonly string[]): string {
-    return `{"type":"changes","from":${from},"changes":[${bodies.join(",")}],"time":${this.#clock.now()}}`;
+  /** A log that no longer reaches `from` must not be told from where it begins: every revision after it would be another's. */
+  async #stored(from: number): Promise<readonly string[] | "gone"> {
+    const rows = await this.#store.read((db) => readChanges(db, { after: from - 1, limit: FEED.maxChangesPerMessage }));
+    return rows[0]?.revision === from ? rows.map((row) => row.body) : "gone";
   }
 
   async #follow(): Promise<void> {
     const head = await this.#store.read(readHead);
-    const rows: string[] = [];
-    let known = this.#first + this.#bodies.length - 1;
-    if (head.revision - known > RECENT) {
-      this.#bodies = [];
-      this.#first = head.revision + 1;
-      known = head.revision;
-    }
-    while (known < head.revision) {
-      const page = await this.#store.read((db) => readChanges(db, { after: known, limit: FEED.maxChangesPerMessage }));
-      if (page.length === 0) throw new Error(`revision ${known + 1} is missing from the change log`);
-      for (const row of page) if (row.revision <= head.revision) rows.push(row.body);
-      known = Math.min(head.revision, page.at(-1)?.revision ?? head.revision);
-    }
-    this.#bodies.push(...rows);
-    const excess = this.#bodies.length - RECENT;
-    if (excess > 0) {
-      this.#bodies.splice(0, excess);
-      this.#first += excess;
+    if (head.epoch !== this.#head.epoch || !this.#recent.reaches(head.revision)) this.#recent.restart(head.revision);
+    for (let known = this.#recent.last; known < head.revision; known = this.#recent.last) {
+      const rows = await this.#store.read((db) => readChanges(db, { after: known, limit: FEED.maxChangesPerMessage }));
+      if (rows[0]?.revision !== known + 1) throw new Error(`revision ${known + 1} is missing from the change log`);
+      for (const row of rows) if (row.revision <= head.revision) this.#recent.push(row.body);
     }
     this.#page = null;
     const moved = head.revision !== this.#head.revision || head.epoch !== this.#head.epoch;
     this.#head = head;
-    if (moved) this.wakeup.ring();
+    if (!moved) return;
+    this.#onHead(head);
+    this.wakeup.ring();
   }
+}
+
+/** As many of the first as fit one message; always one. */
+function fitting(bodies: readonly string[]): readonly string[] {
+  let chars = 0;
+  const end = bodies.findIndex((body, index) => {
+    chars += body.length + 1;
+    return index > 0 && chars > MAX_PAGE_CHARS;
+  });
+  return end < 0 ? bodies : bodies.slice(0, end);
 }

@@ -1,28 +1,34 @@
 import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
-import { WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { AgentFeed } from "../../lib/admin/api.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { CLOSE, FEED } from "../../lib/feed/limits.ts";
 import { encode } from "../../lib/feed/messages.ts";
 import type { Log } from "../../lib/log.ts";
-import { URN } from "../../lib/service.ts";
 import type { RegistryConfig } from "../config.ts";
-import { recordAcks } from "../store/queries.ts";
-import { first, type Store } from "../store/store.ts";
-import { type AgentFact, Peer } from "./peer.ts";
+import type { Store } from "../store/store.ts";
+import { AckWriter } from "./acks.ts";
+import { admit, refuse } from "./admit.ts";
+import { Peer, type PeerParts } from "./peer.ts";
 import { Publisher } from "./publisher.ts";
+import { Roster } from "./roster.ts";
+import { Snapshots } from "./snapshot.ts";
+import { type Spread, SpreadTimer } from "./spread.ts";
 
-/** Acknowledgements are written to Storage together, at most this often. */
-const ACK_WRITE_MS = 100;
-const MAX_SNAPSHOTS_AT_ONCE = 4;
 /** Agents with a feed at one time. */
 const MAX_FEEDS = 20_000;
+/** Agents that are sent away together come back over a window of this much for each, within bounds. */
+const SPREAD_PER_AGENT_MS = 5;
+const MIN_SPREAD_MS = 500;
+const MAX_SPREAD_MS = 30_000;
 
 export interface Feed extends AsyncDisposable {
   /** Agents with a live feed. */
-  agents(): readonly AgentFact[];
+  agents(): readonly (AgentFeed & { readonly name: string })[];
+  /** How long the newest timed revision took until it stood on every connected host; null while none was timed. */
+  spread(): Spread | null;
   /** Ends an agent's feed: after its certificate was revoked. */
   disconnect(name: string): void;
 }
@@ -39,41 +45,74 @@ export interface FeedParts {
 /** Serves the feed at `FEED.path` of the control listener, to agents alone (docs/protocol.md). */
 export async function startFeed({ server, config, store, clock, log }: FeedParts): Promise<Feed> {
   const { heartbeatMs } = config.feed;
-  const publisher = await Publisher.start(store, clock, log);
-  const peers = new Map<string, Peer>();
+  const roster = new Roster(clock, log);
+  const spread = new SpreadTimer(clock);
+  const publisher = await Publisher.start(store, clock, log, (head) => spread.head(head.revision, behind));
+  const behind = function* (): Generator<string> {
+    for (const { fact } of roster.greeted()) if (fact.phase === "live" && fact.revision < publisher.head.revision) yield fact.name;
+  };
+  const snapshots = new Snapshots(store, clock, log);
   const acks = new AckWriter(store, log);
-  const parts = {
+  const parts: PeerParts = {
     store,
     publisher,
+    snapshots,
     clock,
     log,
     heartbeatMs,
-    snapshotTurn: turns(MAX_SNAPSHOTS_AT_ONCE),
-    onAck: (fact: AgentFact) => acks.add(fact),
+    spreadMs: () => Math.min(MAX_SPREAD_MS, Math.max(MIN_SPREAD_MS, roster.all.size * SPREAD_PER_AGENT_MS)),
+    onHello: (peer, hello) => roster.hello(peer, hello),
+    onAck: (fact) => {
+      acks.add(fact);
+      spread.acknowledged(fact.name, fact.revision, behind);
+    },
+    onEnd: (peer) => {
+      if (!roster.remove(peer)) return;
+      acks.forget(peer.name);
+      spread.left(peer.name);
+    },
   };
+  const door = openDoor(server, store, log, roster, (name, socket) => roster.add(new Peer(name, socket, parts)));
+  const beat = setInterval(() => {
+    const { revision, digest } = publisher.head;
+    const text = encode({ type: "heartbeat", revision, digest, time: clock.now() });
+    for (const peer of roster.all) peer.heartbeat(text);
+  }, heartbeatMs);
+
+  return {
+    agents: () => [...roster.greeted()].map(({ fact }) => ({ ...fact, duplicates: roster.takeovers(fact.name) })),
+    spread: () => spread.last,
+    disconnect(name) {
+      // Also one that did not say hello yet: it was admitted by the certificate that no longer counts.
+      for (const peer of [...roster.all]) if (peer.name === name) peer.close(CLOSE.revoked, "the agent was revoked");
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(beat);
+      door[Symbol.dispose]();
+      for (const peer of [...roster.all]) peer.sendAway(CLOSE.shutdown, "the registry stops");
+      await publisher[Symbol.asyncDispose]();
+      await snapshots[Symbol.asyncDispose]();
+      await acks[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Takes upgrades until it is disposed of; who is no agent, or one too many, is refused. */
+function openDoor(server: Server, store: Store, log: Log, roster: Roster, open: (name: string, socket: WebSocket) => void): Disposable {
   const sockets = new WebSocketServer({
     noServer: true,
+    clientTracking: false,
     maxPayload: FEED.maxMessageBytes,
     perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(FEED.subprotocol) ? FEED.subprotocol : false),
   });
+  let shut = false;
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on("error", () => socket.destroy());
-    admit(request, store, peers.size)
+    admit(request, store)
       .then((name) => {
-        if (name === null) return refuse(socket);
-        sockets.handleUpgrade(request, socket, head, (opened) => {
-          const older = peers.get(name);
-          if (older !== undefined) {
-            log.warn({ agent: name, alarm: "duplicate_agent" }, "Two live feeds with one agent id: the older is closed");
-            older.close(CLOSE.replaced, "another feed of this agent opened");
-          }
-          const peer = new Peer(name, opened, parts);
-          peers.set(name, peer);
-          opened.once("close", () => {
-            if (peers.get(name) === peer) peers.delete(name);
-          });
-        });
+        if (name === null || shut || roster.all.size >= MAX_FEEDS) refuse(socket);
+        else sockets.handleUpgrade(request, socket, head, (opened) => open(name, opened));
       })
       .catch((error: unknown) => {
         log.error({ err: error }, "Cannot admit a feed");
@@ -81,88 +120,10 @@ export async function startFeed({ server, config, store, clock, log }: FeedParts
       });
   };
   server.on("upgrade", onUpgrade);
-  const beat = setInterval(() => {
-    const text = encode({ type: "heartbeat", revision: publisher.head.revision, digest: publisher.head.digest, time: clock.now() });
-    for (const peer of peers.values()) peer.heartbeat(text);
-  }, heartbeatMs);
-
   return {
-    agents: () => [...peers.values()].map((peer) => peer.fact),
-    disconnect: (name) => peers.get(name)?.close(CLOSE.revoked, "the agent was revoked"),
-    async [Symbol.asyncDispose]() {
-      clearInterval(beat);
+    [Symbol.dispose]() {
+      shut = true;
       server.removeListener("upgrade", onUpgrade);
-      for (const peer of peers.values()) peer.close(CLOSE.shutdown, "the registry stops");
-      await publisher[Symbol.asyncDispose]();
-      sockets.close();
-      await acks[Symbol.asyncDispose]();
     },
   };
-}
-
-/** The agent's name when the request may become a feed: its own role's certificate, enrolled, not revoked, and no browser (Origin). */
-async function admit(request: IncomingMessage, store: Store, feeds: number): Promise<string | null> {
-  if (request.url !== FEED.path || request.headers.origin !== undefined || feeds >= MAX_FEEDS) return null;
-  const certificate = (request.socket as TLSSocket).getPeerX509Certificate();
-  const name = /^URI:urn:entityos:agent:([a-z0-9.-]{1,63})$/.exec(certificate?.subjectAltName ?? "")?.[1];
-  if (certificate === undefined || name === undefined || !certificate.subjectAltName?.startsWith(`URI:${URN.agent}`)) return null;
-  const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-  const agent = await store.read((db) => first(db.selectFrom("agents").select(["fingerprint", "revoked_at"]).where("name", "=", name)));
-  return agent !== undefined && agent.revoked_at === null && agent.fingerprint === fingerprint ? name : null;
-}
-
-function refuse(socket: Duplex): void {
-  socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-}
-
-/** At most `limit` pieces of work at once; the others wait their turn. */
-function turns(limit: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
-    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  };
-}
-
-/** Coalesces acknowledgements: the latest of each agent, written together, lost ones repeated by the next heartbeat. */
-class AckWriter implements AsyncDisposable {
-  readonly #store: Store;
-  readonly #log: Log;
-  #latest = new Map<string, AgentFact>();
-  #timer: NodeJS.Timeout | null = null;
-
-  constructor(store: Store, log: Log) {
-    this.#store = store;
-    this.#log = log;
-  }
-
-  add(fact: AgentFact): void {
-    this.#latest.set(fact.name, fact);
-    this.#timer ??= setTimeout(() => void this.#write(), ACK_WRITE_MS);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    await this.#write();
-  }
-
-  async #write(): Promise<void> {
-    this.#timer = null;
-    const acks = [...this.#latest.values()].map(({ name, revision, seenAt }) => ({ name, revision, seenAt }));
-    this.#latest = new Map();
-    if (acks.length === 0) return;
-    await this.#store
-      .write((db) => recordAcks(db, acks), ["progress"])
-      .catch((error: unknown) => {
-        this.#log.warn({ err: error }, "Cannot record acknowledgements; the next heartbeat repeats them");
-      });
-  }
 }

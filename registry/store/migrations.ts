@@ -47,7 +47,7 @@ const derived = ({ integer, bytes, table }: Spelling): string[] => [
   `create table head (
      id ${integer} primary key check (id = 1), epoch text not null, term ${integer} not null, revision ${integer} not null,
      digest text not null, rules ${integer} not null)${table}`,
-  `create table changes (revision ${integer} primary key, at ${integer} not null, body text not null)${table}`,
+  `create table changes (revision ${integer} primary key, at ${integer} not null, body text not null, digest text not null)${table}`,
   `create table rules (
      lane text not null, prefix text not null, bytes ${bytes} not null, expires_at ${integer} not null, primary key (lane, prefix))${table}`,
   `create table trust (target text not null, id text not null, body text not null, primary key (target, id))${table}`,

@@ -48,6 +48,17 @@ export function readChanges(
   return all(selectChanges(db, page));
 }
 
+const selectDigest = prepared((db, v: { revision: number }) =>
+  db.selectFrom("changes").select("digest").where("revision", "=", v.revision),
+);
+
+/** The digest of everything in force at a revision; null when the log does not reach it. */
+export function* readDigestAt(db: Builder, revision: number): Command<string | null> {
+  const head = yield* readHead(db);
+  if (revision === head.revision) return head.digest;
+  return (yield* first(selectDigest(db, { revision })))?.digest ?? null;
+}
+
 /** Rules in the order of their key, the first page after `null`. */
 export function readRules(
   db: Builder,
@@ -104,8 +115,8 @@ export function* assertLead(db: Builder, lead: Lead): Command<void> {
   }
 }
 
-const insertChange = prepared((db, v: { revision: number; at: number; body: string }) =>
-  db.insertInto("changes").values({ revision: v.revision, at: v.at, body: v.body }),
+const insertChange = prepared((db, v: { revision: number; at: number; body: string; digest: string }) =>
+  db.insertInto("changes").values({ revision: v.revision, at: v.at, body: v.body, digest: v.digest }),
 );
 const trimChanges = prepared((db, v: { last: number }) => db.deleteFrom("changes").where("revision", "<=", v.last));
 const updateHead = prepared((db, v: { revision: number; digest: string; rules: number }) =>
@@ -130,7 +141,7 @@ export function* commitChanges(
   for (const change of changes) {
     revision++;
     yield* apply(db, change, state);
-    yield* all(insertChange(db, { revision, at: now, body: JSON.stringify(change) }));
+    yield* all(insertChange(db, { revision, at: now, body: JSON.stringify(change), digest: state.digest.hex }));
   }
   yield* all(trimChanges(db, { last: revision - CHANGES_KEPT }));
   yield* all(updateHead(db, { revision, digest: state.digest.hex, rules: state.rules }));

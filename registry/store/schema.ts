@@ -37,7 +37,8 @@ export interface Database {
 
   // ── derived (the leader writes) ──
   head: { id: number; epoch: string; term: number; revision: number; digest: string; rules: number };
-  changes: { revision: number; at: number; body: string };
+  /** `digest` is that of everything in force after the change. */
+  changes: { revision: number; at: number; body: string; digest: string };
   outcomes: {
     submission: string;
     at: number;

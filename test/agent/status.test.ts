@@ -21,7 +21,7 @@ const STATUS: AgentStatus = {
   alarms: [],
   lanes: { ip: true, ipcert: false, roaming: false },
   floor: true,
-  feed: { connected: true, address: "https://control.example:8444", silentMs: 3 },
+  feed: { connected: true, address: "https://control.example:8444", silentMs: 3, ahead: false, unknownMessages: 0 },
   lastApply: { atMs: 1_000, tookMs: 0.9, changes: 1 },
   time: { registryMs: 2_000, skewMs: 1 },
 };

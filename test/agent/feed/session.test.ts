@@ -49,7 +49,41 @@ describe("feed session", () => {
       ({ session }) => session.handle({ type: "heartbeat", revision: 0, digest: "0".repeat(32), time: 1 }),
     ],
     ["a second welcome", /second welcome/, ({ session }) => session.handle(welcome("e6"))],
-    ["an earlier epoch", /Cannot go back from epoch e5 to e4/, ({ open }) => open().handle(welcome("e4"))],
+    [
+      "a snapshot of an earlier epoch",
+      /Cannot go back from epoch e5 to e4/,
+      ({ open }) => {
+        const next = open();
+        next.handle(welcome("e4"));
+        snapshot(next, [], 70, "e4");
+      },
+    ],
+    [
+      "changes of another epoch than the one that is held",
+      /a state that they do not belong to/,
+      ({ open }) => {
+        const next = open();
+        next.handle(welcome("e6"));
+        next.handle({ type: "changes", from: 11, changes: [rule("203.0.113.9/32")], time: 1 });
+      },
+    ],
+    [
+      "changes of a registry that it is ahead of",
+      /a state that they do not belong to/,
+      ({ session }) => {
+        session.handle({ type: "ahead", epoch: "e5", revision: 7 });
+        session.handle({ type: "changes", from: 11, changes: [rule("203.0.113.9/32")], time: 1 });
+      },
+    ],
+    [
+      "a snapshot of a registry that it is ahead of",
+      /not to be expected/,
+      ({ session }) => {
+        session.handle({ type: "ahead", epoch: "e5", revision: 7 });
+        snapshot(session, [], 20);
+      },
+    ],
+    ["a snapshot of another epoch than welcome said", /not to be expected/, ({ session }) => snapshot(session, [], 20, "e6")],
     ["a snapshot of an earlier revision", /Cannot go back from revision 10 to 9/, ({ session }) => snapshot(session, [], 9)],
     [
       "a gap in revisions",
@@ -187,9 +221,40 @@ describe("feed session", () => {
     expect([desired.epoch, desired.revision]).to.deep.equal(["e6", 1]);
   });
 
+  it("is ahead of a registry of an earlier epoch, and of one that says so; its digest then means nothing", () => {
+    const { desired, session, open } = setUp();
+    session.handle(welcome());
+    snapshot(session, ["203.0.113.7/32"]);
+    const other = { type: "heartbeat" as const, revision: 10, digest: "f".repeat(32), time: 1 };
+    const past = open();
+    past.handle(welcome("e4"));
+    past.handle(other);
+    session.handle({ type: "ahead", epoch: "e5", revision: 7 });
+    session.handle(other);
+    expect([past.ahead, session.ahead, desired.revision]).to.deep.equal([true, true, 10]);
+  });
+
+  it("compares no digest while a snapshot is on its way: a long one would never end", () => {
+    const { desired, session, time, open } = setUp();
+    session.handle(welcome());
+    snapshot(session, ["203.0.113.7/32"]);
+    const other = { type: "heartbeat" as const, revision: 10, digest: "f".repeat(32), time: 1 };
+    const asking = new FeedSession(desired, time, CEILING, true);
+    asking.handle(welcome());
+    asking.handle(other);
+    asking.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 0, trust: 0 });
+    asking.handle(other);
+    asking.handle({ type: "snapshot.end", revision: 11, digest: "0".repeat(32), time: 1 });
+    expect(() => asking.handle({ ...other, revision: 11 })).to.throw(FeedRefusedError, /Digest of revision 11/);
+    const renewed = open();
+    renewed.handle(welcome("e6"));
+    renewed.handle({ ...other, revision: 11 });
+  });
+
   it("asks for a snapshot after a digest mismatch, and not after a gap", () => {
     const { session } = setUp();
     session.handle(welcome());
+    snapshot(session, []);
     const forget = (act: () => void): boolean | null => {
       try {
         act();
@@ -198,7 +263,7 @@ describe("feed session", () => {
       }
       return null;
     };
-    expect(forget(() => session.handle({ type: "heartbeat", revision: 0, digest: "f".repeat(32), time: 1 }))).to.equal(true);
+    expect(forget(() => session.handle({ type: "heartbeat", revision: 10, digest: "f".repeat(32), time: 1 }))).to.equal(true);
     expect(forget(() => session.handle({ type: "changes", from: 5, changes: [rule("203.0.113.9/32")], time: 1 }))).to.equal(false);
   });
 });

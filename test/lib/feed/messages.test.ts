@@ -8,10 +8,11 @@ const time = 1_795_000_000_000;
 const rule = { kind: "rule.set", lane: "ip", prefix: "203.0.113.7/32", expiresAt: time } as const;
 
 const CLIENT: readonly ClientMessage[] = [
-  { type: "hello", agent: "host-1", version: "0.1.0", epoch: null, revision: 0 },
-  { type: "hello", agent: "host-1", version: "0.1.0", epoch: "e", revision: 7 },
-  { type: "ack", revision: 7, digest, applyMs: 0.9 },
-  { type: "heartbeat", revision: 7, digest, time },
+  { type: "hello", agent: "host-1", version: "0.1.0", instance: "i", epoch: null, revision: 0, digest },
+  { type: "hello", agent: "host-1", version: "0.1.0", instance: "i", epoch: "e", revision: 7, digest },
+  { type: "ack", epoch: "e", revision: 7, digest, applyMs: 0.9 },
+  { type: "heartbeat", epoch: "e", revision: 7, digest, time },
+  { type: "heartbeat", epoch: null, revision: 0, digest, time },
 ];
 const SERVER: readonly ServerMessage[] = [
   { type: "welcome", epoch: "e", revision: 7, time, heartbeatMs: 5000 },
@@ -29,6 +30,8 @@ const SERVER: readonly ServerMessage[] = [
     time,
   },
   { type: "heartbeat", revision: 7, digest, time },
+  { type: "ahead", epoch: "e", revision: 7 },
+  { type: "restart", spreadMs: 500 },
 ];
 
 describe("the feed's codec", () => {
@@ -65,6 +68,7 @@ describe("the feed's codec", () => {
       /^trust\.0/,
     ],
     ["a heartbeat interval that no timer takes", JSON.stringify({ ...SERVER[0], heartbeatMs: 2 ** 31 }), /^heartbeatMs/],
+    ["a restart over a longer time than any", JSON.stringify({ type: "restart", spreadMs: FEED.maxSpreadMs + 1 }), /^spreadMs: /],
     ["half a message", '{"type":"heart', "not JSON"],
     ["null", "null", "no type"],
     ["a list", "[]", "no type"],

@@ -88,7 +88,8 @@ describe("the operator API", () => {
 
   it("tells what the feed says of an agent", async () => {
     await post("/agents", { name: "host-1", zone: "restricted", csr: (await makeKeyAndCsr(null)).csr });
-    const fact = { revision: 0, digest: "0".repeat(32), connectedAt: NOW, seenAt: NOW, lastApplyMs: 1.5 };
+    const held = { epoch: "e1", revision: 0, digest: "0".repeat(32), lastApplyMs: 1.5, unknownMessages: 0 };
+    const fact = { phase: "live" as const, ...held, connectedAt: NOW, seenAt: NOW, duplicates: 0 };
     control.feeds.push({ name: "host-1", ...fact });
     expect((await get("/agents")).items[0]?.feed).to.deep.equal(fact);
     expect((await control.local("/v1/admin/status")).body.agents).to.deep.equal({ enrolled: 1, connected: 1, inSync: 1 });

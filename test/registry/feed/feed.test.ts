@@ -1,83 +1,9 @@
-import { readFileSync } from "node:fs";
 import { expect } from "chai";
-import { WebSocket } from "ws";
-import { parseAgentConfig } from "../../../agent/config.ts";
 import { DesiredState } from "../../../agent/desired.ts";
-import { FeedClient } from "../../../agent/feed/client.ts";
-import { RegistryTime } from "../../../agent/time.ts";
-import { systemClock } from "../../../lib/clock.ts";
 import { CLOSE, FEED } from "../../../lib/feed/limits.ts";
-import type { Change } from "../../../lib/feed/messages.ts";
-import { Latch } from "../../../lib/latch.ts";
-import { silentLog } from "../../../lib/log.ts";
 import { first } from "../../../registry/store/store.ts";
-import { type Control, head, type Identity, startControl } from "./setup.ts";
-
-const FAR = 4_000_000_000_000;
-const set = (n: number): Change => ({ kind: "rule.set", lane: "ip", prefix: `203.0.113.${n}/32`, expiresAt: FAR });
-
-/** The agent's own feed client, which takes what it is told as applied at once. */
-function startAgent(control: Control, name: string, identity: Identity, desired = new DesiredState()) {
-  const config = parseAgentConfig("test", `name: ${name}\nregistry: ${JSON.stringify({ addresses: [control.url], ...identity })}\n`);
-  const abort = new AbortController();
-  const settled = new Latch();
-  const effects: string[] = [];
-  const client: FeedClient = new FeedClient({
-    config,
-    version: "0.0.0",
-    desired,
-    time: new RegistryTime(systemClock),
-    clock: systemClock,
-    log: silentLog,
-    settled,
-    onEffect: (effect) => {
-      if (effect.kind === "none") return;
-      effects.push(effect.kind);
-      client.applied(1.5);
-    },
-    acknowledged: () => ({ epoch: desired.epoch, revision: desired.revision, digest: desired.digest, tookMs: 0 }),
-  });
-  const running = client.run(abort.signal);
-  return {
-    client,
-    desired,
-    effects,
-    settled,
-    async [Symbol.asyncDispose]() {
-      abort.abort();
-      await running;
-    },
-  };
-}
-
-/** Resolves when the condition holds, looking at every turn of the event loop; the test's own time limit bounds it. */
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 2));
-}
-
-/** A bare WebSocket with an identity; resolves to how it ended: "open", or the error. */
-function dial(
-  control: Control,
-  identity: Identity | null,
-  options: { path?: string; protocol?: string; origin?: string } = {},
-): Promise<WebSocket | string> {
-  return new Promise((resolve) => {
-    const files = identity === null ? {} : { cert: readFileSync(identity.certificate), key: readFileSync(identity.key) };
-    const socket = new WebSocket(
-      `${control.url.replace("https", "wss")}${options.path ?? FEED.path}`,
-      options.protocol ?? FEED.subprotocol,
-      {
-        rejectUnauthorized: false,
-        ...files,
-        ...(options.origin === undefined ? {} : { origin: options.origin }),
-      },
-    );
-    socket.on("open", () => resolve(socket));
-    socket.on("error", (error) => resolve(error.message));
-  });
-}
-
-const closed = (socket: WebSocket) => new Promise<number>((resolve) => socket.once("close", resolve));
+import { closed, dial, FAR, hello, set, startAgent, until } from "./agent.ts";
+import { type Control, head, startControl } from "./setup.ts";
 
 describe("feed over mutual TLS", () => {
   let control: Control;
@@ -143,21 +69,6 @@ describe("feed over mutual TLS", () => {
     expect([...desired.rules()].map((rule) => rule.prefix)).to.deep.equal(["203.0.113.1/32"]);
   });
 
-  it("makes an agent that is ahead wait, and never resync it", async () => {
-    const desired = new DesiredState();
-    desired.epoch = "e1";
-    desired.revision = 2;
-    desired.load({ lane: "ip", prefix: "203.0.113.99/32", expiresAt: FAR });
-    await control.commit(set(1));
-    await using agent = startAgent(control, "host1", await control.enroll("host1"), desired);
-    await until(() => agent.client.address !== null);
-    await control.commit(set(2));
-    await control.commit(set(3));
-    await until(() => agent.desired.revision === 3);
-    expect(agent.effects).to.deep.equal(["changed"]);
-    expect([...desired.rules()].map((rule) => rule.prefix)).to.deep.equal(["203.0.113.99/32", "203.0.113.3/32"]);
-  });
-
   it("finds a wrong digest by heartbeat and asks for a snapshot", async () => {
     await control.commit(set(1));
     await using agent = startAgent(control, "host1", await control.enroll("host1"));
@@ -204,22 +115,11 @@ describe("feed over mutual TLS", () => {
     expect(await dial(control, agent)).to.equal("Unexpected server response: 403");
   });
 
-  it("closes the older of two feeds with one agent id", async () => {
-    const identity = await control.enroll("host1");
-    const older = await dial(control, identity);
-    if (typeof older === "string") throw new Error(older);
-    const code = closed(older);
-    const newer = await dial(control, identity);
-    if (typeof newer === "string") throw new Error(newer);
-    expect(await code).to.equal(CLOSE.replaced);
-    expect(control.feed.agents().map((fact) => fact.name)).to.deep.equal(["host1"]);
-    newer.terminate();
-  });
-
   const bad: [string, string | Buffer, number][] = [
     ["text that is not JSON", "hello", CLOSE.protocol],
-    ["a hello in another agent's name", '{"type":"hello","agent":"host2","version":"1","epoch":null,"revision":0}', CLOSE.unknownAgent],
-    ["a hello without a revision", '{"type":"hello","agent":"host1","version":"1","epoch":null}', CLOSE.protocol],
+    ["a hello in another agent's name", hello("host2"), CLOSE.unknownAgent],
+    ["a hello without a revision", hello("host1", { revision: undefined }), CLOSE.protocol],
+    ["a heartbeat before hello", `{"type":"heartbeat","epoch":null,"revision":0,"digest":"${"0".repeat(32)}","time":1}`, CLOSE.protocol],
     ["a binary message", Buffer.from("{}"), CLOSE.protocol],
     ["a message over the bound", "x".repeat(FEED.maxMessageBytes + 1), 1009],
   ];
@@ -238,7 +138,7 @@ describe("feed over mutual TLS", () => {
     if (typeof socket === "string") throw new Error(socket);
     const welcome = new Promise((resolve) => socket.once("message", (data) => resolve(JSON.parse(String(data)).type)));
     socket.send('{"type":"capabilities","zstd":true}');
-    socket.send('{"type":"hello","agent":"host1","version":"1","epoch":null,"revision":0}');
+    socket.send(hello());
     expect(await welcome).to.equal("welcome");
     socket.terminate();
   });
@@ -247,7 +147,7 @@ describe("feed over mutual TLS", () => {
     const identity = await control.enroll("host1");
     const silent = await dial(control, identity);
     if (typeof silent === "string") throw new Error(silent);
-    silent.send('{"type":"hello","agent":"host1","version":"1","epoch":null,"revision":0}');
+    silent.send(hello());
     expect(await closed(silent)).to.equal(1006);
     const revoked = await dial(control, identity);
     if (typeof revoked === "string") throw new Error(revoked);

@@ -3,7 +3,7 @@ import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "../../../lib/clock.ts";
+import { type Clock, systemClock } from "../../../lib/clock.ts";
 import type { Change } from "../../../lib/feed/messages.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { createTlsEntrance } from "../../../registry/admin/entrance.ts";
@@ -37,7 +37,7 @@ export interface Control extends AsyncDisposable {
 }
 
 /** A control listener with the real feed, the real Storage and a CA of its own, on loopback. */
-export async function startControl(heartbeatMs = 200): Promise<Control> {
+export async function startControl(heartbeatMs = 200, clock: Clock = systemClock): Promise<Control> {
   const folder = mkdtempSync(join(tmpdir(), "eos-feed-"));
   const now = Date.now();
   await makePki(join(folder, "pki"), now);
@@ -50,7 +50,7 @@ export async function startControl(heartbeatMs = 200): Promise<Control> {
   const seen: string[] = [];
   const anchor = await ca.makeAnchor();
   let server = listen();
-  let feed = await startFeed({ server, config, store, clock: systemClock, log: silentLog });
+  let feed = await startFeed({ server, config, store, clock, log: silentLog });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
 
@@ -118,7 +118,7 @@ export async function startControl(heartbeatMs = 200): Promise<Control> {
     async restart() {
       await stop();
       server = listen();
-      feed = await startFeed({ server, config, store, clock: systemClock, log: silentLog });
+      feed = await startFeed({ server, config, store, clock, log: silentLog });
       await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
     },
     async [Symbol.asyncDispose]() {

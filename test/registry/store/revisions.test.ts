@@ -81,7 +81,9 @@ describe("revisions", () => {
   it("are kept up to a bound, the newest", async () => {
     await harness.store.write((db) => all(db.updateTable("head").set({ revision: CHANGES_KEPT - 1 })));
     for (const body of ["first", "second"]) {
-      await harness.store.write((db) => all(db.insertInto("changes").values({ revision: body === "first" ? 1 : 2, at: 1, body })));
+      await harness.store.write((db) =>
+        all(db.insertInto("changes").values({ revision: body === "first" ? 1 : 2, at: 1, body, digest: "" })),
+      );
     }
     await commit(set("8.8.8.8/32", 10));
     expect((await harness.rows((db) => first(db.selectFrom("changes").select("body").orderBy("revision"))))?.body).to.equal("first");

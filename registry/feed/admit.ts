@@ -1,0 +1,22 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { FEED } from "../../lib/feed/limits.ts";
+import { URN } from "../../lib/service.ts";
+import { first, type Store } from "../store/store.ts";
+
+/** The agent's name when the request may become a feed: its own role's certificate, enrolled, not revoked, and no browser (Origin). */
+export async function admit(request: IncomingMessage, store: Store): Promise<string | null> {
+  if (request.url !== FEED.path || request.headers.origin !== undefined) return null;
+  const certificate = (request.socket as TLSSocket).getPeerX509Certificate();
+  const name = /^URI:urn:entityos:agent:([a-z0-9.-]{1,63})$/.exec(certificate?.subjectAltName ?? "")?.[1];
+  if (certificate === undefined || name === undefined || !certificate.subjectAltName?.startsWith(`URI:${URN.agent}`)) return null;
+  const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
+  const agent = await store.read((db) => first(db.selectFrom("agents").select(["fingerprint", "revoked_at"]).where("name", "=", name)));
+  return agent !== undefined && agent.revoked_at === null && agent.fingerprint === fingerprint ? name : null;
+}
+
+/** Answers and lets go of the connection; a client that keeps its side open keeps nothing here. */
+export function refuse(socket: Duplex): void {
+  socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", () => socket.destroy());
+}
