@@ -1,25 +1,20 @@
 import { FLOOR_TABLE, LANE_MARK, LANES } from "../../lib/service.ts";
 import type { GateConfig } from "../config.ts";
-import { portList } from "./standard.ts";
+import { fromNetworks, portList } from "./standard.ts";
 import type { Structure } from "./structure.ts";
 
 /** Clients' ports: offers may come unasked for, from whoever serves them (RFC 2131 §4.1, RFC 8415 §7.2). */
 const DHCP = [68, 546];
 
 /**
- * Table `inet entityos_floor`: what holds while the gate's table is missing. It knows no address, only the lane marks that the gate sets,
+ * Table `inet entityos_floor`: what holds while the gate's table is missing. It knows no registered address, only the lane marks that the gate sets,
  * and drops everything of service and listener ports that carries none, in both directions.
  */
 export function floorStructure(gate: GateConfig): Structure {
   const { management, probe } = gate;
   const admitted = [...gate.servicePorts, ...LANES.map((lane) => gate.listeners[lane])];
   const ports = portList(admitted);
-  const open = [
-    ...admitted,
-    ...(management.networks.length > 0 ? management.ports : []),
-    ...(probe.networks.length > 0 ? [probe.port] : []),
-    ...DHCP,
-  ];
+  const local = `iif lo tcp dport ${portList(LANES.map((lane) => gate.listeners[lane]))} drop`;
   const strange = `meta mark != { ${LANES.map((lane) => `0x${LANE_MARK[lane].toString(16)}`).join(", ")} } drop`;
   return {
     table: FLOOR_TABLE,
@@ -31,7 +26,7 @@ export function floorStructure(gate: GateConfig): Structure {
         name: "prerouting",
         // Before conntrack and NAT: a redirect that someone else installs cannot lead around it.
         hook: "type filter hook prerouting priority raw + 10; policy accept;",
-        rules: ["iif lo accept", "fib daddr type unicast accept", `tcp dport ${ports} ${strange}`],
+        rules: [local, "iif lo accept", "fib daddr type unicast accept", `tcp dport ${ports} ${strange}`],
       },
       {
         name: "input",
@@ -41,8 +36,10 @@ export function floorStructure(gate: GateConfig): Structure {
           "iif lo accept",
           `tcp dport ${ports} ${strange}`,
           "ct state invalid drop",
-          // Nothing new that the gate would not let in by its port: closed ports answer with RST.
-          `ct state new meta l4proto { tcp, udp } th dport != ${portList(open)} drop`,
+          // Nothing new that the gate would not let in: closed ports answer with RST.
+          ...fromNetworks(management.ports, management.networks),
+          ...fromNetworks([probe.port], probe.networks),
+          `ct state new meta l4proto { tcp, udp } th dport != ${portList([...admitted, ...DHCP])} drop`,
         ],
       },
       {
@@ -51,8 +48,8 @@ export function floorStructure(gate: GateConfig): Structure {
         rules: [
           "oif lo accept",
           `tcp sport ${ports} ${strange}`,
-          `icmp type { echo-reply, timestamp-reply, destination-unreachable, time-exceeded, parameter-problem } ${strange}`,
-          `icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem } ${strange}`,
+          `icmp type { echo-reply, timestamp-reply, destination-unreachable, redirect, time-exceeded, parameter-problem } ${strange}`,
+          `icmpv6 type { echo-reply, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-redirect } ${strange}`,
         ],
       },
     ],

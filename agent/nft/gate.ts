@@ -2,7 +2,7 @@ import { LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
 import type { AgentConfig, GateConfig } from "../config.ts";
 import { floorStructure } from "./floor-rules.ts";
 import { addressKey, type Slot, setName, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
-import { admitChain, portList, RATE_SETS, STANDARD_FIRST, STANDARD_RAW, standardLast } from "./standard.ts";
+import { admitChain, portList, RATE_SETS, ROAMING_RATE_SETS, STANDARD_FIRST, STANDARD_RAW, standardLast } from "./standard.ts";
 import { type ChainDefinition, type SetDefinition, type Structure, structureText } from "./structure.ts";
 
 /** Raised when a standing table cannot be turned into the new one by {@link structureCommands}: changed hooks, set types. */
@@ -18,7 +18,7 @@ const CUT_SETS: readonly SetDefinition[] = [
 ];
 
 const ICMP_ERRORS = "icmp type { destination-unreachable, source-quench, redirect, time-exceeded, parameter-problem }";
-const ICMP6_ERRORS = "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
+const ICMP6_ERRORS = "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-redirect }";
 
 export const mark = (lane: Lane): string => `0x${LANE_MARK[lane].toString(16)}`;
 export const ALL_MARKS = `{ ${LANES.map(mark).join(", ")} }`;
@@ -41,7 +41,10 @@ export function gateStructure(config: GateSource, tuples: readonly Tuple[], slot
   return {
     table: TABLE,
     flags: null,
-    sets: config.zone === "open" ? RATE_SETS : [...RATE_SETS, ...CUT_SETS, ...tuples.map((tuple) => tupleSet(tuple, slot))],
+    sets:
+      config.zone === "open"
+        ? RATE_SETS
+        : [...RATE_SETS, ...ROAMING_RATE_SETS, ...CUT_SETS, ...tuples.map((tuple) => tupleSet(tuple, slot))],
     chains: [{ name: markerChain(slot), hook: null, rules: [] }, ...chains],
   };
 }
@@ -73,10 +76,13 @@ function restrictedChains(gate: GateConfig, tuples: readonly Tuple[], slot: Slot
   return [
     ...lookupChains(gate, tuples, slot),
     admitChain(gate),
+    admitChain(gate, "_roaming"),
     {
       name: "raw",
       hook: "type filter hook prerouting priority raw; policy accept;",
       rules: [
+        // Whoever is on the host already is in no lane: no local user speaks as an admitted device.
+        `iif lo ${listeners} drop`,
         // A mark that came from elsewhere (a tunnel, another table) opens nothing.
         `meta mark ${ALL_MARKS} meta mark set 0`,
         ...STANDARD_RAW,
@@ -106,7 +112,9 @@ function restrictedChains(gate: GateConfig, tuples: readonly Tuple[], slot: Slot
       hook: "type filter hook input priority filter; policy drop;",
       rules: [
         ...STANDARD_FIRST,
-        ...lanes.map((lane) => `tcp dport ${gate.listeners[lane]} meta mark ${mark(lane)} jump admit`),
+        ...lanes.map(
+          (lane) => `tcp dport ${gate.listeners[lane]} meta mark ${mark(lane)} jump admit${lane === "roaming" ? "_roaming" : ""}`,
+        ),
         `tcp dport ${portList(protectedPorts(gate))} drop`,
         ...standardLast(gate),
       ],

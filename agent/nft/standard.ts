@@ -1,4 +1,4 @@
-import { contains, type Prefix, parsePrefix } from "../../lib/ip.ts";
+import { type Prefix, parsePrefix, prefixOf } from "../../lib/ip.ts";
 import type { GateConfig } from "../config.ts";
 import type { ChainDefinition, SetDefinition } from "./structure.ts";
 
@@ -10,10 +10,14 @@ export const RATE_SOURCES = 131_072;
 /** Shortest time that a source is remembered for, seconds. */
 const RATE_MEMORY_S = 10;
 
-export const RATE_SETS: readonly SetDefinition[] = [
-  { name: "rate4", body: `type ipv4_addr; size ${RATE_SOURCES}; flags dynamic,timeout;` },
-  { name: "rate6", body: `type ipv6_addr; size ${RATE_SOURCES}; flags dynamic,timeout;` },
-];
+const rateSets = (suffix: string): readonly SetDefinition[] =>
+  ([4, 6] as const).map((family) => ({
+    name: `rate${family}${suffix}`,
+    body: `type ipv${family}_addr; size ${RATE_SOURCES}; flags dynamic,timeout;`,
+  }));
+export const RATE_SETS = rateSets("");
+/** Those of lane roaming are counted apart: whoever forges sources there fills these sets and keeps no registered one out. */
+export const ROAMING_RATE_SETS = rateSets("_roaming");
 
 /** `{ 22, 443 }`, or the port alone. */
 export const portList = (ports: readonly number[]): string => (ports.length === 1 ? `${ports[0]}` : `{ ${ports.join(", ")} }`);
@@ -53,23 +57,24 @@ export function standardLast(gate: GateConfig): string[] {
 }
 
 /** Jumped to by flows that may come in, as far as their source opens no more new connections than the limit. Fails closed. */
-export function admitChain(gate: GateConfig): ChainDefinition {
+export function admitChain(gate: GateConfig, who: "" | "_roaming" = ""): ChainDefinition {
   const { perSecond, burst } = gate.newConnections;
   const memoryS = Math.max(RATE_MEMORY_S, Math.ceil(burst / perSecond));
   const limit = `timeout ${memoryS}s limit rate ${perSecond}/second burst ${burst} packets`;
   return {
-    name: "admit",
+    name: `admit${who}`,
     hook: null,
     rules: [
       "ct state established accept",
-      `ct state new update @rate4 { ip saddr ${limit} } accept`,
-      `ct state new update @rate6 { ip6 saddr & ffff:ffff:ffff:ffff:: ${limit} } accept`,
+      `ct state new update @rate4${who} { ip saddr ${limit} } accept`,
+      `ct state new update @rate6${who} { ip6 saddr & ffff:ffff:ffff:ffff:: ${limit} } accept`,
       "drop",
     ],
   };
 }
 
-function fromNetworks(ports: readonly number[], networks: readonly string[]): string[] {
+/** Accepts new connections to these ports from these networks. */
+export function fromNetworks(ports: readonly number[], networks: readonly string[]): string[] {
   if (ports.length === 0) return [];
   const accept = `tcp dport ${portList(ports)} ct state new accept`;
   return ([4, 6] as const).flatMap((family) => {
@@ -80,9 +85,15 @@ function fromNetworks(ports: readonly number[], networks: readonly string[]): st
   });
 }
 
-/** nft refuses a set in which one interval lies in another. */
+/** nft refuses a set in which one interval lies in another. Widest first, so that each is only looked for in what stays. */
 function withoutOverlap(prefixes: readonly Prefix[]): Prefix[] {
-  return prefixes.filter(
-    (inner, at) => !prefixes.some((outer, other) => other !== at && contains(outer, inner) && (outer.text !== inner.text || other < at)),
-  );
+  const kept = new Map<string, Prefix>();
+  const lengths = new Set<number>();
+  for (const prefix of [...prefixes].sort((one, other) => one.length - other.length)) {
+    const { family, address, length, text } = prefix;
+    if ([...lengths].some((wider) => kept.has(prefixOf(family, address, wider).text))) continue;
+    kept.set(text, prefix);
+    lengths.add(length);
+  }
+  return prefixes.filter((prefix) => kept.get(prefix.text) === prefix);
 }
