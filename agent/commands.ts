@@ -1,6 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../lib/config.ts";
+import { credentialPath } from "../lib/credentials.ts";
 import type { Log } from "../lib/log.ts";
 import { EXIT, PATH } from "../lib/service.ts";
 import { stopSignal } from "../lib/signals.ts";
@@ -76,9 +77,10 @@ export async function cleanup(file: string, log: Log): Promise<number> {
   return EXIT.ok;
 }
 
-/** @throws ConfigError when the file, or a file that it names, cannot be used */
+/** With the key where this process can read it. @throws ConfigError when the file, or a file that it names, cannot be used */
 function checkedConfig(file: string): AgentConfig {
-  const config = loadAgentConfig(file);
+  const written = loadAgentConfig(file);
+  const config = { ...written, registry: { ...written.registry, key: credentialPath(written.registry.key) } };
   const { ca, certificate, key } = config.registry;
   const problems = Object.entries({ ca, certificate, key }).flatMap(([name, path]) => {
     try {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { delay } from "../lib/abort.ts";
 import { type Clock, systemClock } from "../lib/clock.ts";
-import { makePrivateFolder } from "../lib/file.ts";
+import { makePrivateFolder, writeFileAtomic } from "../lib/file.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { PATH } from "../lib/service.ts";
@@ -12,6 +12,7 @@ import { FeedClient } from "./feed/client.ts";
 import type { Effect } from "./feed/session.ts";
 import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { startFloor } from "./nft/floor.ts";
+import { renderClosedGate } from "./nft/gate.ts";
 import { startMonitor } from "./nft/monitor.ts";
 import { startNftTarget } from "./nft/target.ts";
 import { Reconciler } from "./reconciler.ts";
@@ -61,6 +62,8 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   view = agent.status;
   await Promise.race([agent.reconciler.stands, crew.failed]);
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
+  // For the next boot, when the gate must be closed before this program can run. The kernel took it, so it will load.
+  writeFileAtomic(join(config.stateDir, PATH.closedGateName), renderClosedGate(config));
   await notifier.ready(statusLine(agent.status()));
   // Three rounds in the time that systemd waits.
   const everyMs = notifier.watchdogMs === null ? ROUND_MS : notifier.watchdogMs / 3;

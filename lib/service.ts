@@ -48,7 +48,14 @@ export const PATH = {
   agentRuntime: "/run/entityos-agent",
   agentSocketName: "agent.sock",
   controlSocketName: "control.sock",
+  /** What the agent leaves in its state folder for the next boot: its gate without any element, as an nft script. */
+  closedGateName: "gate.nft",
+  /** Programs of the Debian packages, and the Node that runs them. */
+  programs: "/usr/lib/entityos",
 } as const;
+
+/** System users of the services, each with a group of the same name. */
+export const USER = { registry: "entityos-registry", agent: "entityos-agent" } as const;
 
 /** Subject names in the SAN of every certificate. */
 export const URN = {

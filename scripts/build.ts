@@ -22,6 +22,8 @@ async function main(dist: string): Promise<void> {
     const outfile = join(dist, `${name}.mjs`);
     await build({
       entryPoints: [join(ROOT, entry)],
+      // The names in the bundle are the same wherever it is built from.
+      absWorkingDir: ROOT,
       outfile,
       bundle: true,
       platform: "node",

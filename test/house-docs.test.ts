@@ -1,8 +1,11 @@
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
+import { parse } from "yaml";
+import { parseAgentConfig } from "../agent/config.ts";
 import { CLOSE, FEED } from "../lib/feed/limits.ts";
 import { VERSION } from "../lib/version.ts";
+import { parseRegistryConfig } from "../registry/config.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const read = (file: string): string => readFileSync(join(ROOT, file), "utf8");
@@ -20,7 +23,19 @@ function problemsInSource(): Set<string> {
   return new Set([...mapped, ...found.map(([, status, code]) => `${status} ${code}`), ...special]);
 }
 
+/** A commented configuration with everything put in force: "#key" and "#  key" are keys, "# Text" is text. */
+const inForce = (file: string): string => read(file).replace(/^#(?! \S)/gm, "");
+
 describe("the documents", () => {
+  it("comment every key of both configurations, with the value that it has when it is left out", () => {
+    const agent = inForce("agent/systemd/agent.yaml");
+    expect(parseAgentConfig("agent.yaml", agent)).to.deep.equal(parse(agent));
+    expect(parse(agent)).to.deep.equal(parseAgentConfig("needed", `{ name: host-1, registry: ${JSON.stringify(parse(agent).registry)} }`));
+    const registry = inForce("registry/systemd/registry.yaml");
+    expect(parseRegistryConfig("registry.yaml", registry)).to.deep.equal(parse(registry));
+    expect(parse(registry)).to.deep.equal(parseRegistryConfig("needed", "{ name: register.example }"));
+  });
+
   it("tell every problem that the registry answers with, and none that it does not", () => {
     const told = [...protocol.matchAll(/^\| `([a-z0-9_]+)` \| (\d{3}) \| .+ \|$/gm)].map(([, code, status]) => `${status} ${code}`);
     expect(told.length).to.equal(new Set(told).size);

@@ -19,6 +19,7 @@ const REGISTRY_PARTS = [
   "registry/http",
   "registry/admin",
   "registry/web",
+  "registry/systemd",
 ];
 
 /** STYLE: arrows point one way. lib ← agent, lib ← registry; agent and registry never meet. */
@@ -52,6 +53,7 @@ export const PLACES: readonly Place[] = [
     may: ["lib", "registry/config", "registry/store", "registry/ca", "registry/rules", "registry/process", "registry/web"],
   },
   { name: "registry/web", files: /^registry\/web\//, may: ["lib"] },
+  { name: "registry/systemd", files: /^registry\/systemd\//, may: ["lib"] },
   { name: "registry/cli", files: /^registry\/cli\//, may: ["lib", "registry/ca/csr.ts"] },
   { name: "registry/main", files: /^registry\/[^/]+\.ts$/, may: ["lib", ...REGISTRY_PARTS] },
 
@@ -61,7 +63,12 @@ export const PLACES: readonly Place[] = [
     may: ["lib", "agent/config.ts", "agent/nft/gate.ts", "registry/config.ts"],
     mayType: ["agent/base", "registry/config"],
   },
-  { name: "scripts", files: /^scripts\//, may: ["lib"] },
+  // Packages carry what the programs' own renderers say, so that every host has the same files.
+  {
+    name: "scripts",
+    files: /^scripts\//,
+    may: ["lib", "agent/config.ts", "agent/nft/gate.ts", "agent/systemd", "registry/systemd"],
+  },
   {
     name: "test",
     files: /^test\//,

@@ -33,6 +33,14 @@ export function renderGate(config: GateSource): string {
 }
 
 /**
+ * The gate's table without an element, as a script for `nft -f`: nobody is in. Refused by the kernel as a whole where a table stands
+ * already, so that it never takes the place of a living gate.
+ */
+export function renderClosedGate(config: GateSource): string {
+  return `create table inet ${TABLE}\n${structureText(gateStructure(config, USUAL_TUPLES, "a"))}`;
+}
+
+/**
  * Table `inet entityos`: in the restricted zone the whole gate (DESIGN.md §4), in the open zone Standard Rules alone.
  * @param tuples sets that the rules look into; their elements are no part of the structure
  */
