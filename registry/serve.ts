@@ -3,7 +3,9 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { Problem } from "../lib/problem.ts";
 import { claimLocalDoor } from "./admin/door.ts";
+import { registerUrl } from "./admin/register-url.ts";
 import { startAdmin } from "./admin/start.ts";
+import { openAuthorities } from "./ca/authorities.ts";
 import { openPki, serverCertificate } from "./ca/files.ts";
 import type { RegistryConfig } from "./config.ts";
 import { startFeed } from "./feed/server.ts";
@@ -45,13 +47,14 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   await using stack = new AsyncDisposableStack();
   const door = stack.use(await claimLocalDoor(config));
   const ca = openPki(paths.pki);
+  const authorities = openAuthorities(paths.pki, registerUrl(config));
   const certificate = (role: "register" | "control") => serverCertificate(paths.pki, role, config[role].names, ca, clock.now());
   const [registerTls, controlTls] = [await certificate("register"), await certificate("control")];
 
   const store = stack.use(await openSqliteStore({ file: paths.database, log }));
   const lead = await takeLead(store, clock.now());
   const { lost: leadLost } = stack.use(watchLead(store, lead));
-  const process = stack.use(await startProcess({ store, lead, config, clock, log }));
+  const process = stack.use(await startProcess({ store, lead, config, authorities, clock, log }));
   stack.use(
     await startAdmin({
       door,

@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
-import { decodePem, encodePem } from "../../lib/pem.ts";
+import { encodePem } from "../../lib/pem.ts";
 import { Problem } from "../../lib/problem.ts";
+import { csrFromPem, csrTooLarge, MAX_CSR_BYTES } from "../../lib/registration/csr.ts";
 import { algorithmNode, KEY_KINDS, type KeyKind, keyKindOf, SIGNATURES, type SignatureAlgorithm } from "./algorithms.ts";
 import {
   bitString,
@@ -21,9 +22,6 @@ import {
 import { commonName } from "./name.ts";
 import { generateKey, type Signer } from "./signer.ts";
 
-/** Largest request accepted, bytes of DER. An RSA-4096 request with a few attributes is below 2 kB. */
-export const MAX_CSR_BYTES = 16_384;
-
 /**
  * What is believed of a request: its key, proven to be held. Its subject, names and attributes are never read, so nothing of
  * them can reach a certificate.
@@ -39,15 +37,12 @@ export interface CertificateRequest {
  * @throws Problem csr_size | csr_format | csr_key_type | csr_algorithm | csr_signature
  */
 export function parseCsrPem(text: string, kinds: readonly KeyKind[] = KEY_KINDS): CertificateRequest {
-  if (text.length > MAX_CSR_BYTES * 2) throw tooLarge();
-  const der = decodePem("CERTIFICATE REQUEST", text) ?? decodePem("NEW CERTIFICATE REQUEST", text);
-  if (der === null) throw new Problem(422, "csr_format", "The certificate request is not one PEM block of a PKCS #10 request.");
-  return parseCsr(der, kinds);
+  return parseCsr(csrFromPem(text), kinds);
 }
 
 /** As {@link parseCsrPem}, from DER. */
 export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS): CertificateRequest {
-  if (der.length > MAX_CSR_BYTES) throw tooLarge();
+  if (der.length > MAX_CSR_BYTES) throw csrTooLarge();
   const { info, spki, algorithm, signature } = readStructure(der);
   const key = readKey(spki);
   const kind = keyKindOf(spki, key);
@@ -119,4 +114,3 @@ function readKey(spki: Buffer): KeyObject {
 }
 
 const describe = (kind: KeyKind): string => (kind === "RSA" ? "RSA with 2048 to 4096 bits and exponent 65537" : kind);
-const tooLarge = (): Problem => new Problem(413, "csr_size", `A certificate request is at most ${MAX_CSR_BYTES} bytes.`);

@@ -1,23 +1,50 @@
+import { prepared } from "../store/prepared.ts";
 import { all, type Builder, type Command, first } from "../store/store.ts";
 import type { Issued } from "./authority.ts";
+import type { RevocationReason } from "./crl.ts";
 
-/** Notes a certificate in the transaction of what it was made for: a client's that is not in here admits nobody. */
-export function* recordCertificate(db: Builder, { fingerprint, serial, issuer, subject, notBefore, notAfter, pem }: Issued): Command<void> {
-  const row = { fingerprint, serial, issuer, subject, not_before: notBefore, not_after: notAfter, revoked_at: null, pem };
-  yield* all(db.insertInto("certificates").values(row));
+const insertCertificate = prepared((db, v: Omit<Issued, "notBefore" | "notAfter"> & { device: string | null; from: number; to: number }) =>
+  db.insertInto("certificates").values({
+    fingerprint: v.fingerprint,
+    serial: v.serial,
+    issuer: v.issuer,
+    subject: v.subject,
+    device: v.device,
+    state: "live",
+    not_before: v.from,
+    not_after: v.to,
+    ends_at: v.to,
+    revoked_at: null,
+    reason: null,
+    pem: v.pem,
+  }),
+);
+
+/**
+ * Notes a certificate in the transaction of what it was made for: a client's that is not in here admits nobody.
+ * @param device whose it is; null for those of the infrastructure
+ */
+export function* recordCertificate(db: Builder, { notBefore, notAfter, ...issued }: Issued, device: string | null = null): Command<void> {
+  yield* all(insertCertificate(db, { ...issued, device, from: notBefore, to: notAfter }));
 }
 
-/** Ends a certificate, known by its fingerprint. A second time changes nothing. */
-export function* revokeCertificate(db: Builder, fingerprint: string, now: number): Command<void> {
-  yield* all(
-    db.updateTable("certificates").set({ revoked_at: now }).where("fingerprint", "=", fingerprint).where("revoked_at", "is", null),
+/** Ends a certificate, known by its fingerprint. @returns whether it was live; a second time changes nothing */
+export function* revokeCertificate(db: Builder, fingerprint: string, now: number, reason: RevocationReason): Command<boolean> {
+  const ended = yield* first(
+    db
+      .updateTable("certificates")
+      .set({ state: "revoked", revoked_at: now, reason })
+      .where("fingerprint", "=", fingerprint)
+      .where("state", "=", "live")
+      .returning("fingerprint"),
   );
+  return ended !== undefined;
 }
 
 /** True while that certificate is one of ours, for that subject, and not revoked. Its times are TLS's to check. */
 export function* isLive(db: Builder, fingerprint: string, subject: string): Command<boolean> {
   const row = yield* first(
-    db.selectFrom("certificates").select("revoked_at").where("fingerprint", "=", fingerprint).where("subject", "=", subject),
+    db.selectFrom("certificates").select("state").where("fingerprint", "=", fingerprint).where("subject", "=", subject),
   );
-  return row !== undefined && row.revoked_at === null;
+  return row !== undefined && row.state !== "revoked";
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Problem } from "../../lib/problem.ts";
+import { csrFromPem } from "../../lib/registration/csr.ts";
 import {
   addressesSchema,
   deviceIdSchema,
@@ -9,10 +10,7 @@ import {
   selectorSchema,
 } from "../../lib/registration/fields.ts";
 
-const csrSchema = z
-  .string()
-  .max(16 * 1024)
-  .optional();
+const csrSchema = z.string().nullable().default(null);
 const registrationSchema = z.strictObject({
   selector: selectorSchema,
   proof: proofSchema,
@@ -31,9 +29,9 @@ const renewalSchema = z.strictObject({
 
 /**
  * The body of a registration.
- * @throws Problem plain_code_refused | nothing_requested | certificate_not_offered | request_invalid with the first thing that does not fit
+ * @throws Problem plain_code_refused | csr_size | csr_format | nothing_requested | request_invalid with the first thing that does not fit
  */
-export function parseRegistration(value: unknown): z.infer<typeof registrationSchema> {
+export function parseRegistration(value: unknown): WithCsr<z.infer<typeof registrationSchema>> {
   if (typeof value === "object" && value !== null && "code" in value) {
     throw new Problem(422, "plain_code_refused", "Do not send the security code: sign with it and send its selector and the proof.");
   }
@@ -42,24 +40,26 @@ export function parseRegistration(value: unknown): z.infer<typeof registrationSc
 
 /**
  * The body of a renewal.
- * @throws Problem nothing_requested | certificate_not_offered | request_invalid with the first thing that does not fit
+ * @throws Problem csr_size | csr_format | nothing_requested | request_invalid with the first thing that does not fit
  */
-export const parseRenewal = (value: unknown): z.infer<typeof renewalSchema> => parsed(renewalSchema, value);
+export const parseRenewal = (value: unknown): WithCsr<z.infer<typeof renewalSchema>> => parsed(renewalSchema, value);
 
-function parsed<T extends { readonly csr?: string | undefined; readonly addresses: readonly string[] }>(
+/** A body whose request is DER, looked at from outside; null when none was sent. */
+type WithCsr<T> = Omit<T, "csr"> & { readonly csr: Buffer | null };
+
+function parsed<T extends { readonly csr: string | null; readonly addresses: readonly string[] }>(
   schema: z.ZodType<T>,
   value: unknown,
-): T {
+): WithCsr<T> {
   const result = schema.safeParse(value);
   if (!result.success) {
     const issue = result.error.issues[0];
     throw new Problem(422, "request_invalid", `${issue?.path.join(".") || "The body"}: ${issue?.message ?? "does not fit"}.`);
   }
   const { csr, addresses } = result.data;
-  if (csr !== undefined)
-    throw new Problem(422, "certificate_not_offered", "This registry does not sign certificates yet: leave the csr out.");
-  if (addresses.length === 0) throw new Problem(422, "nothing_requested", 'Nothing to register: send addresses, such as ["observed"].');
-  return result.data;
+  if (csr === null && addresses.length === 0)
+    throw new Problem(422, "nothing_requested", 'Nothing to register: send addresses, such as ["observed"], or a csr.');
+  return { ...result.data, csr: csr === null ? null : csrFromPem(csr) };
 }
 
 /** At least 128 random bits in base64url. */

@@ -13,5 +13,5 @@ export async function deleteRegistration(request: FastifyRequest, reply: Fastify
   const submission = headerSubmission("leave", parts.registry, `device:${row?.device ?? id}`, proof);
   const signature = headerSignature(proof);
   if (!isProven(submission, signature, row?.device_key ?? null) || proof === null) throw registrationUnknown();
-  return submit(request, reply, parts, { submission, signature, observations: [] });
+  return submit(request, reply, parts, { submission, signature, csr: null, observations: [] });
 }

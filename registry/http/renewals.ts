@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { csrDigest } from "../../lib/registration/csr.ts";
 import { readDeviceKey } from "../store/registrations.ts";
 import { parseIdempotencyKey, parseRenewal } from "./body.ts";
 import { assertProven, type RegistrationParts, submit } from "./submit.ts";
@@ -9,18 +10,18 @@ import { assertProven, type RegistrationParts, submit } from "./submit.ts";
  */
 export async function postRenewal(request: FastifyRequest, reply: FastifyReply, parts: RegistrationParts): Promise<unknown> {
   parseIdempotencyKey(request.headers["idempotency-key"]);
-  const { device, proof, addresses, observations } = parseRenewal(request.body);
+  const { device, proof, addresses, csr, observations } = parseRenewal(request.body);
   const { nonce, time, signature } = proof;
   const submission = {
     action: "renew",
     registry: parts.registry,
     signer: `device:${device}`,
     addresses,
-    csrDigest: null,
+    csrDigest: csr === null ? null : csrDigest(csr),
     deviceKey: null,
     nonce,
     time,
   } as const;
   await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
-  return submit(request, reply, parts, { submission, signature, observations });
+  return submit(request, reply, parts, { submission, signature, csr, observations });
 }

@@ -29,6 +29,8 @@ export interface RegistrationParts {
 export interface Proven {
   readonly submission: Submission & { readonly action: "register" | "renew" | "leave" };
   readonly signature: string;
+  /** DER of the certificate request; null when none was sent. */
+  readonly csr: Buffer | null;
   /** Tickets of other addresses that it was observed at. */
   readonly observations: readonly string[];
 }
@@ -76,19 +78,20 @@ export async function submit(
   request: FastifyRequest,
   reply: FastifyReply,
   parts: RegistrationParts,
-  { submission, signature, observations }: Proven,
+  { submission, signature, csr, observations }: Proven,
 ): Promise<unknown> {
   const { store, clock, outcomes, attempts } = parts;
   const idempotencyKey = parseIdempotencyKey(request.headers["idempotency-key"]);
   const receivedAt = clock.now();
-  const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
+  const { action, signer, addresses, deviceKey, nonce, time } = submission;
   const input = {
     id: newId(receivedAt),
     receivedAt,
     action,
     signer,
-    submission: { addresses: [...addresses], csrDigest, deviceKey, nonce, time },
+    submission: { addresses: [...addresses], deviceKey, nonce, time },
     signature,
+    csr,
     observed: [observedAddress(request).address, ...observations.map((ticket) => parts.observations.read(ticket))],
     digest: submissionDigest(submission),
     idempotencyKey,

@@ -4,6 +4,7 @@ import { recordOutcome, takeFromInbox } from "../store/intake.ts";
 import { prepared } from "../store/prepared.ts";
 import { assertLead } from "../store/queries.ts";
 import { type Builder, type Command, first, type Lead } from "../store/store.ts";
+import { type Prepared, type Signed, signedNow, type Wanted } from "./certificates.ts";
 import { permitLeave } from "./leave.ts";
 import { permitRegister } from "./register.ts";
 import { permitRenew } from "./renew.ts";
@@ -18,22 +19,33 @@ export type Conclusion = {
 } | null;
 
 /**
- * Concludes a submission in one transaction: what it does, its revisions, audit entry and outcome, or a refusal that spends nothing.
- * Its nonce is used up either way.
- * @throws Problem not_leading
+ * What a certificate would be signed for, before the transaction that decides. Reads only.
+ * @returns null when none goes with the submission
+ * @throws Problem why the transaction would refuse as things stand
  */
-export function* concludeSubmission(db: Builder, lead: Lead, work: Work): Command<Conclusion> {
+export function* previewSubmission(db: Builder, lead: Lead, work: Work): Command<Wanted | null> {
+  return (yield* permitOf(work.submission)(db, lead, work)).wants;
+}
+
+/**
+ * Concludes a submission in one transaction: what it does, its revisions, audit entry and outcome, or a refusal that spends nothing.
+ * Its nonce is used up either way. It looks at everything again, whatever was seen when its certificate was signed.
+ * @throws Problem not_leading | certificate_stale
+ */
+export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certificate: Prepared): Command<Conclusion> {
   yield* assertLead(db, lead);
   if (!(yield* takeFromInbox(db, work.id))) return null;
   let act: Act;
+  let signed: Signed | null;
   try {
     yield* useNonce(db, work.submission);
     act = yield* permitOf(work.submission)(db, lead, work);
+    signed = yield* signedNow(db, certificate, act.wants);
   } catch (error) {
     if (error instanceof Problem && error.status < 500) return yield* refuse(db, work, error);
     throw error;
   }
-  const { body, ...done } = yield* act();
+  const { body, ...done } = yield* act.run(signed);
   const { status, device, revision } = done;
   yield* recordOutcome(db, {
     submission: work.id,

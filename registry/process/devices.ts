@@ -4,6 +4,7 @@ import { appendAudit, assertLead, commitChanges } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { endGrants, grantFromRow } from "./grants.ts";
+import { revokeCertificates } from "./held-certificates.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
 /** Most grants that {@link showDevice} tells; `listGrants` pages through all. */
@@ -51,10 +52,12 @@ export function* endDevice(
 ): Command<{ revision: number; prefixes: readonly string[] }> {
   yield* all(db.updateTable("devices").set({ ended_at: now, end_reason: reason }).where("id", "=", device));
   const live = yield* all(
-    db.selectFrom("grants").select(["id", "lane", "prefix"]).where("device", "=", device).where("ended_at", "is", null),
+    db.selectFrom("grants").select(["id", "device", "lane", "prefix"]).where("device", "=", device).where("ended_at", "is", null),
   );
   const ending = live.map((grant) => ({ ...grant, endedAt: now }));
   const changes = yield* endGrants(db, ending, { reason, now });
+  const why = reason === "left" ? "cessationOfOperation" : "privilegeWithdrawn";
+  changes.push(...(yield* revokeCertificates(db, { device, reason: why, now })));
   const { revision } = yield* commitChanges(db, lead, { changes, now });
   return { revision, prefixes: live.map((grant) => grant.prefix) };
 }

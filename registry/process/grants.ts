@@ -1,10 +1,11 @@
+import { sql } from "kysely";
 import type { Grant, Page } from "../../lib/admin/api.ts";
 import type { Change } from "../../lib/feed/messages.ts";
 import { type Prefix, prefixBytes } from "../../lib/ip.ts";
 import type { RuleLane } from "../../lib/service.ts";
 import { effectiveExpiry, ruleChange } from "../rules/effective.ts";
 import { prepared } from "../store/prepared.ts";
-import { ruleExpiry } from "../store/queries.ts";
+import { ruleExpiry, trustBody } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command } from "../store/store.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
@@ -70,28 +71,28 @@ const endGrantRow = prepared((db, v: { id: string; endedAt: number; reason: "exp
 
 export interface EndingGrant {
   readonly id: string;
+  readonly device: string;
   readonly lane: RuleLane;
   readonly prefix: string;
   readonly endedAt: number;
 }
 
-/** Ends grants and tells what changes in the effective rules, each prefix once. */
+/** Ends grants and tells what changes in the effective rules and bindings, each once. */
 export function* endGrants(
   db: Builder,
   grants: readonly EndingGrant[],
   { reason, now }: { readonly reason: "expired" | "revoked" | "left"; readonly now: number },
 ): Command<Change[]> {
-  const touched = new Map<string, EndingGrant>();
+  const [touched, bound] = [new Map<string, EndingGrant>(), new Map<string, EndingGrant>()];
   for (const grant of grants) {
     yield* all(endGrantRow(db, { id: grant.id, endedAt: grant.endedAt, reason }));
     touched.set(`${grant.lane} ${grant.prefix}`, grant);
+    if (grant.lane === "ipcert") bound.set(bindingId(grant.device, grant.prefix), grant);
   }
-  const changes: Change[] = [];
-  for (const { lane, prefix } of touched.values()) {
-    const change = yield* settleRule(db, lane, prefix, now);
-    if (change !== null) changes.push(change);
-  }
-  return changes;
+  const changes: (Change | null)[] = [];
+  for (const { lane, prefix } of touched.values()) changes.push(yield* settleRule(db, lane, prefix, now));
+  for (const { device, prefix } of bound.values()) changes.push(yield* settleBinding(db, device, prefix, now));
+  return changes.filter((change) => change !== null);
 }
 
 /** Of one prefix's grants the one that lives longest: it alone decides, however many devices stand behind the prefix. */
@@ -114,6 +115,45 @@ export function* settleRule(db: Builder, lane: RuleLane, prefix: string, now: nu
     now,
   );
   return ruleChange(lane, prefix, yield* ruleExpiry(db, lane, prefix), after);
+}
+
+/** What a grant that was made or changed changes for the agents: its rule, and for pattern `both` its binding. */
+export function* settleGrant(
+  db: Builder,
+  { device, lane, prefix, now }: { readonly device: string; readonly lane: RuleLane; readonly prefix: string; readonly now: number },
+): Command<Change[]> {
+  const rule = yield* settleRule(db, lane, prefix, now);
+  const binding = lane === "ipcert" ? yield* settleBinding(db, device, prefix, now) : null;
+  return [rule, binding].filter((change) => change !== null);
+}
+
+const bindingId = (device: string, prefix: string): string => `${device} ${prefix}`;
+
+const selectLongestBinding = prepared((db, v: { device: string; prefix: string }) =>
+  db
+    .selectFrom("grants")
+    .select("expires_at")
+    .where("device", "=", v.device)
+    // Written out, so that the index over bindings alone is used.
+    .where(sql<boolean>`lane = 'ipcert'`)
+    .where("prefix", "=", v.prefix)
+    .where("ended_at", "is", null)
+    .orderBy("expires_at", "desc")
+    .limit(1),
+);
+
+/** As {@link settleRule}, for which device holds a prefix: that device's grants alone decide. */
+function* settleBinding(db: Builder, device: string, prefix: string, now: number): Command<Change | null> {
+  const longest = yield* all(selectLongestBinding(db, { device, prefix }));
+  const expiresAt = effectiveExpiry(
+    longest.map((grant) => ({ expiresAt: grant.expires_at, endedAt: null })),
+    now,
+  );
+  const id = bindingId(device, prefix);
+  const before = yield* trustBody(db, "binding", id);
+  if (expiresAt === null) return before === null ? null : { kind: "trust.remove", target: "binding", id };
+  const body = JSON.stringify({ expiresAt });
+  return body === before ? null : { kind: "trust.set", target: "binding", id, body };
 }
 
 /** In the order they were made; of one device when it is named. */

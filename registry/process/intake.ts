@@ -2,10 +2,14 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Prefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
+import type { Submission } from "../../lib/registration/submission.ts";
+import type { DeviceCa } from "../ca/device.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
 import type { Builder, Command, Lead, Store } from "../store/store.ts";
-import { type Conclusion, concludeRefused, concludeSubmission } from "./conclude.ts";
+import { NO_CERTIFICATE, type Prepared, signFor } from "./certificates.ts";
+import { type Conclusion, concludeRefused, concludeSubmission, previewSubmission } from "./conclude.ts";
 import { verifiedSubmission } from "./proof.ts";
+import type { Work } from "./work.ts";
 
 /** Most submissions taken at one time; their writes become one durable commit. */
 const BATCH = 256;
@@ -17,6 +21,8 @@ export interface IntakeParts {
   readonly lead: Lead;
   /** The registry's name, part of every proof. */
   readonly registry: string;
+  /** The CA that signs at this moment; null while there is none. */
+  readonly deviceCa: () => DeviceCa | null;
   readonly allowed: readonly Prefix[];
   readonly clock: Clock;
   readonly log: Log;
@@ -46,31 +52,47 @@ export class Intake {
 
   async #conclude(item: InboxItem): Promise<void> {
     const { store, lead, log } = this.#parts;
-    const work = this.#work(item);
     try {
+      const work = await this.#work(item);
       const conclusion = await store.write((db) => work(db, lead), ["outcome", "head"]);
       this.#attempts.delete(item.id);
       if (conclusion !== null) log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
     } catch (error) {
-      if (error instanceof Problem) throw error;
+      if (error instanceof Problem && error.code !== "certificate_stale") throw error;
       this.#attempts.set(item.id, (this.#attempts.get(item.id) ?? 0) + 1);
       throw error;
     }
   }
 
-  /** The command that concludes an item. */
-  #work(item: InboxItem): (db: Builder, lead: Lead) => Command<Conclusion> {
+  /** The command that concludes an item. A certificate is signed before, because a transaction cannot wait for a signature. */
+  async #work(item: InboxItem): Promise<(db: Builder, lead: Lead) => Command<Conclusion>> {
     const { registry, allowed, clock } = this.#parts;
     const now = clock.now();
     const { id } = item;
     const observed = item.observed.split(",");
-    if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return (db, lead) => concludeRefused(db, lead, { id, now, problem: givenUp() });
+    const refusing = (problem: Problem) => (db: Builder, lead: Lead) => concludeRefused(db, lead, { id, now, problem });
+    if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return refusing(givenUp());
+    let submission: Submission;
     try {
-      const submission = verifiedSubmission(item, registry, now);
-      return (db, lead) => concludeSubmission(db, lead, { id, submission, observed, allowed, now });
+      submission = verifiedSubmission(item, registry, now);
     } catch (error) {
-      const problem = error instanceof Problem ? error : givenUp(error);
-      return (db, lead) => concludeRefused(db, lead, { id, now, problem });
+      return refusing(error instanceof Problem ? error : givenUp(error));
+    }
+    const work = { id, submission, observed, allowed, now };
+    const certificate = item.csr === null ? NO_CERTIFICATE : await this.#prepare(work, item.csr);
+    if (certificate.kind === "refused" && certificate.problem.status >= 500) return refusing(certificate.problem);
+    return (db, lead) => concludeSubmission(db, lead, work, certificate);
+  }
+
+  /** What would be refused anyway costs no signature. */
+  async #prepare(work: Work, csr: Uint8Array): Promise<Prepared> {
+    const { store, lead, deviceCa } = this.#parts;
+    try {
+      const wanted = await store.read((db) => previewSubmission(db, lead, work));
+      return wanted === null ? NO_CERTIFICATE : await signFor(deviceCa(), csr, wanted, work.now);
+    } catch (problem) {
+      if (problem instanceof Problem && problem.status < 500) return { kind: "refused", problem };
+      throw problem;
     }
   }
 }

@@ -16,9 +16,9 @@ const selectDevice = prepared((db, v: { id: string }) =>
 export function* permitLeave(db: Builder, lead: Lead, work: Work): Command<Act> {
   const device = yield* first(selectDevice(db, { id: work.submission.signer.slice("device:".length) }));
   if (device === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this device: sign with the device's key.");
-  if (device.end_reason === "left") return () => gone(db, device);
+  if (device.end_reason === "left") return { wants: null, run: () => gone(db, device) };
   assertDeviceLives(device);
-  return () => leave(db, lead, work, device);
+  return { wants: null, run: () => leave(db, lead, work, device) };
 }
 
 function* leave(db: Builder, lead: Lead, { id, submission, now }: Work, device: { id: string; pattern: string }): Command<Done> {

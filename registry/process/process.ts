@@ -4,9 +4,11 @@ import type { Clock } from "../../lib/clock.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
+import type { Authorities } from "../ca/authorities.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
-import { EXPIRY_BATCH, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
+import { publishAuthorities } from "./authorities.ts";
+import { EXPIRY_BATCH, expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
 import { Intake } from "./intake.ts";
 import { ensureDefaultProfile } from "./profiles.ts";
 
@@ -20,6 +22,7 @@ export interface ProcessParts {
   readonly store: Store;
   readonly lead: Lead;
   readonly config: Pick<RegistryConfig, "name" | "allowNetworks">;
+  readonly authorities: Authorities;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -30,15 +33,16 @@ export interface RunningProcess extends AsyncDisposable {
 }
 
 /**
- * Process: takes submissions from the inbox, concludes each in one transaction, and ends grants when their time comes.
- * Resolves once the default profile is there and both loops run.
+ * Process: takes submissions from the inbox, concludes each in one transaction, and ends grants and certificates when their time comes.
+ * Resolves once the default profile is there, the agents are told which CAs count, and both loops run.
  */
-export async function startProcess({ store, lead, config, clock, log }: ProcessParts): Promise<RunningProcess> {
+export async function startProcess({ store, lead, config, authorities, clock, log }: ProcessParts): Promise<RunningProcess> {
   const { name } = config;
   const allowed = config.allowNetworks.map((network) => parsePrefix(network));
   await store.write((db) => ensureDefaultProfile(db, lead, { now: clock.now() }));
+  await store.write((db) => publishAuthorities(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
   const abort = new AbortController();
-  const intake = new Intake({ store, lead, registry: name, allowed, clock, log });
+  const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, allowed, clock, log });
   const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   const expiry = loop("head", store, abort.signal, log, expiryTurn(store, lead, clock, log));
   const stopped = Promise.allSettled([inbox, expiry]);
@@ -86,9 +90,14 @@ function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Pro
   return async () => {
     const now = clock.now();
     const next = await store.read(nextExpiry);
-    if (next !== null && next <= now) {
+    if (next.grant !== null && next.grant <= now) {
       const { ended, revision } = await store.write((db) => expireGrants(db, lead, { now }), ["head"]);
       log.info({ grants: ended, revision }, "Grants ran out");
+      return 0;
+    }
+    if (next.certificate !== null && next.certificate <= now) {
+      const { ended, revision } = await store.write((db) => expireCertificates(db, lead, { now }), ["head"]);
+      log.info({ certificates: ended, revision }, "Certificates ended");
       return 0;
     }
     if (Math.abs(now - noncesAt) >= NONCES_EVERY_MS) {
@@ -96,6 +105,6 @@ function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Pro
       if (left === EXPIRY_BATCH) return 0;
       noncesAt = now;
     }
-    return next === null ? LOOK_ANYWAY_MS : Math.min(LOOK_ANYWAY_MS, next - now);
+    return Math.min(LOOK_ANYWAY_MS, (next.grant ?? Infinity) - now, (next.certificate ?? Infinity) - now);
   };
 }

@@ -1,5 +1,6 @@
 import { Problem } from "../../lib/problem.ts";
 import { publicKeyFromRaw } from "../../lib/registration/code.ts";
+import { csrDigest } from "../../lib/registration/csr.ts";
 import { assertProofTime, type Submission, verifySubmission } from "../../lib/registration/submission.ts";
 import { type InboxItem, storedSubmissionSchema } from "../store/intake.ts";
 
@@ -13,7 +14,8 @@ export function verifiedSubmission(item: InboxItem, registry: string, now: numbe
   const fields = parsed(item.submission);
   const key = item.signer.startsWith("code:") ? item.code_key : item.device_key;
   if (fields === null || key === null) throw refused();
-  const submission: Submission = { action: item.action, registry, signer: item.signer, ...fields };
+  const digest = item.csr === null ? null : csrDigest(item.csr);
+  const submission: Submission = { action: item.action, registry, signer: item.signer, ...fields, csrDigest: digest };
   if (!verifySubmission(submission, publicKeyFromRaw(key), item.signature)) throw refused();
   assertProofTime(submission.time, now);
   return submission;

@@ -1,17 +1,16 @@
 import type { Change } from "../../lib/feed/messages.ts";
-import type { Prefix } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
-import type { RuleLane } from "../../lib/service.ts";
-import { laneOf } from "../rules/lane.ts";
-import { requestedPrefixes } from "../rules/policy.ts";
+import { assertRenewable } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
 import { prepared } from "../store/prepared.ts";
 import { appendAudit, commitChanges } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
+import { addCertificate, certificateAnswer, type Signed } from "./certificates.ts";
 import { assertDeviceLives } from "./devices.ts";
-import { addGrant, endGrants, extendGrant, liveGrants, settleRule } from "./grants.ts";
-import { addressPolicy } from "./profiles.ts";
+import { addGrant, endGrants, extendGrant, liveGrants, settleGrant } from "./grants.ts";
+import { repatternCertificates, revokeCertificates, supersedeCertificates } from "./held-certificates.ts";
+import { type Place, requestedPlaces } from "./places.ts";
 import type { Act, Done, Work } from "./work.ts";
 
 const selectDevice = prepared((db, v: { id: string }) =>
@@ -24,72 +23,93 @@ const selectDevice = prepared((db, v: { id: string }) =>
 );
 type DeviceRow = Database["profiles"] & Pick<Database["devices"], "id" | "subject" | "ended_at" | "end_reason">;
 
-interface Permitted {
-  readonly device: DeviceRow;
-  readonly lane: RuleLane;
-  readonly prefixes: readonly Prefix[];
-}
-
 /**
  * `renew`, signed by the device's key: the addresses sent are the device's whole set afterwards, each for a full life; those that
  * are no longer listed end at once. The profile counts as it is now, its pattern too. The code that enrolled the device does not:
  * spent, expired or withdrawn, it ends no device.
- * @throws Problem device_revoked | device_left | certificate_not_offered, and those of the profile's addresses
+ * A request that comes along is signed; without one the certificates that there are stay as they are.
+ * @throws Problem device_revoked | device_left | device_key_kept | certificate_not_offered | certificate_required, and those of the profile's addresses
  */
 export function* permitRenew(db: Builder, lead: Lead, work: Work): Command<Act> {
-  const { submission, observed, allowed } = work;
+  const { submission } = work;
   const device = yield* first(selectDevice(db, { id: submission.signer.slice("device:".length) }));
   if (device === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this device: sign with the device's key.");
   assertDeviceLives(device);
-  if (submission.csrDigest !== null) throw new Problem(422, "certificate_not_offered", "This registry does not sign certificates yet.");
   if (submission.deviceKey !== null)
     throw new Problem(422, "device_key_kept", "A renewal does not change the device's key: leave the key out, or register anew.");
-  const lane = laneOf(device.pattern);
-  const prefixes = requestedPrefixes(submission.addresses, observed, addressPolicy(device), allowed);
-  return () => renew(db, lead, work, { device, lane, prefixes });
+  const certified = submission.csrDigest !== null;
+  const places = requestedPlaces(work, device);
+  assertRenewable(device.pattern, certified);
+  return {
+    wants: certified ? { device: device.id, lifeMs: device.certificate_lifetime_ms } : null,
+    run: (signed) => renew(db, lead, work, { device, places, signed }),
+  };
 }
 
 const setPattern = prepared((db, v: { id: string; pattern: string }) =>
   db.updateTable("devices").set({ pattern: v.pattern }).where("id", "=", v.id),
 );
 
-function* renew(db: Builder, lead: Lead, work: Work, { device, lane, prefixes }: Permitted): Command<Done> {
+interface Permitted {
+  readonly device: DeviceRow;
+  readonly places: readonly Place[];
+  readonly signed: Signed | null;
+}
+
+function* renew(db: Builder, lead: Lead, work: Work, { device, places, signed }: Permitted): Command<Done> {
   const { submission, now } = work;
   const { id, pattern, address_lifetime_ms: lifetimeMs } = device;
   yield* all(setPattern(db, { id, pattern }));
   const expiresAt = now + lifetimeMs;
-  const changes = yield* replaceGrants(db, { device: id, lane, prefixes, expiresAt, now });
+  const changes = yield* replaceGrants(db, { device: id, places, expiresAt, now });
+  changes.push(...(yield* renewCertificates(db, { device: id, pattern, signed, now })));
   const { revision } = yield* commitChanges(db, lead, { changes, now });
-  const addresses = prefixes.map((prefix) => ({ prefix: prefix.text, lane, expiresAt }));
-  const detail = { device: id, profile: device.name, registration: work.id, observed: work.observed, addresses, revision };
+  const addresses = places.map(({ lane, prefix }) => ({ prefix: prefix.text, lane, expiresAt }));
+  const certificate = signed === null ? {} : { certificate: signed.issued.fingerprint };
+  const detail = { device: id, profile: device.name, registration: work.id, observed: work.observed, addresses, ...certificate, revision };
   yield* appendAudit(db, { at: now, actor: submission.signer, action: "device.renewed", detail });
-  return { status: 201, outcome: "renewed", device: id, revision, body: { device: id, pattern, addresses } };
+  const body = { device: id, pattern, addresses, ...certificateAnswer(signed) };
+  return { status: 201, outcome: "renewed", device: id, revision, body };
 }
 
-interface Wanted {
+interface Renewing {
   readonly device: string;
-  readonly lane: RuleLane;
-  readonly prefixes: readonly Prefix[];
+  readonly pattern: DeviceRow["pattern"];
+  readonly signed: Signed | null;
+  readonly now: number;
+}
+
+/** A device whose profile asks for no certificate any more loses those it has. */
+function* renewCertificates(db: Builder, { device, pattern, signed, now }: Renewing): Command<Change[]> {
+  if (pattern === "ip") return yield* revokeCertificates(db, { device, reason: "privilegeWithdrawn", now });
+  const changes = signed === null ? [] : yield* supersedeCertificates(db, { device, now });
+  changes.push(...(yield* repatternCertificates(db, { device, pattern })));
+  if (signed !== null) changes.push(yield* addCertificate(db, signed, pattern));
+  return changes;
+}
+
+interface Holding {
+  readonly device: string;
+  readonly places: readonly Place[];
   readonly expiresAt: number;
   readonly now: number;
 }
 
 /** Makes the prefixes all that the device holds. A grant that goes on is made longer or shorter, so that renewals add no rows. */
-function* replaceGrants(db: Builder, { device, lane, prefixes, expiresAt, now }: Wanted): Command<Change[]> {
-  const wanted = new Set(prefixes.map((prefix) => prefix.text));
+function* replaceGrants(db: Builder, { device, places, expiresAt, now }: Holding): Command<Change[]> {
+  const wanted = new Set(places.map(({ lane, prefix }) => `${lane} ${prefix.text}`));
   const live = yield* liveGrants(db, { device, now });
-  const dropped = live.filter((grant) => grant.lane !== lane || !wanted.has(grant.prefix));
+  const dropped = live.filter((grant) => !wanted.has(`${grant.lane} ${grant.prefix}`));
   const changes = yield* endGrants(
     db,
-    dropped.map((grant) => ({ ...grant, endedAt: now })),
+    dropped.map((grant) => ({ ...grant, device, endedAt: now })),
     { reason: "left", now },
   );
-  for (const prefix of prefixes) {
+  for (const { lane, prefix } of places) {
     const held = live.filter((grant) => grant.lane === lane && grant.prefix === prefix.text);
     for (const { id } of held) yield* extendGrant(db, { id, expiresAt });
     if (held.length === 0) yield* addGrant(db, { id: newId(now), device, lane, prefix, createdAt: now, expiresAt });
-    const change = yield* settleRule(db, lane, prefix.text, now);
-    if (change !== null) changes.push(change);
+    changes.push(...(yield* settleGrant(db, { device, lane, prefix: prefix.text, now })));
   }
   return changes;
 }

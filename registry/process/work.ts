@@ -1,6 +1,7 @@
 import type { Prefix } from "../../lib/ip.ts";
 import type { Submission } from "../../lib/registration/submission.ts";
 import type { Builder, Command, Lead } from "../store/store.ts";
+import type { Signed, Wanted } from "./certificates.ts";
 
 /** A submission whose proof is right, with what Process adds to it. */
 export interface Work {
@@ -25,8 +26,16 @@ export interface Done {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-/** What a permitted submission does; nothing of it may refuse, because a part might stand already. */
-export type Act = () => Command<Done>;
+/** What a permitted submission does. */
+export interface Act {
+  /** The certificate that goes with it; null when it goes with none. */
+  readonly wants: Wanted | null;
+  /**
+   * Nothing of it may refuse, because a part might stand already.
+   * @param signed what was wanted, null when that was nothing
+   */
+  run(signed: Signed | null): Command<Done>;
+}
 
 /** Looks for everything that can refuse a right proof, before anything is spent or changed. @throws Problem */
 export type Permit = (db: Builder, lead: Lead, work: Work) => Command<Act>;

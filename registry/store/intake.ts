@@ -12,10 +12,6 @@ export const IDEMPOTENCY_MS = 15 * 60_000;
 /** What the column `submission` holds: the fields of the canonical submission that the other columns do not. */
 export const storedSubmissionSchema = z.strictObject({
   addresses: addressesSchema,
-  csrDigest: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .nullable(),
   deviceKey: deviceKeySchema.nullable(),
   nonce: proofSchema.shape.nonce,
   time: proofSchema.shape.time,
@@ -29,6 +25,8 @@ export interface NewSubmission {
   readonly signer: string;
   readonly submission: StoredSubmission;
   readonly signature: string;
+  /** DER of the certificate request; null when none was sent. */
+  readonly csr: Uint8Array | null;
   /** Canonical addresses that the client was observed at, the peer's first. */
   readonly observed: readonly string[];
   /** Digest of the canonical submission: equal bodies have equal digests. */
@@ -45,6 +43,7 @@ const insertSubmission = prepared((db, v: Database["submissions"]) =>
     signer: v.signer,
     submission: v.submission,
     signature: v.signature,
+    csr: v.csr,
     observed: v.observed,
     digest: v.digest,
     idempotency: v.idempotency,
@@ -79,10 +78,21 @@ export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStore
     if (earlier !== undefined) yield* all(db.updateTable("submissions").set({ idempotency: null }).where("id", "=", earlier.id));
   }
   beforeStored();
-  const { id, receivedAt: received_at, action, signer, signature, observed, digest } = input;
+  const { id, receivedAt: received_at, action, signer, signature, csr, observed, digest } = input;
   const submission = JSON.stringify(input.submission);
   yield* all(
-    insertSubmission(db, { id, received_at, action, signer, submission, signature, observed: observed.join(","), digest, idempotency }),
+    insertSubmission(db, {
+      id,
+      received_at,
+      action,
+      signer,
+      submission,
+      signature,
+      csr,
+      observed: observed.join(","),
+      digest,
+      idempotency,
+    }),
   );
   yield* all(insertInbox(db, { submission: id, received_at }));
   return { id, repeated: false };
@@ -94,6 +104,7 @@ export interface InboxItem {
   readonly signer: string;
   readonly submission: string;
   readonly signature: string;
+  readonly csr: Uint8Array | null;
   readonly observed: string;
   /** The public key of the code, or of the device, that the signer names; null when there is none. */
   readonly code_key: string | null;
@@ -114,7 +125,7 @@ const selectInbox = prepared((db, v: { limit: number }) =>
     .leftJoin("devices", (join) =>
       join.on((eb) => eb("devices.id", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(DEVICE_AT)]))),
     )
-    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "observed"])
+    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "csr", "observed"])
     .select(["codes.public_key as code_key", "devices.public_key as device_key"])
     .orderBy("inbox.submission")
     .limit(v.limit),

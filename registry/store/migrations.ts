@@ -31,10 +31,10 @@ const firstHead = (epoch: string): string =>
   `insert into head (id, epoch, term, revision, digest, rules) values (1, '${epoch}', 0, 0, '${"0".repeat(32)}', 0)`;
 
 /** What register writes. */
-const intake = ({ integer, table }: Spelling): string[] => [
+const intake = ({ integer, bytes, table }: Spelling): string[] => [
   `create table submissions (
      id text primary key, received_at ${integer} not null, action text not null, signer text not null, submission text not null,
-     signature text not null, observed text not null, digest text not null, idempotency text)${table}`,
+     signature text not null, csr ${bytes}, observed text not null, digest text not null, idempotency text)${table}`,
   "create unique index submissions_idempotency on submissions (idempotency)",
   `create table inbox (submission text primary key references submissions (id), received_at ${integer} not null)${table}`,
   `create table attempts (
@@ -81,13 +81,17 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
   "create index grants_live_rule on grants (lane, prefix, expires_at) where ended_at is null",
   "create index grants_live_expiry on grants (expires_at) where ended_at is null",
   "create index grants_device on grants (device)",
+  "create index grants_live_binding on grants (device, prefix, expires_at) where ended_at is null and lane = 'ipcert'",
   `create table agents (
      name text primary key, zone text not null, fingerprint text not null, enrolled_at ${integer} not null, revoked_at ${integer},
      acked_revision ${integer} not null, seen_at ${integer})${table}`,
   "create index agents_live on agents (zone, acked_revision) where revoked_at is null",
   `create table certificates (
-     fingerprint text primary key, serial text not null, issuer text not null, subject text not null, not_before ${integer} not null,
-     not_after ${integer} not null, revoked_at ${integer}, pem text not null)${table}`,
+     fingerprint text primary key, serial text not null, issuer text not null, subject text not null, device text references devices (id),
+     state text not null, not_before ${integer} not null, not_after ${integer} not null, ends_at ${integer} not null,
+     revoked_at ${integer}, reason text, pem text not null)${table}`,
   "create unique index certificates_serial on certificates (issuer, serial)",
   "create index certificates_subject on certificates (subject)",
+  "create index certificates_device on certificates (device, not_before) where device is not null",
+  "create index certificates_live_end on certificates (ends_at) where state = 'live'",
 ];

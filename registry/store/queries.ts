@@ -72,13 +72,13 @@ export function readRules(
 /** Trust entries in the order of their key, the first page after `null`. */
 export function readTrust(
   db: Builder,
-  { after, limit }: { readonly after: { target: string; id: string } | null; readonly limit: number },
+  { after, limit }: { readonly after: { target: TrustTarget; id: string } | null; readonly limit: number },
 ): Command<{ target: TrustTarget; id: string; body: string }[]> {
   const trust = db.selectFrom("trust").select(["target", "id", "body"]).orderBy("target").orderBy("id").limit(limit);
   if (after === null) return all(trust);
   return all(
     trust.where(({ eb, or, and }) =>
-      or([eb("target", ">", after.target as TrustTarget), and([eb("target", "=", after.target as TrustTarget), eb("id", ">", after.id)])]),
+      or([eb("target", ">", after.target), and([eb("target", "=", after.target), eb("id", ">", after.id)])]),
     ),
   );
 }
@@ -187,7 +187,7 @@ function* apply(db: Builder, change: Change, state: State): Command<void> {
       return;
     case "trust.set":
       yield* dropTrust(db, change, state);
-      yield* all(db.insertInto("trust").values({ target: change.target, id: change.id, body: change.body }));
+      yield* all(insertTrust(db, change));
       state.digest.add(trustLine(change));
       return;
     case "trust.remove":
@@ -205,8 +205,24 @@ function* dropFromDigest(db: Builder, lane: RuleLane, prefix: string, state: Sta
   state.rules--;
 }
 
+const selectTrust = prepared((db, v: { target: TrustTarget; id: string }) =>
+  db.selectFrom("trust").select("body").where("target", "=", v.target).where("id", "=", v.id),
+);
+
+/** The body of a trust entry as it stands, null when there is none. */
+export function* trustBody(db: Builder, target: TrustTarget, id: string): Command<string | null> {
+  return (yield* first(selectTrust(db, { target, id })))?.body ?? null;
+}
+
+const insertTrust = prepared((db, v: { target: TrustTarget; id: string; body: string }) =>
+  db.insertInto("trust").values({ target: v.target, id: v.id, body: v.body }),
+);
+const deleteTrust = prepared((db, v: { target: TrustTarget; id: string }) =>
+  db.deleteFrom("trust").where("target", "=", v.target).where("id", "=", v.id).returning("body"),
+);
+
 function* dropTrust(db: Builder, { target, id }: Extract<Change, { kind: "trust.remove" | "trust.set" }>, state: State): Command<void> {
-  const old = yield* first(db.deleteFrom("trust").where("target", "=", target).where("id", "=", id).returning("body"));
+  const old = yield* first(deleteTrust(db, { target, id }));
   if (old !== undefined) state.digest.remove(trustLine({ kind: "trust.set", target, id, body: old.body }));
 }
 

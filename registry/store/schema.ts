@@ -1,5 +1,8 @@
 import type { TrustTarget } from "../../lib/feed/messages.ts";
 
+/** `superseded`: the device's next certificate took its place. It leaves the gates as an expired one does, and enters no CRL. */
+export type CertificateState = "live" | "expired" | "superseded" | "revoked";
+
 /**
  * Tables of Storage. Portable: text UUIDs, integer milliseconds, canonical prefix text plus bytes, no rowid, no date functions.
  * Intake tables are written by register; derived tables by the one control replica that leads.
@@ -17,6 +20,8 @@ export interface Database {
     /** The fields of the canonical submission as JSON. */
     submission: string;
     signature: string;
+    /** DER of the request to be signed; what the proof says of it is computed anew from these bytes. */
+    csr: Uint8Array | null;
     /** Canonical addresses that the client was observed at, with commas between, the peer's first. */
     observed: string;
     digest: string;
@@ -98,7 +103,7 @@ export interface Database {
     end_reason: "expired" | "revoked" | "left" | null;
   };
   rules: { lane: "ip" | "ipcert"; prefix: string; bytes: Uint8Array; expires_at: number };
-  /** CAs, CRLs and registered certificates as the feed tells them: what is in force. */
+  /** CAs, CRLs, registered certificates and bindings as the feed tells them: what is in force. */
   trust: { target: TrustTarget; id: string; body: string };
   agents: {
     name: string;
@@ -115,9 +120,16 @@ export interface Database {
     issuer: string;
     /** urn:entityos:agent:NAME and the like, or the server's name */
     subject: string;
+    /** Null for what is no device's. */
+    device: string | null;
+    state: CertificateState;
     not_before: number;
     not_after: number;
+    /** When it stops counting unless it is revoked: its own end, or earlier when another one took its place. */
+    ends_at: number;
     revoked_at: number | null;
+    /** Why it was revoked, in the words of RFC 5280 §5.3.1. */
+    reason: string | null;
     pem: string;
   };
   audit: { seq: number; at: number; actor: string; action: string; detail: string; previous: string; hash: string };

@@ -30,7 +30,7 @@ export function agentRoutes(app: FastifyInstance, parts: AdminParts): void {
     const input = { ...asked, fingerprint: issued.fingerprint, now, actor: actorOf(request) };
     const { replaced } = await store.write(function* (db) {
       const result = yield* enrollAgent(db, lead, input);
-      if (result.replaced !== null) yield* revokeCertificate(db, result.replaced, now);
+      if (result.replaced !== null) yield* revokeCertificate(db, result.replaced, now, "superseded");
       yield* recordCertificate(db, issued);
       return result;
     });

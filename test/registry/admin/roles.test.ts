@@ -111,7 +111,7 @@ describe("control over mutual TLS", () => {
   it("refuses an operator whose certificate was revoked, on a connection that is open too", async () => {
     const operator = await control.identity("operator", "bob");
     expect((await control.remote("/v1/admin/status", operator)).status).to.equal(200);
-    await control.store.write((db) => revokeCertificate(db, operator.issued.fingerprint, control.now));
+    await control.store.write((db) => revokeCertificate(db, operator.issued.fingerprint, control.now, "unspecified"));
     const reply = await control.remote("/v1/admin/status", operator);
     expect([reply.status, reply.body.code]).to.deep.equal([403, "request_role"]);
   });

@@ -3,6 +3,7 @@ import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../../lib/log.ts";
+import { csrDigest, csrFromPem } from "../../../lib/registration/csr.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
 import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
 import { parseRegistryConfig, type RegistryConfig } from "../../../registry/config.ts";
@@ -63,11 +64,18 @@ export class RegisterUnderTest implements AsyncDisposable {
   }
 
   /** A right body for a code. */
-  body(code: TestCode, change: Partial<Submission> = {}): Record<string, unknown> {
-    const submission = unsigned(code, this.#harness.clock.now(), change);
+  body(code: TestCode, change: Partial<Submission> = {}, csr?: string): Record<string, unknown> {
+    const digest = csr === undefined ? null : csrDigest(csrFromPem(csr));
+    const submission = unsigned(code, this.#harness.clock.now(), { csrDigest: digest, ...change });
     const { nonce, time, addresses, deviceKey } = submission;
     const proof = { nonce, time, signature: signSubmission(submission, code.privateKey) };
-    return { selector: code.selector, proof, addresses, ...(deviceKey === null ? {} : { deviceKey }) };
+    return {
+      selector: code.selector,
+      proof,
+      addresses,
+      ...(deviceKey === null ? {} : { deviceKey }),
+      ...(csr === undefined ? {} : { csr }),
+    };
   }
 
   post(body: unknown, headers: Record<string, string> = {}, host?: string): Promise<Answer> {

@@ -91,7 +91,7 @@ describe("a device's own requests", () => {
     ["request_invalid", { proof: undefined }],
     ["request_invalid", { deviceKey: "A".repeat(43) }],
     ["nothing_requested", { addresses: [] }],
-    ["certificate_not_offered", { csr: "-----BEGIN CERTIFICATE REQUEST-----" }],
+    ["csr_format", { csr: "-----BEGIN CERTIFICATE REQUEST-----" }],
   ] as const) {
     it(`refuse ${JSON.stringify(change)}: ${problem}`, async () => {
       const { status, body } = await renew({ ...renewal(device), ...change });

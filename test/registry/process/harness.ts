@@ -6,7 +6,9 @@ import type { ProfileSettings } from "../../../lib/admin/api.ts";
 import { systemClock } from "../../../lib/clock.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { generateCode, rawPublicKey } from "../../../lib/registration/code.ts";
+import { csrDigest } from "../../../lib/registration/csr.ts";
 import { type Submission, signSubmission, submissionDigest } from "../../../lib/registration/submission.ts";
+import type { Authorities } from "../../../registry/ca/authorities.ts";
 import { createCode } from "../../../registry/process/codes.ts";
 import { type RunningProcess, startProcess } from "../../../registry/process/process.ts";
 import { ensureDefaultProfile, setProfile } from "../../../registry/process/profiles.ts";
@@ -18,6 +20,13 @@ import { all, type Builder, type Command, type Lead, type Store } from "../../..
 
 export const REGISTRY = "register.example";
 export const HOUR_MS = 3_600_000;
+
+/** What a test lays down otherwise than register would. */
+interface StoredRow {
+  readonly observed?: string | readonly string[];
+  readonly signature?: string;
+  readonly csr?: Uint8Array;
+}
 
 export type TestCode = ReturnType<typeof generateCode>;
 /** What signs: a code, or a device of {@link Harness.device}. */
@@ -47,9 +56,10 @@ export class Harness implements AsyncDisposable {
 
   readonly clock = { now: () => this.now ?? systemClock.now(), monotonic: () => systemClock.monotonic() };
 
-  process(allowNetworks: readonly string[] = []): Promise<RunningProcess> {
+  /** @param authorities none unless given: then nothing is signed and the first revision is the first registration's */
+  process(allowNetworks: readonly string[] = [], authorities: Authorities = { device: null, all: [] }): Promise<RunningProcess> {
     const config = { name: REGISTRY, allowNetworks: [...allowNetworks] };
-    return startProcess({ store: this.store, lead: this.lead, config, clock: this.clock, log: silentLog });
+    return startProcess({ store: this.store, lead: this.lead, config, authorities, clock: this.clock, log: silentLog });
   }
 
   /** A code of the profile "test", which any address may use unless settings say otherwise. */
@@ -71,20 +81,18 @@ export class Harness implements AsyncDisposable {
   }
 
   /** Stores a submission as register would. */
-  async submit(
-    code: Signer,
-    change: Partial<Submission> = {},
-    row: { observed?: string | readonly string[]; signature?: string } = {},
-  ): Promise<string> {
-    const submission = unsigned(code, this.clock.now(), change);
-    const { action, signer, addresses, csrDigest, deviceKey, nonce, time } = submission;
+  async submit(code: Signer, change: Partial<Submission> = {}, row: StoredRow = {}): Promise<string> {
+    const csr = row.csr ?? null;
+    const submission = unsigned(code, this.clock.now(), { csrDigest: csr === null ? null : csrDigest(csr), ...change });
+    const { action, signer, addresses, deviceKey, nonce, time } = submission;
     const input = {
       id: newId(this.clock.now()),
       receivedAt: this.clock.now(),
       action: action === "status" ? ("register" as const) : action,
       signer,
-      submission: { addresses: [...addresses], csrDigest, deviceKey, nonce, time },
+      submission: { addresses: [...addresses], deviceKey, nonce, time },
       signature: row.signature ?? signSubmission(submission, code.privateKey),
+      csr,
       observed: [row.observed ?? "8.8.4.4"].flat(),
       digest: submissionDigest(submission),
       idempotencyKey: null,
@@ -109,22 +117,37 @@ export class Harness implements AsyncDisposable {
     });
   }
 
-  async register(code: Signer, change: Partial<Submission> = {}, row: { observed?: string; signature?: string } = {}) {
+  async register(code: Signer, change: Partial<Submission> = {}, row: StoredRow = {}) {
     return this.outcome(await this.submit(code, change, row));
   }
 
   /** A device with a key of its own, enrolled while Process runs. */
-  async device(code: TestCode, change: Partial<Submission> = {}): Promise<TestDevice> {
+  async device(code: TestCode, change: Partial<Submission> = {}, row: StoredRow = {}): Promise<TestDevice> {
     const { publicKey, privateKey } = generateKeyPairSync("ed25519");
-    const { status, body } = await this.register(code, { deviceKey: rawPublicKey(publicKey), ...change });
+    const { status, body } = await this.register(code, { deviceKey: rawPublicKey(publicKey), ...change }, row);
     if (status !== 201) throw new Error(`not enrolled: ${String(body.code)}`);
     return { id: String(body.device), registration: String(body.id), signer: `device:${String(body.device)}`, selector: "", privateKey };
   }
 
   /** What became of a device's own submission. */
-  async own(device: TestDevice, action: "renew" | "leave", change: Partial<Submission> = {}) {
+  async own(device: TestDevice, action: "renew" | "leave", change: Partial<Submission> = {}, row: StoredRow = {}) {
     const addresses = action === "leave" ? [] : ["observed"];
-    return this.outcome(await this.submit(device, { action, signer: device.signer, addresses, ...change }));
+    return this.outcome(await this.submit(device, { action, signer: device.signer, addresses, ...change }, row));
+  }
+
+  /** Waits until something is true of what is committed: looked at after each revision. */
+  until(isTrue: () => Promise<boolean>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const check = () => {
+        isTrue().then((yes) => {
+          if (!yes) return;
+          watch[Symbol.dispose]();
+          resolve();
+        }, reject);
+      };
+      const watch = this.store.watch("head", check);
+      check();
+    });
   }
 
   rows<T>(command: (db: Builder) => Command<T>): Promise<T> {

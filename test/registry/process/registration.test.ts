@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { Problem } from "../../../lib/problem.ts";
 import { PROOF_WINDOW_MS, signSubmission } from "../../../lib/registration/submission.ts";
+import { NO_CERTIFICATE } from "../../../registry/process/certificates.ts";
 import { concludeRefused, concludeSubmission } from "../../../registry/process/conclude.ts";
 import { revokeDevice } from "../../../registry/process/devices.ts";
 import { verifiedSubmission } from "../../../registry/process/proof.ts";
@@ -93,7 +94,17 @@ describe("Process", () => {
     ["a time too old", "proof_time", async (code) => harness.register(code, { time: harness.clock.now() - PROOF_WINDOW_MS - 1_000 })],
     ["a time too new", "proof_time", async (code) => harness.register(code, { time: harness.clock.now() + PROOF_WINDOW_MS + 60_000 })],
     ["no address", "nothing_requested", async (code) => harness.register(code, { addresses: [] })],
-    ["a CSR", "certificate_not_offered", async (code) => harness.register(code, { csrDigest: "0".repeat(64) })],
+    [
+      "a CSR that came without being signed for",
+      "proof_refused",
+      async (code) => harness.register(code, { csrDigest: null }, { csr: Buffer.from("3000", "hex") }),
+    ],
+    ["a CSR that is missing", "proof_refused", async (code) => harness.register(code, { csrDigest: "0".repeat(64) })],
+    [
+      "a CSR for a profile of addresses",
+      "certificate_not_offered",
+      async (code) => harness.register(code, {}, { csr: Buffer.from("3000", "hex") }),
+    ],
     ["a private address", "address_private", async (code) => harness.register(code, { addresses: ["10.0.0.1"] })],
     ["a device key that is none", "device_key", async (code) => harness.register(code, { deviceKey: `${"A".repeat(42)}B` })],
     ["an action that codes do not have", "action_not_offered", async (code) => harness.register(code, { action: "leave" })],
@@ -123,7 +134,9 @@ describe("Process", () => {
     const { now } = harness.clock;
     const submission = verifiedSubmission(item, REGISTRY, now());
     const conclude = () =>
-      harness.store.write((db) => concludeSubmission(db, harness.lead, { id, submission, observed: ["8.8.4.4"], allowed: [], now: now() }));
+      harness.store.write((db) =>
+        concludeSubmission(db, harness.lead, { id, submission, observed: ["8.8.4.4"], allowed: [], now: now() }, NO_CERTIFICATE),
+      );
     const refuse = () =>
       harness.store.write((db) => concludeRefused(db, harness.lead, { id, now: now(), problem: new Problem(401, "late", "Late.") }));
     const [one, two, three] = await Promise.all([conclude(), conclude(), refuse()]);

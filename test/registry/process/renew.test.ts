@@ -132,7 +132,7 @@ describe("a device's own submissions", () => {
       async (device) => harness.own(device, "renew", { addresses: Array(5).fill("8.8.8.8") }),
     ],
     ["a private address", "422 address_private", async (device) => harness.own(device, "renew", { addresses: ["8.8.8.8", "10.0.0.1"] })],
-    ["a CSR", "422 certificate_not_offered", async (device) => harness.own(device, "renew", { csrDigest: "0".repeat(64) })],
+    ["a CSR", "422 certificate_not_offered", async (device) => harness.own(device, "renew", {}, { csr: Buffer.from("3000", "hex") })],
   ];
   const stranger = () => generateKeyPairSync("ed25519").privateKey;
   for (const [what, problem, run] of wrong) {

@@ -88,7 +88,12 @@ describe("the queries of the hot path", () => {
     await store.write((db) => revokeDevice(db, lead, { device, now: 1, actor: "test" }));
     await store.read(nextExpiry);
     expect(sql.size).to.be.greaterThan(25);
-    expect(scans(sql)).to.deep.equal(["SCAN audit", "SCAN grants USING INDEX grants_live_expiry", "SCAN inbox"]);
+    expect(scans(sql)).to.deep.equal([
+      "SCAN audit",
+      "SCAN certificates USING COVERING INDEX certificates_live_end",
+      "SCAN grants USING INDEX grants_live_expiry",
+      "SCAN inbox",
+    ]);
   });
 
   it("count agents in an index", () => {
@@ -105,8 +110,9 @@ describe("the queries of the hot path", () => {
         receivedAt: 5,
         action: "register",
         signer: "code:A",
-        submission: { addresses: [], csrDigest: null, deviceKey: null, nonce: "n", time: 1 },
+        submission: { addresses: [], deviceKey: null, nonce: "n", time: 1 },
         signature: "s",
+        csr: null,
         observed: ["o"],
         digest: "d",
         idempotencyKey: null,
@@ -114,7 +120,7 @@ describe("the queries of the hot path", () => {
       () => {},
     );
     const first = accept.next().value as CompiledQuery;
-    expect(first.sql).to.match(/^insert into "submissions" .* values \(\$1, \$2, \$3, \$4, \$5, \$6, \$7, \$8, \$9\)$/);
+    expect(first.sql).to.match(/^insert into "submissions" .* values \(\$1, \$2, \$3, \$4, \$5, \$6, \$7, \$8, \$9, \$10\)$/);
     expect(first.parameters.slice(0, 4)).to.deep.equal(["i", 5, "register", "code:A"]);
   });
 

@@ -1,0 +1,88 @@
+import type { Change } from "../../lib/feed/messages.ts";
+import { Problem } from "../../lib/problem.ts";
+import type { Issued } from "../ca/authority.ts";
+import { parseCsr } from "../ca/csr.ts";
+import type { DeviceCa } from "../ca/device.ts";
+import { recordCertificate } from "../ca/ledger.ts";
+import type { Pattern } from "../rules/lane.ts";
+import { newId } from "../store/id.ts";
+import { trustBody } from "../store/queries.ts";
+import type { Builder, Command } from "../store/store.ts";
+
+/**
+ * A certificate that was signed for a submission before its transaction, which cannot wait for a signature. It leaves this process
+ * with that transaction's outcome alone: when the transaction decides otherwise, nobody ever sees it.
+ */
+export interface Signed {
+  /** For whom: the device's id, also when the transaction makes that device. */
+  readonly device: string;
+  readonly issued: Issued;
+  /** The CA that signed it, and PEM of what goes behind the certificate. */
+  readonly ca: string;
+  readonly chain: string;
+  /** The life that the profile gave when it was signed. */
+  readonly lifeMs: number;
+}
+
+/** The certificate that a submission asks for. */
+export interface Wanted {
+  /** Null for a device that the transaction will make. */
+  readonly device: string | null;
+  readonly lifeMs: number;
+}
+
+/** What became of a submission's CSR before its transaction. */
+export type Prepared =
+  | { readonly kind: "none" }
+  | { readonly kind: "signed"; readonly signed: Signed }
+  | { readonly kind: "refused"; readonly problem: Problem };
+
+export const NO_CERTIFICATE: Prepared = { kind: "none" };
+
+/**
+ * Signs a request. Looks at the request first: what is wrong with it is told without a signature made.
+ * @param ca null where there is none yet
+ * @throws what is no Problem of the request's
+ */
+export async function signFor(ca: DeviceCa | null, csr: Uint8Array, { device, lifeMs }: Wanted, now: number): Promise<Prepared> {
+  try {
+    const request = parseCsr(csr);
+    if (ca === null) throw new Problem(503, "ca_missing", "This registry has no CA for devices yet: its operator runs 'init' once more.");
+    const id = device ?? newId(now);
+    return { kind: "signed", signed: { device: id, issued: await ca.issue(request, id, lifeMs, now), ca: ca.id, chain: ca.chain, lifeMs } };
+  } catch (problem) {
+    if (problem instanceof Problem) return { kind: "refused", problem };
+    throw problem;
+  }
+}
+
+/**
+ * The certificate that a transaction may store.
+ * @throws Problem the request's own, or certificate_stale: what it was signed under has changed meanwhile, so it has to be signed anew
+ */
+export function* signedNow(db: Builder, prepared: Prepared, wanted: Wanted | null): Command<Signed | null> {
+  if (prepared.kind === "refused") throw prepared.problem;
+  if (wanted === null) return null;
+  if (prepared.kind === "signed") {
+    const { signed } = prepared;
+    const asWanted = signed.lifeMs === wanted.lifeMs && (wanted.device === null || wanted.device === signed.device);
+    if (asWanted && (yield* trustBody(db, "ca", signed.ca)) !== null) return signed;
+  }
+  throw new Problem(503, "certificate_stale", "The profile or the CA changed while the certificate was signed. Try again.");
+}
+
+/** Stores a device's certificate; it admits from the revision of the change that is returned. */
+export function* addCertificate(db: Builder, { device, issued, ca }: Signed, pattern: Pattern): Command<Change> {
+  yield* recordCertificate(db, issued, device);
+  const { serial, notAfter, fingerprint } = issued;
+  return {
+    kind: "trust.set",
+    target: "certificate",
+    id: fingerprint,
+    body: JSON.stringify({ device, pattern, serial, issuer: ca, notAfter }),
+  };
+}
+
+/** The member of an answer that tells a certificate. */
+export const certificateAnswer = (signed: Signed | null): { certificate?: { pem: string; chain: string; notAfter: number } } =>
+  signed === null ? {} : { certificate: { pem: signed.issued.pem, chain: signed.chain, notAfter: signed.issued.notAfter } };
