@@ -118,6 +118,23 @@ export interface AgentFeed {
   readonly duplicates: number;
 }
 
+/** What an agent holds that Storage does not. */
+export interface HeldAhead {
+  readonly agent: string;
+  readonly epoch: string;
+  readonly revision: number;
+}
+
+export interface EpochBegun {
+  readonly epoch: string;
+  readonly previous: string;
+  /** Where the new epoch begins. */
+  readonly revision: number;
+  /** Revisions of the previous epoch that connected agents held and Storage does not; null when none did. */
+  readonly lost: { readonly from: number; readonly to: number } | null;
+  readonly ahead: readonly HeldAhead[];
+}
+
 export interface NewAgent {
   readonly name: string;
   readonly zone: "open" | "restricted";
@@ -180,5 +197,11 @@ export interface RegistryStatus {
     readonly connected: number;
     /** Connected, and at the head's revision and digest. */
     readonly inSync: number;
+    /** Connected, and holding what Storage does not: they wait for a new epoch. */
+    readonly ahead: number;
+    /** How often a program took over the feed of another with the same name, since the registry started. */
+    readonly duplicates: number;
   };
+  /** How long the newest timed revision took until it stood on every connected host; null while none was timed. */
+  readonly spread: { readonly revision: number; readonly agents: number; readonly ms: number } | null;
 }

@@ -10,6 +10,7 @@ import { answerWithProblems } from "./problems.ts";
 import { agentRoutes, certificateRoutes } from "./routes/agents.ts";
 import { codeRoutes } from "./routes/codes.ts";
 import { deviceRoutes } from "./routes/devices.ts";
+import { epochRoutes } from "./routes/epochs.ts";
 import { overviewRoutes } from "./routes/overview.ts";
 import { profileRoutes } from "./routes/profiles.ts";
 
@@ -37,7 +38,8 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
         actorOf: (request) => actorOf(peerOf(request)),
         isLocal: (request) => peerOf(request).kind === "socket",
       };
-      for (const add of [codeRoutes, profileRoutes, deviceRoutes, agentRoutes, certificateRoutes, overviewRoutes]) add(routes, all);
+      for (const add of [codeRoutes, profileRoutes, deviceRoutes, agentRoutes, certificateRoutes, epochRoutes, overviewRoutes])
+        add(routes, all);
     },
     { prefix: ADMIN.prefix },
   );

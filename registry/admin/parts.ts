@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import type { AgentFeed } from "../../lib/admin/api.ts";
+import type { AgentFeed, RegistryStatus } from "../../lib/admin/api.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
 import type { InfrastructureCa } from "../ca/infrastructure.ts";
@@ -9,6 +9,8 @@ import type { Lead, Store } from "../store/store.ts";
 /** What the feed knows of live agents, and what can be done about one. */
 export interface FeedFacts {
   agents(): readonly (AgentFeed & { readonly name: string })[];
+  /** How long the newest timed revision took until it stood on every connected host; null while none was timed. */
+  spread(): RegistryStatus["spread"];
   /** Ends an agent's feed: its certificate is no longer the one that counts. */
   disconnect(name: string): void;
 }

@@ -26,11 +26,18 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
       agents.map((agent) => [
         agent.name,
         agent.zone,
-        agent.revokedAt !== null ? "revoked" : agent.feed === null ? "down" : "up",
+        feedText(agent),
         String(agent.feed?.revision ?? agent.ackedRevision),
         agent.feed === null ? "-" : `${agent.feed.lastApplyMs.toFixed(1)} ms`,
         timeText(agent.feed?.seenAt ?? agent.seenAt),
       ]),
     ),
   );
+}
+
+function feedText({ revokedAt, feed }: Agent): string {
+  if (revokedAt !== null) return "revoked";
+  if (feed === null) return "down";
+  const state = feed.phase === "live" ? "up" : feed.phase;
+  return feed.duplicates === 0 ? state : `${state}, taken over ${feed.duplicates} times`;
 }

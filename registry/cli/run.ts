@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, readonly [about: string, load: () => Pro
   "agent list": ["lists agents and what they have", () => import("./agent-list.ts")],
   "agent enroll": ["makes an agent's key and certificate", () => import("./agent-enroll.ts")],
   "operator enroll": ["makes an operator's key and certificate", () => import("./operator-enroll.ts")],
+  "epoch begin": ["makes every agent take what Storage holds, after it was put back", () => import("./epoch-begin.ts")],
   "audit list": ["lists who changed what", () => import("./audit-list.ts")],
   "audit verify": ["checks that the audit log is whole", () => import("./audit-verify.ts")],
   status: ["shows how the registry stands, or this device", () => import("./status.ts")],

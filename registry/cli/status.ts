@@ -45,9 +45,19 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
       ["live grants", String(status.grants)],
       ["waiting", String(status.inbox)],
       ["agents", `${agents.enrolled} enrolled, ${agents.connected} connected, ${agents.inSync} in sync`],
+      ...(status.spread === null ? [] : [spreadFact(status.spread)]),
+      ...(agents.ahead === 0
+        ? []
+        : [["ALARM", `${agents.ahead} agents hold more than Storage: see 'entityos epoch begin --help'`] as const]),
+      ...(agents.duplicates === 0
+        ? []
+        : [["ALARM", `${agents.duplicates} feeds taken over by a second program of the same name`] as const]),
     ]),
   );
 }
+
+const spreadFact = ({ revision, agents, ms }: NonNullable<RegistryStatus["spread"]>) =>
+  ["last spread", `revision ${revision} on ${agents} agents in ${ms.toFixed(1)} ms`] as const;
 
 /** Where nothing is named and no registry runs, an enrolled device is what is meant. */
 const ownDevice = (): string | null => {

@@ -25,7 +25,9 @@ export function overviewRoutes(app: FastifyInstance, { store, feed, config, cloc
     const live = feed.agents();
     const inSync = live.filter((agent) => agent.revision === facts.revision && agent.digest === facts.digest).length;
     const { enrolled, ...rest } = facts;
-    return { name: config.name, ...rest, agents: { enrolled, connected: live.length, inSync } };
+    const ahead = live.filter((agent) => agent.phase === "ahead").length;
+    const duplicates = live.reduce((sum, agent) => sum + agent.duplicates, 0);
+    return { name: config.name, ...rest, agents: { enrolled, connected: live.length, inSync, ahead, duplicates }, spread: feed.spread() };
   });
 }
 
@@ -37,7 +39,7 @@ function* auditPage(db: Builder, after: number, limit: number): Command<Page<Aud
   return { items, next: last !== undefined && rows.length === limit ? String(last.seq) : null };
 }
 
-function* counts(db: Builder, now: number): Command<Omit<RegistryStatus, "name" | "agents"> & { readonly enrolled: number }> {
+function* counts(db: Builder, now: number): Command<Omit<RegistryStatus, "name" | "agents" | "spread"> & { readonly enrolled: number }> {
   const { epoch, revision, digest, rules } = yield* readHead(db);
   const devices = yield* first(
     db

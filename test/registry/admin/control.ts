@@ -101,6 +101,7 @@ export class TestControl implements AsyncDisposable {
     await store.write((db) => ensureDefaultProfile(db, lead, { now: NOW }));
     const feed = {
       agents: () => this.feeds,
+      spread: () => null,
       disconnect: (name: string) => void this.disconnected.push(name),
       async [Symbol.asyncDispose]() {},
     };

@@ -92,9 +92,21 @@ describe("the operator API", () => {
     const fact = { phase: "live" as const, ...held, connectedAt: NOW, seenAt: NOW, duplicates: 0 };
     control.feeds.push({ name: "host-1", ...fact });
     expect((await get("/agents")).items[0]?.feed).to.deep.equal(fact);
-    expect((await control.local("/v1/admin/status")).body.agents).to.deep.equal({ enrolled: 1, connected: 1, inSync: 1 });
+    expect((await control.local("/v1/admin/status")).body.agents).to.deep.equal({
+      enrolled: 1,
+      connected: 1,
+      inSync: 1,
+      ahead: 0,
+      duplicates: 0,
+    });
     control.feeds[0] = { name: "host-1", ...fact, digest: "1".repeat(32) };
-    expect((await control.local("/v1/admin/status")).body.agents).to.deep.equal({ enrolled: 1, connected: 1, inSync: 0 });
+    expect((await control.local("/v1/admin/status")).body.agents).to.deep.equal({
+      enrolled: 1,
+      connected: 1,
+      inSync: 0,
+      ahead: 0,
+      duplicates: 0,
+    });
   });
 
   const csrs: readonly [what: string, body: object, code: string][] = [
