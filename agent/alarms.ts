@@ -5,6 +5,7 @@ export const ALARM = {
   clock_skew: "This host's clock differs from the registry's",
   floor_lost: "The floor is gone with its holder; it is being made again",
   not_answering: "A part that the gate hangs on does not answer",
+  reload_refused: "The configuration that was to be loaded is not in force",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",
 } as const;
 export type AlarmName = keyof typeof ALARM;

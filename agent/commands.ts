@@ -4,21 +4,24 @@ import { ConfigError } from "../lib/config.ts";
 import { credentialPath } from "../lib/credentials.ts";
 import type { Log } from "../lib/log.ts";
 import { EXIT, PATH } from "../lib/service.ts";
-import { stopSignal } from "../lib/signals.ts";
+import { hangupBell, stopSignal } from "../lib/signals.ts";
 import { VERSION } from "../lib/version.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
 import { renderGate } from "./nft/gate.ts";
 import { probeNft } from "./nft/probe.ts";
 import { removeGate } from "./nft/target.ts";
+import { loaded } from "./reload.ts";
 import { runAgent } from "./run.ts";
 import { type AgentStatus, AlreadyRunningError, queryStatus } from "./status.ts";
 
-/** Runs until SIGTERM or SIGINT; a second signal half a second later or more ends the process at once. */
+/** Runs until SIGTERM or SIGINT, and reads its configuration again at SIGHUP; a second signal half a second later or more ends the process at once. */
 export async function run(file: string, log: Log): Promise<number> {
   const config = checkedConfig(file);
   using stop = stopSignal();
+  using hangups = hangupBell();
   try {
-    await runAgent({ config, version: VERSION, log, signal: stop.signal });
+    const reloads = { bell: hangups.bell, load: () => loaded(checkedConfig(file)) };
+    await runAgent({ loaded: loaded(config), version: VERSION, log, signal: stop.signal, reloads });
     return EXIT.ok;
   } catch (error) {
     log.error({ err: error }, "The agent cannot go on; the gate stays as it is");

@@ -37,7 +37,7 @@ const NO_CEILING: Ceiling = { widest4: 0, widest6: 0, rules: FEED.maxRules };
 export class DesiredState {
   epoch: string | null = null;
   revision = 0;
-  readonly #ceiling: Ceiling;
+  #ceiling: Ceiling;
   readonly #rules = new Tracked<number>();
   readonly #heldBack = new Tracked<number>();
   /** Keys of the rules that are held back for their number alone, the longest waiting first. */
@@ -167,6 +167,7 @@ export class DesiredState {
     const trustKept = this.#trust.adopt(next.#trust, mostDifferences);
     this.#heldBack.adopt(next.#heldBack, 0);
     this.#heldBack.acknowledgeAll();
+    this.#ceiling = next.#ceiling;
     this.epoch = next.epoch;
     this.revision = next.revision;
     this.#tooMany = next.#tooMany;
@@ -174,6 +175,17 @@ export class DesiredState {
     if (rulesKept && trustKept) return true;
     this.acknowledgeAll();
     return false;
+  }
+
+  /** The same state under another ceiling, to be adopted. */
+  under(ceiling: Ceiling): DesiredState {
+    const next = new DesiredState(ceiling);
+    next.epoch = this.epoch;
+    next.revision = this.revision;
+    for (const rule of this.rules()) next.load(rule);
+    for (const rule of this.heldBack()) next.load(rule);
+    for (const entry of this.trust()) next.loadTrust(entry);
+    return next;
   }
 
   #setRule(lane: RuleLane, prefix: string, expiresAt: number | null, track: boolean): void {

@@ -49,6 +49,10 @@ export class Reconciler {
   readonly #wakeup = new Wakeup();
   readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
   #resyncDue = true;
+  /** Resyncs asked for, and up to which of them one was begun and succeeded. */
+  #asked = 0;
+  #served = 0;
+  readonly #servedBell = new Wakeup();
   #failing = false;
   readonly #stands = Promise.withResolvers<void>();
   #gateStands = false;
@@ -95,8 +99,17 @@ export class Reconciler {
   /** What stands is no longer known: someone changed it, or too much differs. */
   requestResync(reason: string): void {
     this.#parts.log.warn({ reason }, "Resync is due");
+    this.#asked++;
     this.#resyncDue = true;
     this.#wakeup.ring();
+  }
+
+  /** As {@link requestResync}; resolves when a resync begun after this call succeeded. */
+  async resync(reason: string, signal: AbortSignal): Promise<void> {
+    this.requestResync(reason);
+    const wanted = this.#asked;
+    for (let seen = this.#servedBell.count; this.#served < wanted; seen = this.#servedBell.count)
+      await this.#servedBell.after(seen, signal);
   }
 
   /** The desired state was replaced whole; `kept` says whether its differences are known. */
@@ -153,11 +166,14 @@ export class Reconciler {
     settled.close();
     try {
       this.#resyncDue = false;
+      const serving = this.#asked;
       const shown = closed ? new DesiredState() : desired;
       for (const target of targets) await target.resync(shown, signal);
       this.#closed = closed;
       this.#gateStands = true;
       this.#stands.resolve();
+      this.#served = serving;
+      this.#servedBell.ring();
       if (closed) return;
       desired.acknowledgeAll();
       this.#savedWhole = false;

@@ -1,3 +1,5 @@
+import { Wakeup } from "./abort.ts";
+
 /** A second signal this long after the first ends the process at once; one Ctrl-C under npm delivers two within a millisecond. */
 const FORCE_AFTER_MS = 500;
 /** 128 + SIGTERM, as a shell reports a process that a signal ended. */
@@ -22,6 +24,19 @@ export function stopSignal(): { readonly signal: AbortSignal } & Disposable {
     [Symbol.dispose]() {
       process.removeListener("SIGTERM", onSignal);
       process.removeListener("SIGINT", onSignal);
+    },
+  };
+}
+
+/** Rings at each SIGHUP, which by itself would end the process. */
+export function hangupBell(): { readonly bell: Wakeup } & Disposable {
+  const bell = new Wakeup();
+  const onSignal = () => bell.ring();
+  process.on("SIGHUP", onSignal);
+  return {
+    bell,
+    [Symbol.dispose]() {
+      process.removeListener("SIGHUP", onSignal);
     },
   };
 }

@@ -22,6 +22,7 @@ export interface Acknowledgement {
 }
 
 export interface FeedParts {
+  /** Read at each connection: it may be replaced. */
   readonly config: AgentConfig;
   readonly version: string;
   readonly desired: DesiredState;
@@ -38,7 +39,7 @@ const NOTHING: Acknowledgement = { epoch: null, revision: 0, digest: "0".repeat(
 /** Keeps one feed connection alive for as long as the signal lets it: resume by revision, herd-safe reconnect, addresses in turn. */
 export class FeedClient {
   readonly #parts: FeedParts;
-  readonly #plan: ReconnectPlan;
+  #plan: ReconnectPlan;
   readonly #acks = new AckPacer((slowestMs) => this.#sendAck(slowestMs));
   readonly #instance = randomUUID();
   #connection: Connection | null = null;
@@ -49,6 +50,7 @@ export class FeedClient {
   #spreadMs: number | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
   #unknown = 0;
+  #anew: AbortController | null = null;
 
   constructor(parts: FeedParts) {
     this.#parts = parts;
@@ -86,16 +88,26 @@ export class FeedClient {
     this.#acks.applied(tookMs);
   }
 
+  /** Ends the connection and opens another one with what the configuration and its files say now. What stands stays. */
+  reconnect(): void {
+    this.#parts.log.info({}, "The feed is connected anew");
+    this.#plan = new ReconnectPlan(this.#parts.config.registry.addresses);
+    this.#anew?.abort(new Error("the feed is connected anew"));
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { address } = this.#plan;
+      const anew = new AbortController();
+      this.#anew = anew;
+      const until = AbortSignal.any([signal, anew.signal]);
       try {
-        await this.#connect(address, signal);
+        await this.#connect(address, until);
       } catch (error) {
         if (error instanceof FeedRefusedError && error.forget) this.#forget = true;
         const ending = { code: error instanceof ConnectionLostError ? error.code : null, spreadMs: this.#spreadMs };
         this.#lost();
-        if (!signal.aborted) await this.#wait(address, error, ending, signal);
+        if (!until.aborted) await this.#wait(address, error, ending, until);
       }
     }
   }

@@ -72,7 +72,7 @@ export function openConnection(
     };
     const onAbort = () => {
       socket.close(1000);
-      end(new ConnectionLostError("the agent stops"));
+      end(new ConnectionLostError("this side ends it", { cause: signal.reason }));
     };
     const heard = () => {
       if (over) return;

@@ -6,15 +6,18 @@ import type { Structure } from "./structure.ts";
 /** Clients' ports: offers may come unasked for, from whoever serves them (RFC 2131 §4.1, RFC 8415 §7.2). */
 const DHCP = [68, 546];
 
+const listenersOf = (gate: GateConfig): number[] => LANES.map((lane) => gate.listeners[lane]);
+const unique = (ports: readonly number[]): number[] => [...new Set(ports)];
+
 /**
  * Table `inet entityos_floor`: what holds while the gate's table is missing. It knows no registered address, only the lane marks that the gate sets,
  * and drops everything of service and listener ports that carries none, in both directions.
+ * @param gates the ports of all of them are covered: of two while one gate takes the other's place
  */
-export function floorStructure(gate: GateConfig): Structure {
-  const { management, probe } = gate;
-  const admitted = [...gate.servicePorts, ...LANES.map((lane) => gate.listeners[lane])];
+export function floorStructure(gates: readonly GateConfig[]): Structure {
+  const admitted = unique(gates.flatMap((gate) => [...gate.servicePorts, ...listenersOf(gate)]));
   const ports = portList(admitted);
-  const local = `iif lo tcp dport ${portList(LANES.map((lane) => gate.listeners[lane]))} drop`;
+  const local = `iif lo tcp dport ${portList(unique(gates.flatMap(listenersOf)))} drop`;
   const strange = `meta mark != { ${LANES.map((lane) => `0x${LANE_MARK[lane].toString(16)}`).join(", ")} } drop`;
   return {
     table: FLOOR_TABLE,
@@ -37,9 +40,11 @@ export function floorStructure(gate: GateConfig): Structure {
           `tcp dport ${ports} ${strange}`,
           "ct state invalid drop",
           // Nothing new that the gate would not let in: closed ports answer with RST.
-          ...fromNetworks(management.ports, management.networks),
-          ...fromNetworks([probe.port], probe.networks),
-          `ct state new meta l4proto { tcp, udp } th dport != ${portList([...admitted, ...DHCP])} drop`,
+          ...gates.flatMap(({ management, probe }) => [
+            ...fromNetworks(management.ports, management.networks),
+            ...fromNetworks([probe.port], probe.networks),
+          ]),
+          `ct state new meta l4proto { tcp, udp } th dport != ${portList(unique([...admitted, ...DHCP]))} drop`,
         ],
       },
       {

@@ -1,7 +1,7 @@
 import { delay } from "../../lib/abort.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Log } from "../../lib/log.ts";
-import type { AgentConfig } from "../config.ts";
+import type { AgentConfig, GateConfig } from "../config.ts";
 import { ANSWER_MS } from "./bounds.ts";
 import { NftError, readNftError } from "./error.ts";
 import { floorStructure } from "./floor-rules.ts";
@@ -31,6 +31,13 @@ export interface Floor extends AsyncDisposable {
   readonly held: boolean;
   /** Process id of the nft that owns the table, null when none does. */
   readonly holder: number | null;
+  /** Gates whose ports it covers. */
+  readonly gates: readonly GateConfig[];
+  /**
+   * Covers the ports of these gates from now on, in one transaction.
+   * @throws NftError; it then covers what it covered
+   */
+  cover(gates: readonly GateConfig[]): Promise<void>;
   /** Resolves when the holder answered; one that is hung is killed, and another made. @throws NftError when it does not */
   answers(signal: AbortSignal): Promise<void>;
 }
@@ -58,11 +65,34 @@ class HeldFloor implements Floor {
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   #process: NftProcess | null = null;
+  #gates: readonly GateConfig[];
+  /** One exchange with the holder at a time. */
+  #last: Promise<unknown> = Promise.resolve();
   #supervision: Promise<void> = Promise.resolve();
 
   constructor(options: FloorOptions) {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
+    this.#gates = [options.config.gate];
+  }
+
+  get gates(): readonly GateConfig[] {
+    return this.#gates;
+  }
+
+  async cover(gates: readonly GateConfig[]): Promise<void> {
+    const before = this.#gates;
+    // A holder that dies meanwhile is followed by one that covers both.
+    this.#gates = [...before, ...gates];
+    try {
+      const script = structureCommands(floorStructure(gates)).join("; ");
+      const output = await this.#exchange(script, LOAD_TIMEOUT_MS, this.#signal);
+      if (output !== "") throw readNftError(output);
+      this.#gates = gates;
+    } catch (error) {
+      this.#gates = before;
+      throw error;
+    }
   }
 
   get held(): boolean {
@@ -74,8 +104,16 @@ class HeldFloor implements Floor {
   }
 
   async answers(signal: AbortSignal): Promise<void> {
-    if (this.#process === null) throw new NftError("gone", "nobody holds the floor");
-    await this.#process.exchange("", { timeoutMs: ANSWER_MS, signal });
+    await this.#exchange("", ANSWER_MS, signal);
+  }
+
+  #exchange(script: string, timeoutMs: number, signal: AbortSignal): Promise<string> {
+    const turn = this.#last.then(() => {
+      if (this.#process === null) throw new NftError("gone", "nobody holds the floor");
+      return this.#process.exchange(script, { timeoutMs, signal });
+    });
+    this.#last = turn.catch(() => {});
+    return turn;
   }
 
   /** Tries until it stands; rejects with the last error when the signal aborts. */
@@ -132,7 +170,7 @@ class HeldFloor implements Floor {
   async #hold(): Promise<NftProcess> {
     const holder = new NftProcess(this.#options.within ?? [], []);
     try {
-      const script = structureCommands(floorStructure(this.#options.config.gate)).join("; ");
+      const script = structureCommands(floorStructure(this.#gates)).join("; ");
       const output = await holder.exchange(script, { timeoutMs: LOAD_TIMEOUT_MS, signal: this.#signal });
       if (output !== "") throw readNftError(output);
       return holder;

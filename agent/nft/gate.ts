@@ -29,7 +29,7 @@ export const markerChain = (slot: Slot): string => `format_${FORMAT}_${slot}`;
 /** Both tables as text that `nft -f` loads, with the sets that are always there and no element. */
 export function renderGate(config: GateSource): string {
   const gate = structureText(gateStructure(config, USUAL_TUPLES, "a"));
-  return config.zone === "open" ? gate : `${gate}\n${structureText(floorStructure(config.gate))}`;
+  return config.zone === "open" ? gate : `${gate}\n${structureText(floorStructure([config.gate]))}`;
 }
 
 /**

@@ -30,6 +30,19 @@ export async function runOnce(within: readonly string[], script: string, bounds:
 }
 
 /**
+ * Has nft and the kernel check a script of native text, without doing it.
+ * @throws NftError, the signal's reason
+ */
+export async function askScript(within: readonly string[], script: string, bounds: ExchangeOptions): Promise<void> {
+  const file = namelessFile(script);
+  try {
+    await finished([...within, "nft", "-c", "-f", "/dev/fd/3"], file, bounds);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
  * What one nft with these words prints.
  * @throws NftError, the signal's reason
  */

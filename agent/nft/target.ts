@@ -58,6 +58,8 @@ export async function removeGate(options: { readonly log: Log; readonly within?:
 
 /** What the kernel holds as far as this process knows. */
 interface Known {
+  /** What its structure was made from. */
+  readonly config: Source;
   readonly slot: Slot;
   /** By set name: every tuple whose set is there and looked into. */
   readonly tuples: Map<string, Tuple>;
@@ -68,12 +70,19 @@ export class NftTarget implements Target, AsyncDisposable {
   readonly #options: NftTargetOptions;
   readonly #nft: Nft;
   readonly #close: () => Promise<void>;
+  #config: Source;
   #known: Known | null = null;
 
   constructor(options: NftTargetOptions, nft: Nft, close: () => Promise<void>) {
     this.#options = options;
     this.#nft = nft;
     this.#close = close;
+    this.#config = options.config;
+  }
+
+  /** The gate that the next resync makes; until then the one that stands is kept as it is. */
+  configure(config: Source): void {
+    this.#config = config;
   }
 
   async resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
@@ -95,7 +104,7 @@ export class NftTarget implements Target, AsyncDisposable {
   }
 
   async apply(_desired: DesiredState, { rules }: Differences, signal: AbortSignal): Promise<void> {
-    if (this.#options.config.zone === "open") return;
+    if (this.#config.zone === "open") return;
     const known = this.#known;
     if (known === null) throw new Error("Cannot apply differences before a resync");
     const bounds = { timeoutMs: SPAWNED_MS, signal };
@@ -144,7 +153,7 @@ export class NftTarget implements Target, AsyncDisposable {
     const tuples = [...known.tuples.values(), ...added.values()];
     const commands = [
       ...[...added.values()].map((tuple) => addSet(TABLE, tupleSet(tuple, known.slot))),
-      ...lookupChains(this.#options.config.gate, tuples, known.slot).flatMap((chain) => refill(TABLE, chain)),
+      ...lookupChains(known.config.gate, tuples, known.slot).flatMap((chain) => refill(TABLE, chain)),
     ];
     await this.#runTwice(asOwn(commands).join("\n"), bounds);
     for (const [name, tuple] of added) known.tuples.set(name, tuple);
@@ -156,7 +165,8 @@ export class NftTarget implements Target, AsyncDisposable {
    * with the first elements.
    */
   async #fill(desired: DesiredState, standing: Standing, slot: Slot, stands: boolean, bounds: ExchangeOptions): Promise<Known> {
-    const { config, now } = this.#options;
+    const { now } = this.#options;
+    const config = this.#config;
     const load = new ElementLoad(config.zone === "open" ? [] : desired.rules(), slot, now);
     const tuples = new Map(USUAL_TUPLES.map((tuple) => [setName(tuple, slot), tuple]));
     let looked = 0;
@@ -168,31 +178,33 @@ export class NftTarget implements Target, AsyncDisposable {
       const commands = part?.commands ?? [];
       if (first && !stands) {
         looked = tuples.size;
-        await this.#nft.run(asOwn([...this.#replace(tuples, slot), ...commands]).join("\n"), bounds);
+        await this.#nft.run(asOwn([...replaceBy(config, tuples, slot), ...commands]).join("\n"), bounds);
       } else await this.#nft.run(commands.join("\n"), bounds);
     }
-    if (looked !== tuples.size) await this.#nft.run(asOwn(this.#switchOver(standing, tuples, slot, stands)).join("\n"), bounds);
-    return { slot, tuples };
+    if (looked !== tuples.size) await this.#nft.run(asOwn(switchOver(config, standing, tuples, slot, stands)).join("\n"), bounds);
+    return { config, slot, tuples };
   }
+}
 
-  #replace(tuples: ReadonlyMap<string, Tuple>, slot: Slot): string[] {
-    return [`delete table inet ${TABLE}`, ...structureCommands(gateStructure(this.#options.config, [...tuples.values()], slot))];
-  }
+type Source = NftTargetOptions["config"];
 
-  /** The rules of all chains anew, and everything away that they do not name: the old slot's sets, chains of others. */
-  #switchOver(standing: Standing, tuples: ReadonlyMap<string, Tuple>, slot: Slot, stands: boolean): string[] {
-    const structure = gateStructure(this.#options.config, [...tuples.values()], slot);
-    const commands = structureCommands(structure);
-    if (!stands) return commands;
-    const named = new Set([OWN_CHAIN, ...structure.chains.map(({ name }) => name)]);
-    const others = standing.chains.filter((name) => !named.has(name));
-    return [
-      ...commands,
-      ...others.map((name) => `flush chain inet ${TABLE} ${name}`),
-      ...others.map((name) => `delete chain inet ${TABLE} ${name}`),
-      ...sweepSets(standing.sets, slot === "a" ? "b" : "a"),
-    ];
-  }
+function replaceBy(config: Source, tuples: ReadonlyMap<string, Tuple>, slot: Slot): string[] {
+  return [`delete table inet ${TABLE}`, ...structureCommands(gateStructure(config, [...tuples.values()], slot))];
+}
+
+/** The rules of all chains anew, and everything away that they do not name: the old slot's sets, chains of others. */
+function switchOver(config: Source, standing: Standing, tuples: ReadonlyMap<string, Tuple>, slot: Slot, stands: boolean): string[] {
+  const structure = gateStructure(config, [...tuples.values()], slot);
+  const commands = structureCommands(structure);
+  if (!stands) return commands;
+  const named = new Set([OWN_CHAIN, ...structure.chains.map(({ name }) => name)]);
+  const others = standing.chains.filter((name) => !named.has(name));
+  return [
+    ...commands,
+    ...others.map((name) => `flush chain inet ${TABLE} ${name}`),
+    ...others.map((name) => `delete chain inet ${TABLE} ${name}`),
+    ...sweepSets(standing.sets, slot === "a" ? "b" : "a"),
+  ];
 }
 
 /** Takes a slot's sets away. */

@@ -2,8 +2,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseAgentConfig } from "../../agent/config.ts";
+import { loaded } from "../../agent/reload.ts";
 import { runAgent } from "../../agent/run.ts";
 import { type AgentStatus, queryStatus } from "../../agent/status.ts";
+import { Wakeup } from "../../lib/abort.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { silentLog } from "../../lib/log.ts";
 import { LANES, PATH, PORT, type RuleLane } from "../../lib/service.ts";
@@ -36,6 +38,8 @@ export interface RunningScene extends Scene {
   nft(command: string): Promise<string>;
   /** Addresses in one of the gate's sets, without their lives. */
   elements(set: string): Promise<string[]>;
+  /** Has the agent read this configuration, as SIGHUP does. */
+  reload(config: object): void;
   stop(): Promise<void>;
   start(options?: RunningOptions): Promise<void>;
 }
@@ -59,7 +63,7 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
   const control = stack.use(await startControl());
   const identity = await control.enroll("host");
   for (const lane of LANES) await scene.host.actor.ask("serve", { port: PORT.listener[lane], label: lane });
-  let running: { abort: AbortController; ended: Promise<void> } | null = null;
+  let running: { abort: AbortController; ended: Promise<void>; bell: Wakeup; next: object } | null = null;
   const socket = join(folder, "run", PATH.agentSocketName);
   const status = () => queryStatus(socket);
   const inForce = (revision: number) =>
@@ -70,17 +74,20 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
   const commit = async (...changes: Parameters<Control["commit"]>) => void (await inForce(await control.commit(...changes)));
   const start = async ({ config = {}, clock, notifier = {} }: RunningOptions = options) => {
     const abort = new AbortController();
-    const file = {
+    const fileOf = (more: object) => ({
       name: "host",
       registry: { addresses: [control.url], ...identity },
       stateDir: join(folder, "state"),
       runtimeDir: join(folder, "run"),
       gate: { lanes: { ip: true, ipcert: true }, newConnections: { perSecond: 100_000, burst: 100_000 } },
-      ...config,
-    };
+      ...more,
+    });
+    const load = (more: object) => loaded(parseAgentConfig("test", JSON.stringify(fileOf(more))));
+    const bell = new Wakeup();
     const parts = { version: "test", log: silentLog, within, signal: abort.signal, notifier: { ...SILENT_NOTIFIER, ...notifier } };
-    const ended = runAgent({ config: parseAgentConfig("test", JSON.stringify(file)), ...parts, ...(clock ? { clock } : {}) });
-    running = { abort, ended };
+    const reloads = { bell, load: () => load(running?.next ?? config) };
+    const ended = runAgent({ loaded: load(config), reloads, ...parts, ...(clock ? { clock } : {}) });
+    running = { abort, ended, bell, next: config };
     const failed = ended.then(() => Promise.reject(new Error("the agent ended")));
     await Promise.race([failed, waitFor("the agent to answer", () => status().catch(() => undefined), { timeoutMs: 30_000 })]);
     ended.catch(() => {});
@@ -104,6 +111,11 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
     stop,
     admit: (lane, prefix, lifeMs = HOUR_MS) => commit({ kind: "rule.set", lane, prefix, expiresAt: Date.now() + lifeMs }),
     revoke: (lane, prefix) => commit({ kind: "rule.remove", lane, prefix }),
+    reload(config) {
+      if (running === null) throw new Error("no agent runs");
+      running.next = config;
+      running.bell.ring();
+    },
     nftPids,
     nft: (command) => run([...within, "nft", command]),
     async elements(set) {

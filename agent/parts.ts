@@ -1,0 +1,144 @@
+import { isDeepStrictEqual } from "node:util";
+import { type Clock, systemClock } from "../lib/clock.ts";
+import { Latch } from "../lib/latch.ts";
+import type { Log } from "../lib/log.ts";
+import { Alarms } from "./alarms.ts";
+import type { AgentConfig } from "./config.ts";
+import type { Crew } from "./crew.ts";
+import type { DesiredState } from "./desired.ts";
+import { FeedClient } from "./feed/client.ts";
+import type { Effect } from "./feed/session.ts";
+import { type AgentStateName, isStale } from "./lifecycle.ts";
+import { checkGate } from "./nft/check.ts";
+import { type Floor, startFloor } from "./nft/floor.ts";
+import { startMonitor } from "./nft/monitor.ts";
+import { type NftTarget, startNftTarget } from "./nft/target.ts";
+import { Reconciler } from "./reconciler.ts";
+import { type Loaded, reloadPlan } from "./reload.ts";
+import type { StateFile } from "./state.ts";
+import type { AgentStatus } from "./status.ts";
+import { RegistryTime } from "./time.ts";
+import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
+import type { Living } from "./watchdog.ts";
+
+const KEEP_TIME_TICKS = 60;
+const CHECK_TIMEOUT_MS = 10_000;
+
+export interface PartsOptions {
+  readonly loaded: Loaded;
+  readonly version: string;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
+  readonly within?: readonly string[];
+}
+
+/** What is owned by the stack and driven by the crew, as the loop and the status socket see it. */
+export interface Parts {
+  readonly reconciler: Reconciler;
+  readonly feed: FeedClient | null;
+  readonly alarms: Alarms;
+  readonly living: readonly Living[];
+  readonly state: () => AgentStateName;
+  readonly status: () => AgentStatus;
+  readonly tick: (tick: number) => void;
+  /**
+   * Puts another configuration in force, without an open moment; resolves when it is.
+   * @throws ReloadRefusedError, NftError when it cannot be: the old one is in force as it was
+   */
+  readonly reload: (next: Loaded, signal: AbortSignal) => Promise<void>;
+}
+
+export async function startParts(
+  { loaded, version, log, clock = systemClock, within = [] }: PartsOptions,
+  state: StateFile,
+  stack: AsyncDisposableStack,
+  crew: Crew,
+): Promise<Parts> {
+  const live = { loaded };
+  const { config } = loaded;
+  const restricted = config.zone === "restricted";
+  const { desired, seenMs } = state.load(config.ceiling, log);
+  const time = new RegistryTime(clock, seenMs);
+  const settled = new Latch();
+  const { signal } = crew;
+  const alarms = new Alarms(log);
+  const onLost = () => alarms.set("floor_lost", {});
+  const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost, within })) : null;
+  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within }));
+  const onEffect = (effect: Effect) => {
+    if (effect.kind === "changed") reconciler.ring();
+    else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
+  };
+  const feed = new FeedClient({
+    ...{ version, desired, time, clock, log, settled, onEffect },
+    get config() {
+      return live.loaded.config;
+    },
+    acknowledged: () => reconciler.applied,
+  });
+  const reconciler: Reconciler = new Reconciler({
+    ...{ desired, targets: [target], state, time, clock, log, settled },
+    isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
+    onApplied: (applied) => feed.applied(applied.tookMs),
+  });
+  // Before anything large is loaded: a watcher first reads the whole ruleset in.
+  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what), within }));
+  crew.run(reconciler.run(signal));
+  const seen: Seen = {
+    ...{ version, desired, time, feed, reconciler, floor, alarms, stopping: () => signal.aborted },
+    get config() {
+      return live.loaded.config;
+    },
+  };
+  return {
+    reconciler,
+    feed: restricted ? feed : null,
+    alarms,
+    living: [reconciler, target, ...(floor === null ? [] : [floor])],
+    state: () => stateName(seen),
+    status: () => statusOf(seen),
+    tick: (tick) => {
+      if (tick % KEEP_TIME_TICKS === 0) state.saveTime(time.seenMs);
+      // Staleness may have begun or ended: the loop compares with what it last did.
+      if (live.loaded.config.stale.afterSeconds > 0) reconciler.ring();
+      lookForAlarms(seen);
+    },
+    reload: (next, until) => reload(next, { live, within, desired, feed, floor, target, reconciler, settled }, until),
+  };
+}
+
+interface Reloadable {
+  readonly live: { loaded: Loaded };
+  readonly within: readonly string[];
+  readonly desired: DesiredState;
+  readonly feed: FeedClient;
+  readonly floor: Floor | null;
+  readonly target: NftTarget;
+  readonly reconciler: Reconciler;
+  readonly settled: Latch;
+}
+
+async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Promise<void> {
+  const { live, within, desired, feed, floor, target, reconciler, settled } = parts;
+  const plan = reloadPlan(live.loaded, next);
+  if (plan.gate) {
+    await checkGate(next.config, within, { timeoutMs: CHECK_TIMEOUT_MS, signal });
+    // New ports are covered before the gate knows them, old ones until it has forgotten them.
+    if (floor !== null) await floor.cover(together(floor.gates, next.config));
+    target.configure(next.config);
+  }
+  live.loaded = next;
+  if (plan.ceiling) {
+    await settled.passed();
+    reconciler.replaced(desired.adopt(desired.under(next.config.ceiling)));
+  }
+  if (plan.feed) feed.reconnect();
+  if (!plan.gate) return reconciler.ring();
+  await reconciler.resync("the configuration changed", signal);
+  if (floor !== null) await floor.cover([next.config.gate]);
+}
+
+function together(gates: Floor["gates"], { gate }: AgentConfig): Floor["gates"] {
+  return gates.some((known) => isDeepStrictEqual(known, gate)) ? gates : [...gates, gate];
+}

@@ -1,0 +1,32 @@
+import { expect } from "chai";
+import { parseAgentConfig } from "../../agent/config.ts";
+import { ReloadRefusedError, reloadPlan } from "../../agent/reload.ts";
+
+const REGISTRY = { addresses: ["https://c.test"], ca: "ca", certificate: "crt", key: "key" };
+const state = (more: object, credentials = "1") => ({
+  config: parseAgentConfig("test", JSON.stringify({ name: "host", registry: REGISTRY, ...more })),
+  credentials,
+});
+const NOTHING = { gate: false, ceiling: false, feed: false };
+
+describe("a reload's plan", () => {
+  for (const [what, more, credentials, plan] of [
+    ["nothing", {}, "1", {}],
+    ["a port", { gate: { servicePorts: [8443], listeners: { ip: 9441, ipcert: 9442, roaming: 9443 } } }, "1", { gate: true }],
+    ["the number of rules", { ceiling: { rules: 5 } }, "1", { ceiling: true, feed: true }],
+    ["an address", { registry: { ...REGISTRY, addresses: ["https://d.test"] } }, "1", { feed: true }],
+    ["what a file holds", {}, "2", { feed: true }],
+    ["when the feed is stale", { stale: { afterSeconds: 9 } }, "1", {}],
+  ] as const) {
+    it(`touches what is concerned by ${what} and nothing else`, () => {
+      expect(reloadPlan(state({}), state(more, credentials))).to.deep.equal({ ...NOTHING, ...plan });
+    });
+  }
+
+  it("refuses in one sentence what cannot change while the agent runs", () => {
+    expect(() => reloadPlan(state({}), state({ name: "other", stateDir: "/s" }))).to.throw(
+      ReloadRefusedError,
+      /^Cannot change name from 'host' to 'other', stateDir from '\/var\/lib\/entityos-agent' to '\/s' while the agent runs: restart it$/,
+    );
+  });
+});
