@@ -1,28 +1,31 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { Problem } from "../../lib/problem.ts";
-import { printJson } from "./control.ts";
-import { isRecord } from "./http.ts";
-import type { Io } from "./io.ts";
-import { facts, table, timeText } from "./print.ts";
+import { isRecord, type Question } from "./http.ts";
+import type { Places } from "./observe.ts";
+import { isAddressList, type Registered } from "./submit.ts";
 
 /** What this device was granted: DIR/device.json. */
-export interface DeviceState {
-  readonly url: string;
+export interface DeviceState extends Places {
   readonly registry: string;
   readonly device: string;
+  /** The newest one: what status and leave name. */
   readonly registration: string;
   readonly pattern: string;
-  readonly addresses: readonly { readonly prefix: string; readonly lane: string; readonly expiresAt: number }[];
+  readonly addresses: Registered["addresses"];
+  /** Addresses as they were asked for, "observed" and the like: what a renewal asks for again. */
+  readonly asked: readonly string[];
   readonly enrolledAt: number;
+  readonly renewedAt: number | null;
 }
 
 /** A request whose answer is not known yet: DIR/pending.json. It holds the proof, never the code. */
 export interface Pending {
   readonly url: string;
+  readonly path: string;
   readonly idempotencyKey: string;
   readonly body: string;
   readonly time: number;
@@ -41,79 +44,85 @@ export function defaultStateFolder(environment: NodeJS.ProcessEnv = process.env)
 export const isEnrolled = (folder: string): boolean => existsSync(join(folder, STATE));
 
 /** The device's Ed25519 key: the one that is there, or a new one, on disk before it is used. @throws Problem device_key_file */
-export function deviceKey(folder: string): KeyObject {
+export function makeDeviceKey(folder: string): KeyObject {
   const file = join(folder, KEY);
-  if (existsSync(file)) {
-    try {
-      const key = createPrivateKey(readFileSync(file));
-      if (key.asymmetricKeyType === "ed25519") return key;
-    } catch (cause) {
-      throw new Problem(422, "device_key_file", `Cannot read ${file} as a private key.`, { cause });
-    }
-    throw new Problem(422, "device_key_file", `Cannot use ${file}: it is not an Ed25519 key.`);
-  }
+  if (existsSync(file)) return readDeviceKey(folder);
   makePrivateFolder(folder);
   const { privateKey } = generateKeyPairSync("ed25519");
   writeFileAtomic(file, privateKey.export({ type: "pkcs8", format: "pem" }), 0o600);
   return privateKey;
 }
 
-export function writePending(folder: string, pending: Pending): void {
+/** @throws Problem device_key_file */
+export function readDeviceKey(folder: string): KeyObject {
+  const file = join(folder, KEY);
+  try {
+    const key = createPrivateKey(readFileSync(file));
+    if (key.asymmetricKeyType === "ed25519") return key;
+  } catch (cause) {
+    throw new Problem(422, "device_key_file", `Cannot read ${file} as a private key.`, { cause });
+  }
+  throw new Problem(422, "device_key_file", `Cannot use ${file}: it is not an Ed25519 key.`);
+}
+
+/** Keeps a request on disk before it is sent, so that a later run can send the same again. @returns what to send */
+export function kept(folder: string, pending: Pending): Question {
+  const { path, idempotencyKey, body } = pending;
   writeFileAtomic(join(folder, PENDING), JSON.stringify(pending), 0o600);
+  return { method: "POST", path, headers: { "idempotency-key": idempotencyKey }, body };
 }
 
 /** Null when there is none, or it cannot be read: then it is as if it had never been. */
 export function readPending(folder: string): Pending | null {
   const value = readJson(join(folder, PENDING));
   if (!isRecord(value)) return null;
-  const { url, idempotencyKey, body, time } = value;
-  const whole = typeof url === "string" && typeof idempotencyKey === "string" && typeof body === "string" && typeof time === "number";
-  return whole ? { url, idempotencyKey, body, time } : null;
+  const { url, path, idempotencyKey, body, time } = value;
+  const whole = [url, path, idempotencyKey, body].every((text) => typeof text === "string") && typeof time === "number";
+  return whole ? { url: String(url), path: String(path), idempotencyKey: String(idempotencyKey), body: String(body), time } : null;
 }
 
 export const dropPending = (folder: string): void => rmSync(join(folder, PENDING), { force: true });
 
+/** A refusal is an answer: there is nothing to repeat. */
+export function dropIfRefused(folder: string, error: unknown): never {
+  if (error instanceof Problem && error.status < 500 && error.status !== 429) dropPending(folder);
+  throw error;
+}
+
+/** The state first, the request then: whoever dies between repeats the request and is told the same. */
 export function writeState(folder: string, state: DeviceState): void {
-  writeFileAtomic(join(folder, STATE), `${JSON.stringify(state, null, 2)}\n`, 0o600);
+  const ca = state.ca === null ? null : resolve(state.ca);
+  writeFileAtomic(join(folder, STATE), `${JSON.stringify({ ...state, ca }, null, 2)}\n`, 0o600);
+  dropPending(folder);
+}
+
+/** Without its key a device could not leave any more, so the key goes last. */
+export function removeState(folder: string): void {
+  dropPending(folder);
+  for (const name of [STATE, KEY]) rmSync(join(folder, name), { force: true });
 }
 
 /** @throws Problem not_enrolled | device_state */
 export function readState(folder: string): DeviceState {
-  if (!isEnrolled(folder)) throw new Problem(404, "not_enrolled", `This device is not enrolled: there is no ${join(folder, STATE)}.`);
-  const value = readJson(join(folder, STATE));
-  if (!isRecord(value) || typeof value.device !== "string" || !Array.isArray(value.addresses)) {
-    throw new Problem(422, "device_state", `Cannot read ${join(folder, STATE)}: it is not what enroll wrote.`);
-  }
-  return value as unknown as DeviceState;
+  const file = join(folder, STATE);
+  if (!isEnrolled(folder)) throw new Problem(404, "not_enrolled", `This device is not enrolled: there is no ${file}.`);
+  const state = parsed(readJson(file));
+  if (state === null) throw new Problem(422, "device_state", `Cannot read ${file}: it is not what enroll wrote.`);
+  return state;
 }
 
-export function printDeviceStatus(folder: string, json: boolean, io: Io): void {
-  const state = readState(folder);
-  const addresses = state.addresses.map((address) => ({ ...address, live: address.expiresAt > io.now() }));
-  if (json) {
-    printJson(io, { ...state, addresses });
-    return;
-  }
-  io.out(
-    facts([
-      ["device", state.device],
-      ["registry", `${state.registry} at ${state.url}`],
-      ["pattern", state.pattern],
-      ["enrolled", timeText(state.enrolledAt)],
-    ]),
-  );
-  io.out(`\n${addressTable(state.addresses, io.now())}`);
-}
+const isText = (value: unknown): value is string => typeof value === "string";
+const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value);
 
-export const addressTable = (addresses: DeviceState["addresses"], now: number): string =>
-  table(
-    ["PREFIX", "LANE", "UNTIL"],
-    addresses.map(({ prefix, lane, expiresAt }) => [
-      prefix,
-      lane,
-      expiresAt > now ? timeText(expiresAt) : `expired ${timeText(expiresAt)}`,
-    ]),
-  );
+function parsed(value: unknown): DeviceState | null {
+  if (!isRecord(value)) return null;
+  const { url, url4, url6, ca, registry, device, registration, pattern, addresses, asked, enrolledAt, renewedAt } = value;
+  if (!isText(url) || !isTextOrNull(url4) || !isTextOrNull(url6) || !isTextOrNull(ca)) return null;
+  if (!isText(registry) || !isText(device) || !isText(registration) || !isText(pattern)) return null;
+  if (!isAddressList(addresses) || !Array.isArray(asked) || !asked.every(isText)) return null;
+  if (typeof enrolledAt !== "number" || (renewedAt !== null && typeof renewedAt !== "number")) return null;
+  return { url, url4, url6, ca, registry, device, registration, pattern, addresses, asked, enrolledAt, renewedAt };
+}
 
 function readJson(file: string): unknown {
   try {

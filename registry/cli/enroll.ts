@@ -1,25 +1,13 @@
-import { randomBytes } from "node:crypto";
 import { Problem } from "../../lib/problem.ts";
-import { parseCode, rawPublicKey, type SecurityCode } from "../../lib/registration/code.ts";
-import { type Submission, signSubmission } from "../../lib/registration/submission.ts";
+import { parseCode, rawPublicKey } from "../../lib/registration/code.ts";
 import { parseCommandLine, required, UsageError } from "./command.ts";
-import { printJson } from "./control.ts";
-import {
-  addressTable,
-  type DeviceState,
-  defaultStateFolder,
-  deviceKey,
-  dropPending,
-  isEnrolled,
-  type Pending,
-  readPending,
-  writePending,
-  writeState,
-} from "./device-state.ts";
+import { reportRegistered } from "./device-report.ts";
+import { registerRequest, usable } from "./device-request.ts";
+import { defaultStateFolder, dropIfRefused, isEnrolled, kept, makeDeviceKey, readPending, writeState } from "./device-state.ts";
 import type { Io } from "./io.ts";
-import { facts } from "./print.ts";
-import { type Registered, submit } from "./submit.ts";
-import { parseHttpsUrl, readFile, tlsEndpoint } from "./tls.ts";
+import { ADDRESS_HELP, ADDRESS_OPTIONS, askedAddresses, observe } from "./observe.ts";
+import { submit } from "./submit.ts";
+import { parseHttpsUrl, readFile } from "./tls.ts";
 
 export const help = `Registers this device with a security code
 
@@ -33,34 +21,37 @@ Options
   --registry NAME   its name, when it is not the host in --url
   --ca FILE         the root it is trusted by (default: the system's)
   --code-file FILE  file with the code; - is standard input
-  --address A       observed (default), or a prefix; may be repeated
   --state DIR       where device.json and device.key are kept (default ${defaultStateFolder()})
+  --wait            waits until it is in force on every host, and says how far it is; 1 when it is not within ten minutes
   --json            prints JSON
+
+${ADDRESS_HELP}
 
 Examples
   entityos enroll --url https://register.example --ca ca.pem
+  entityos enroll --url https://register.example --dual-stack --wait
   pass show entityos/code | entityos enroll --url https://register.example --code-file - --address 203.0.113.7
 `;
 
 const OPTIONS = {
+  ...ADDRESS_OPTIONS,
   url: { type: "string" },
   registry: { type: "string" },
   ca: { type: "string" },
   "code-file": { type: "string" },
-  address: { type: "string", multiple: true },
   state: { type: "string" },
+  wait: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
 } as const;
-
-/** A request whose answer got lost may be sent again for as long as its proof counts (10 minutes), with time for the way. */
-const PENDING_MS = 9 * 60_000;
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
   const { values } = parseCommandLine(args, OPTIONS);
   const url = required(values.url, "url");
   const registry = values.registry ?? parseHttpsUrl(url, "url").hostname;
+  const places = { url, url4: values.url4 ?? null, url6: values.url6 ?? null, ca: values.ca ?? null };
+  const asked = askedAddresses(values) ?? ["observed"];
+  if (places.ca !== null) readFile(places.ca);
   const folder = values.state ?? defaultStateFolder();
-  const endpoint = tlsEndpoint(url, { ca: values.ca }, "url");
   if (isEnrolled(folder)) {
     throw new Problem(
       409,
@@ -69,22 +60,20 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     );
   }
   const code = parseCode(await readCode(values["code-file"], io));
-  const addresses = values.address ?? ["observed"];
-  const key = deviceKey(folder);
-  const device = rawPublicKey(key);
-  const make = (now: number): Pending => request({ registry, code, addresses, device, now, url });
-  const first = usable(readPending(folder), make(io.now()), io.now());
-  const keep = (pending: Pending): void => writePending(folder, pending);
-  const signer = { signer: `code:${code.selector}`, key: code.privateKey };
-  const registered = await submit({ endpoint, first, make, keep, ...signer, registry, io }).catch((error: unknown) => {
-    // A refusal is an answer: there is nothing to repeat.
-    if (error instanceof Problem && error.status < 500 && error.status !== 429) dropPending(folder);
-    throw error;
-  });
-  const state = stateOf(registered, url, registry, io.now());
+  const { endpoint, ...observed } = await observe(asked, places);
+  const key = makeDeviceKey(folder);
+  const make = (now: number) => registerRequest({ url, registry, ...observed }, code, rawPublicKey(key), now);
+  const { registered, skewMs } = await submit({
+    endpoint,
+    first: kept(folder, usable(readPending(folder), make(io.now()), io.now())),
+    make: (now) => kept(folder, make(now)),
+    signing: { signer: `code:${code.selector}`, key: code.privateKey, registry },
+    io,
+  }).catch((error: unknown) => dropIfRefused(folder, error));
+  const { id: registration, device, pattern, addresses } = registered;
+  const state = { ...places, registry, device, registration, pattern, addresses, asked, enrolledAt: io.now(), renewedAt: null };
   writeState(folder, state);
-  dropPending(folder);
-  report(state, registered, values.json, io);
+  await reportRegistered({ state, registered, skewMs, endpoint, key, what: "registered with" }, values, io);
 }
 
 async function readCode(file: string | undefined, io: Io): Promise<string> {
@@ -94,68 +83,4 @@ async function readCode(file: string | undefined, io: Io): Promise<string> {
   if (typed === null)
     throw new UsageError("There is no terminal to ask for the code: give it with --code-file FILE, or - for standard input.");
   return typed.trim();
-}
-
-interface Asked {
-  readonly registry: string;
-  readonly code: SecurityCode;
-  readonly addresses: readonly string[];
-  /** base64url of the device's public key. */
-  readonly device: string;
-  readonly now: number;
-  readonly url: string;
-}
-
-/** The whole request, signed, as it will be sent: a repetition is the same bytes under the same key. */
-function request({ registry, code, addresses, device, now, url }: Asked): Pending {
-  const nonce = randomBytes(16).toString("base64url");
-  const submission: Submission = {
-    action: "register",
-    registry,
-    signer: `code:${code.selector}`,
-    addresses,
-    csrDigest: null,
-    deviceKey: device,
-    nonce,
-    time: now,
-  };
-  const signature = signSubmission(submission, code.privateKey);
-  const body = JSON.stringify({ selector: code.selector, proof: { nonce, time: now, signature }, addresses, deviceKey: device });
-  return { url, idempotencyKey: randomBytes(16).toString("base64url"), body, time: now };
-}
-
-/** The request of an earlier run that got no answer, when it asks for the same: sent again, it spends nothing twice. */
-function usable(pending: Pending | null, fresh: Pending, now: number): Pending {
-  if (pending === null || pending.url !== fresh.url || now - pending.time > PENDING_MS || pending.time > now) return fresh;
-  const substance = (body: string): string => {
-    const { selector, addresses, deviceKey: key } = JSON.parse(body) as Record<string, unknown>;
-    return JSON.stringify({ selector, addresses, key });
-  };
-  return substance(pending.body) === substance(fresh.body) ? pending : fresh;
-}
-
-const stateOf = (registered: Registered, url: string, registry: string, now: number): DeviceState => ({
-  url,
-  registry,
-  device: registered.device,
-  registration: registered.id,
-  pattern: registered.pattern,
-  addresses: registered.addresses,
-  enrolledAt: now,
-});
-
-function report(state: DeviceState, { sync }: Registered, json: boolean, io: Io): void {
-  if (json) {
-    printJson(io, { ...state, sync });
-    return;
-  }
-  io.out(
-    facts([
-      ["registered with", state.registry],
-      ["device", state.device],
-      ["pattern", state.pattern],
-      ["in force on", `${sync.applied} of ${sync.agents} hosts so far`],
-    ]),
-  );
-  io.out(`\n${addressTable(state.addresses, io.now())}`);
 }

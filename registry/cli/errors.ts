@@ -21,6 +21,8 @@ const HINTS: Readonly<Record<string, string>> = {
   code_spent: "Ask the operator for a new code.",
   code_expired: "Ask the operator for a new code.",
   code_withdrawn: "Ask the operator for a new code.",
+  all_expired: "Renew it: entityos renew",
+  address_not_observed: "Connect over that family too (--dual-stack, --url4, --url6), or register what is observed.",
 };
 
 export function tell(error: unknown, command: string): Told {

@@ -31,6 +31,7 @@ export interface Question {
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON as it is, so that a repetition is the same bytes. */
   readonly body?: string;
+  readonly timeoutMs?: number;
 }
 
 /** How to reach a server; `hint` is what to do when that fails. */
@@ -56,26 +57,23 @@ export async function ask(endpoint: Endpoint, question: Question): Promise<Answe
   return answer;
 }
 
-function exchange(endpoint: Endpoint, { method, path, headers, body }: Question): Promise<Answer> {
+function exchange(endpoint: Endpoint, { method, path, headers, body, timeoutMs = TIMEOUT_MS }: Question): Promise<Answer> {
   const content = body === undefined ? {} : { "content-type": "application/json", "content-length": String(Buffer.byteLength(body)) };
   return new Promise((resolve, reject) => {
-    const fail = (cause: NodeJS.ErrnoException): void =>
-      reject(
-        new ConnectionError(`Cannot reach ${endpoint.what}: ${reasonOf(cause)}`, endpoint.hint, !TRUST.test(cause.code ?? ""), { cause }),
-      );
+    const fail = (cause: NodeJS.ErrnoException): void => reject(unreachable(endpoint, cause));
     const request = endpoint.open(
       { method, path, headers: { accept: "application/json", connection: "close", ...content, ...headers } },
       (incoming) => {
         readAnswer(incoming).then(resolve, fail);
       },
     );
-    request.setTimeout(TIMEOUT_MS, () => request.destroy(new Error("no answer within a minute")));
+    request.setTimeout(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
     request.once("error", fail);
     request.end(body);
   });
 }
 
-async function readAnswer(incoming: IncomingMessage): Promise<Answer> {
+export async function readAnswer(incoming: IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of incoming) {
@@ -88,6 +86,9 @@ async function readAnswer(incoming: IncomingMessage): Promise<Answer> {
   return { status: incoming.statusCode ?? 0, location: incoming.headers.location ?? null, body };
 }
 
+export const unreachable = (endpoint: Endpoint, cause: NodeJS.ErrnoException): ConnectionError =>
+  new ConnectionError(`Cannot reach ${endpoint.what}: ${reasonOf(cause)}`, endpoint.hint, !TRUST.test(cause.code ?? ""), { cause });
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -97,7 +98,7 @@ function parseJson(text: string): unknown {
 }
 
 /** Members of a problem that are not of ours go along: the registry's time, what is left of a limit. */
-function problemOf({ status, body }: Answer): Problem {
+export function problemOf({ status, body }: Answer): Problem {
   const members = isRecord(body) ? body : {};
   const { code, detail } = members;
   if (typeof code !== "string" || typeof detail !== "string")

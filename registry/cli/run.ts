@@ -23,22 +23,27 @@ const COMMANDS: Readonly<Record<string, readonly [about: string, load: () => Pro
   "audit verify": ["checks that the audit log is whole", () => import("./audit-verify.ts")],
   status: ["shows how the registry stands, or this device", () => import("./status.ts")],
   enroll: ["registers this device with a security code", () => import("./enroll.ts")],
+  renew: ["renews what this device registered", () => import("./renew.ts")],
+  leave: ["ends this device, and forgets it here", () => import("./leave.ts")],
 };
 
 const EXIT_HELP =
   "Exit codes: 0 done · 1 refused or not true · 64 usage · 65 input refused · 69 not reachable · 70 internal fault · 77 not permitted";
+
+const OF_DEVICE: ReadonlySet<string> = new Set(["enroll", "renew", "leave", "status"]);
 
 const HELP = `entityos: registers devices, and operates the registry they register with
 
 Usage: entityos COMMAND [options]; entityos COMMAND --help
 
 Operator
-${listing((name) => name !== "enroll")}
+${listing((name) => name === "status" || !OF_DEVICE.has(name))}
 Device
-${listing((name) => name === "enroll" || name === "status")}
+${listing((name) => OF_DEVICE.has(name))}
 Examples
   entityos code create --subject alice --profile desktop
   entityos enroll --url https://register.example --ca ca.pem
+  entityos renew
 
 ${EXIT_HELP}
 `;

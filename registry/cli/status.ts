@@ -3,17 +3,21 @@ import type { RegistryStatus } from "../../lib/admin/api.ts";
 import { PATH } from "../../lib/service.ts";
 import { parseCommandLine, UsageError } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
-import { defaultStateFolder, isEnrolled, printDeviceStatus } from "./device-state.ts";
+import { defaultStateFolder, isEnrolled } from "./device-state.ts";
+import { printDeviceStatus } from "./device-status.ts";
 import type { Io } from "./io.ts";
 import { facts } from "./print.ts";
 
 export const help = `Shows how the registry stands; on an enrolled device, or with --state, how that device stands
 
 Usage: entityos status [--socket PATH | --control URL …]
-       entityos status --state DIR
+       entityos status --state DIR [--offline]
 
 Options
   --state DIR      folder of an enrolled device (default where no registry runs: ${defaultStateFolder()})
+  --offline        of a device: tells what its file says and asks nobody
+
+Of a device it ends with 1 when the device is out or all that it registered has expired, and with 69 when no registry answers.
 
 ${CONTROL_HELP}
 
@@ -23,12 +27,16 @@ Examples
 `;
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
-  const { values } = parseCommandLine(args, { ...CONTROL_OPTIONS, state: { type: "string" } });
+  const { values } = parseCommandLine(args, {
+    ...CONTROL_OPTIONS,
+    state: { type: "string" },
+    offline: { type: "boolean", default: false },
+  });
   const asksControl = values.socket !== undefined || values.control !== undefined;
   if (values.state !== undefined && asksControl) throw new UsageError("--state is for a device: it goes without --socket and --control.");
   const folder = values.state ?? (asksControl ? null : ownDevice());
   if (folder !== null) {
-    printDeviceStatus(folder, values.json, io);
+    await printDeviceStatus(folder, values, io);
     return;
   }
   const status = await (await openControl(values)).get<RegistryStatus>("/status");

@@ -4,11 +4,15 @@ import { Problem } from "../../lib/problem.ts";
 import { UsageError } from "./command.ts";
 import type { Endpoint } from "./http.ts";
 
-/** An HTTPS server; with certificate and key it is control, without them register. */
+/**
+ * An HTTPS server; with certificate and key it is control, without them register.
+ * @param family IP version to connect over; 0 is either
+ */
 export function tlsEndpoint(
   url: string,
   files: { readonly ca: string | undefined; readonly certificate?: string; readonly key?: string },
   option: string,
+  family: 0 | 4 | 6 = 0,
 ): Endpoint {
   const { hostname, port } = parseHttpsUrl(url, option);
   const tls = {
@@ -19,7 +23,7 @@ export function tlsEndpoint(
   return {
     what: url,
     hint: "Are the address and the CA right, and does the network let you there?",
-    open: (options, onAnswer) => request({ ...options, ...tls, hostname, port, agent: false, minVersion: "TLSv1.2" }, onAnswer),
+    open: (options, onAnswer) => request({ ...options, ...tls, hostname, port, family, agent: false, minVersion: "TLSv1.2" }, onAnswer),
   };
 }
 

@@ -4,17 +4,19 @@ import { sendProblemBody } from "./problems.ts";
 
 /**
  * Answers with what became of a registration: its body with `sync`, or the problem as it was decided.
- * @param success HTTP status of what was not refused
+ * @param more of a question about it, which is answered with 200: how its device ended
  */
 export function answer(
   reply: FastifyReply,
   outcome: Pick<OutcomeRow, "status" | "body" | "revision">,
   acknowledged: readonly Acknowledged[],
-  success = outcome.status,
+  more?: { readonly ended: "revoked" | "left" | null },
 ): FastifyReply {
   if (outcome.status >= 400) return sendProblemBody(reply, outcome.status, outcome.body);
   const registration = JSON.parse(outcome.body) as Record<string, unknown>;
-  return reply.code(success).send({ ...registration, sync: syncAt(outcome.revision, acknowledged) });
+  return reply
+    .code(more === undefined ? outcome.status : 200)
+    .send({ ...registration, sync: syncAt(outcome.revision, acknowledged), ...more });
 }
 
 /** On how many of the restricted zone's agents a revision is in force. */

@@ -4,7 +4,7 @@ import { answer } from "./answer.ts";
 import { assertMayKnow, headerProof, namedRegistration } from "./header-proof.ts";
 import type { RegistrationParts } from "./submit.ts";
 
-/** GET /v1/registrations/{id}: what became of a registration, for those who may know. */
+/** GET /v1/registrations/{id}: what became of a registration and of its device, for those who may know. */
 export async function getRegistration(request: FastifyRequest, reply: FastifyReply, parts: RegistrationParts): Promise<unknown> {
   const { store, clock, registry } = parts;
   const { id } = request.params as { id: string };
@@ -13,5 +13,5 @@ export async function getRegistration(request: FastifyRequest, reply: FastifyRep
   });
   const row = assertMayKnow({ row: found, proof: headerProof(request), id }, registry, clock.now());
   if (row.status === null || row.body === null || row.revision === null) return reply.send({ id, state: "stored" });
-  return answer(reply, { status: row.status, body: row.body, revision: row.revision }, acknowledged, 200);
+  return answer(reply, { status: row.status, body: row.body, revision: row.revision }, acknowledged, { ended: row.ended });
 }

@@ -63,6 +63,8 @@ export interface RegistrationRow {
   readonly signing_key: string | null;
   readonly device: string | null;
   readonly device_key: string | null;
+  /** How the device ended; null while it lives, and while there is none. */
+  readonly ended: "revoked" | "left" | null;
   /** Null while there is no outcome. */
   readonly status: number | null;
   readonly body: string | null;
@@ -82,7 +84,7 @@ export function readRegistration(db: Builder, { id }: { readonly id: string }): 
         join.on((eb) => eb("signing.id", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(DEVICE_AT)]))),
       )
       .select(["submissions.received_at", "signer", "codes.public_key as code_key", "signing.public_key as signing_key"])
-      .select(["devices.id as device", "devices.public_key as device_key", "status", "body", "revision"])
+      .select(["devices.id as device", "devices.public_key as device_key", "devices.end_reason as ended", "status", "body", "revision"])
       .where("submissions.id", "=", id),
   );
 }

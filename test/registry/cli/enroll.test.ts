@@ -1,9 +1,5 @@
 import { createPublicKey } from "node:crypto";
-import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import type { RequestListener } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
 import { expect } from "chai";
 import { generateCode, publicKeyFromRaw } from "../../../lib/registration/code.ts";
 import { verifySubmission } from "../../../lib/registration/submission.ts";
@@ -41,7 +37,7 @@ describe("entityos enroll", () => {
       expect((await cli(["status"])).exit).to.equal(69);
       expect((await registry.enroll("home/entityos", await registry.code())).exit).to.equal(0);
       const { exit, out } = await cli(["status"]);
-      expect([exit, out.split("\n")[1]]).to.deep.equal([0, `registry: register.example at ${registry.url}`]);
+      expect([exit, out.split("\n")[1]]).to.deep.equal([0, `registry:    register.example at ${registry.url}`]);
     } finally {
       if (before === undefined) delete process.env.XDG_STATE_HOME;
       else process.env.XDG_STATE_HOME = before;
@@ -143,7 +139,7 @@ describe("entityos enroll", () => {
       const bodies: string[] = [];
       const keys: string[] = [];
       const { request } = await import("node:https");
-      const server = await answering((incoming, response) => {
+      const server = await registry.answering((incoming, response) => {
         const chunks: Buffer[] = [];
         incoming.on("data", (chunk) => chunks.push(chunk));
         incoming.on("end", () => {
@@ -221,7 +217,7 @@ describe("entityos enroll", () => {
     const proofs: boolean[] = [];
     const nonces = new Set<string>();
     let location = "https://evil.example/v1/registrations/1";
-    await using stub = await answering((request, response) => {
+    await using stub = await registry.answering((request, response) => {
       const json = (status: number, body: object) =>
         response.writeHead(status, { "content-type": "application/json", location }).end(JSON.stringify(body));
       if (request.method === "POST") return json(202, { id, state: "stored" });
@@ -243,28 +239,13 @@ describe("entityos enroll", () => {
 
   it("shows what a registry answers without letting it speak to the terminal", async () => {
     const problem = { code: "constructor", detail: "gone\u001b]0;owned\u0007\u009b2J\r\u202eno" };
-    await using stub = await answering((_request, response) =>
+    await using stub = await registry.answering((_request, response) =>
       response.writeHead(403, { "content-type": "application/problem+json" }).end(JSON.stringify(problem)),
     );
     const args = ["enroll", "--url", stub.url, "--ca", registry.ca, "--state", registry.path("shown"), "--code-file", "-"];
     const { exit, err } = await cli(args, { input: generateCode().text });
     expect([exit, err]).to.deep.equal([77, "constructor: gone\\u{1b}]0;owned\\u{7}\\u{9b}2J\\u{d}\\u{202e}no\n"]);
   });
-
-  /** An HTTPS server with register's certificate that answers as the test says. */
-  async function answering(handler: RequestListener) {
-    const tls = { key: readFileSync(registry.path("state/pki/register.key")), cert: readFileSync(registry.path("state/pki/register.crt")) };
-    const server = createTlsServer(tls, handler);
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return {
-      url: `https://localhost:${(server.address() as AddressInfo).port}`,
-      async [Symbol.asyncDispose]() {
-        server.closeAllConnections();
-        await new Promise((resolve) => server.close(resolve));
-      },
-    };
-  }
 
   const misused: readonly [line: string, exit: number, says: string][] = [
     ["enroll", 64, "usage: --url is missing."],

@@ -1,4 +1,8 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../../lib/clock.ts";
@@ -70,9 +74,9 @@ export class TestRegistry implements AsyncDisposable {
         name: "register.example",
         stateDir: join(this.folder, "state"),
         runtimeDir: join(this.folder, "run"),
-        register: { address: "127.0.0.1", port: this.port, names: ["localhost"] },
+        register: { address: "::", port: this.port, names: ["localhost", "127.0.0.1", "::1"] },
         control: { address: "127.0.0.1", port: this.controlPort, names: ["localhost"] },
-        allowNetworks: ["127.0.0.0/8", "203.0.113.0/24"],
+        allowNetworks: ["127.0.0.0/8", "203.0.113.0/24", "::1/128"],
       }),
     );
   }
@@ -106,6 +110,20 @@ export class TestRegistry implements AsyncDisposable {
   /** A new code's text. */
   async code(...more: string[]): Promise<string> {
     return (await this.json<{ code: string }>("code", "create", "--subject", "alice", "--profile", "desktop", ...more)).code;
+  }
+  /** An HTTPS server with register's certificate that answers as the test says. */
+  async answering(handler: RequestListener): Promise<AsyncDisposable & { readonly url: string }> {
+    const tls = { key: readFileSync(this.path("state/pki/register.key")), cert: readFileSync(this.path("state/pki/register.crt")) };
+    const server = createTlsServer(tls, handler);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return {
+      url: `https://localhost:${(server.address() as AddressInfo).port}`,
+      async [Symbol.asyncDispose]() {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      },
+    };
   }
   /** `entityos enroll` as a device runs it. */
   enroll(state: string, code: string, ...more: string[]): Promise<Ran> {

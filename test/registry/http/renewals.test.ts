@@ -51,7 +51,7 @@ describe("a device's own requests", () => {
     expect(body).to.have.nested.property("addresses[1].prefix", "2606:4700::/64");
     expect(sent.location).to.equal(`/v1/registrations/${String(body.id)}`);
     const asked = await register.send("GET", String(sent.location), { headers: headers(device, "status") });
-    expect([asked.status, asked.body]).to.deep.equal([200, body]);
+    expect([asked.status, asked.body]).to.deep.equal([200, { ...body, ended: null }]);
   });
 
   it("get the first outcome under one Idempotency-Key", async () => {
@@ -105,6 +105,8 @@ describe("a device's own requests", () => {
     expect([status, body.device, body.addresses, body.sync]).to.deep.equal([200, device.id, [], { applied: 0, agents: 0 }]);
     expect(await harness.rules()).to.deep.equal([]);
     expect((await leave(device.registration, device)).status).to.equal(200);
+    const asked = await register.send("GET", `/v1/registrations/${device.registration}`, { headers: headers(device, "status") });
+    expect([asked.status, asked.body.ended]).to.deep.equal([200, "left"]);
     const after = await renew(renewal(device));
     expect([after.status, after.body.code]).to.deep.equal([403, "device_left"]);
   });

@@ -42,7 +42,7 @@ describe("GET /v1/registrations/{id}", () => {
     await using _process = await harness.process();
     const { body } = await harness.outcome(id);
     const answer = await asked();
-    expect(answer.body).to.deep.equal({ ...body, sync: { applied: 0, agents: 0 } });
+    expect(answer.body).to.deep.equal({ ...body, sync: { applied: 0, agents: 0 }, ended: null });
     harness.now = 1_800_000_000_000 + 15 * MINUTE_MS;
     expect(summary(await asked())).to.equal(`200 ${String(body.device)}`);
     harness.now += 1;
