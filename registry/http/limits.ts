@@ -2,7 +2,9 @@
 export const REGISTER = {
   maxBodyBytes: 16 * 1024,
   maxHeaderBytes: 16 * 1024,
+  /** Connections at one time, of all sources and of one. */
   maxConnections: 10_000,
+  maxConnectionsPerSource: 256,
   /** From the first byte of a request to its last. */
   requestTimeoutMs: 10_000,
   handshakeTimeoutMs: 10_000,

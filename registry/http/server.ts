@@ -9,6 +9,7 @@ import type { RegistryConfig } from "../config.ts";
 import { readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
 import { Attempts } from "./attempts.ts";
+import { boundPerSource } from "./connections.ts";
 import { getEvents } from "./events.ts";
 import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
@@ -109,6 +110,7 @@ async function createApp(tls: RegisterParts["tls"], log: Log): Promise<App> {
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, log),
   });
   app.server.maxConnections = REGISTER.maxConnections;
+  boundPerSource(app.server, REGISTER.maxConnectionsPerSource);
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, log));
   await app.register(helmet, {

@@ -1,6 +1,8 @@
 import { once } from "node:events";
+import { connect as dialTcp } from "node:net";
 import { connect } from "node:tls";
 import { expect } from "chai";
+import { waitFor } from "../../lab/wait.ts";
 import { Harness } from "../process/harness.ts";
 import { type Answer, RegisterUnderTest } from "./client.ts";
 
@@ -116,6 +118,22 @@ describe("the register role", () => {
       /^HTTP\/1\.1 431 [\s\S]*"code":"headers_too_large"/,
     );
   });
+
+  it("closes what one source opens beyond 256 connections, unheard, and goes on serving the others", async () => {
+    const dial = () => dialTcp({ host: "127.0.0.1", port: register.port });
+    const held = Array.from({ length: 256 }, dial);
+    await Promise.all(held.map((socket) => once(socket, "connect")));
+    // Taken in order: when this one is closed, all before it have been counted.
+    const one = dial();
+    one.resume();
+    await once(one, "close");
+    expect(held.filter((socket) => socket.closed)).to.deep.equal([]);
+    expect((await register.send("GET", "/healthz", { host: "::1" })).status).to.equal(200);
+    const [first, ...others] = held;
+    first?.destroy();
+    await waitFor("a place", async () => (await register.send("GET", "/healthz").catch(() => null))?.status === 200 || undefined);
+    for (const socket of others) socket.destroy();
+  }).timeout(20_000);
 
   it("speaks no TLS older than 1.2", async () => {
     const socket = connect({
