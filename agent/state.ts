@@ -1,6 +1,7 @@
 import { renameSync, rmSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { trustSetSchema } from "../lib/feed/messages.ts";
+import { makePrivateFile } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
 import { type Ceiling, DesiredState, type Pending } from "./desired.ts";
 import { checkedRule } from "./rule.ts";
@@ -144,6 +145,7 @@ function isRefusal(error: unknown): boolean {
 }
 
 function openDatabase(file: string, agent: string): DatabaseSync {
+  makePrivateFile(file);
   const db = new DatabaseSync(file);
   try {
     const pragma = (name: string): unknown => Object.values(db.prepare(`pragma ${name}`).get() ?? {})[0];

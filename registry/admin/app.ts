@@ -48,9 +48,10 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
 }
 
 /** @throws Problem request_role for agents and everybody else who is no operator, or no longer one */
-async function checkRole({ store }: Pick<AdminParts, "store">, peer: Peer): Promise<void> {
+async function checkRole({ store, clock }: Pick<AdminParts, "store" | "clock">, peer: Peer): Promise<void> {
   if (peer.kind === "socket") return;
-  if (peer.kind === "operator" && (await store.read((db) => isLive(db, peer.fingerprint, URN.operator + peer.name)))) return;
+  const now = clock.now();
+  if (peer.kind === "operator" && (await store.read((db) => isLive(db, peer.fingerprint, URN.operator + peer.name, now)))) return;
   throw new Problem(403, "request_role", "Only operators may ask this.");
 }
 

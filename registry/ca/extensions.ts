@@ -97,3 +97,9 @@ export function serverName(text: string): AlternativeName | null {
     ? { kind: "dns", value: text }
     : null;
 }
+
+/** True when a certificate for `pattern` is good for `name` (RFC 6125 §6.4.3: "*" stands for one whole first label). */
+export function coversName(pattern: string, name: string): boolean {
+  const [asked, ours] = [serverName(pattern)?.value ?? pattern, serverName(name)?.value ?? name];
+  return asked === ours || (asked.startsWith("*.") && ours.slice(ours.indexOf(".")) === asked.slice(1));
+}

@@ -41,10 +41,13 @@ export function* revokeCertificate(db: Builder, fingerprint: string, now: number
   return ended !== undefined;
 }
 
-/** True while that certificate is one of ours, for that subject, and not revoked. Its times are TLS's to check. */
-export function* isLive(db: Builder, fingerprint: string, subject: string): Command<boolean> {
+/**
+ * True while that certificate is one of ours, for that subject, neither revoked nor over. TLS looks at its end in a full handshake
+ * alone: a connection that stays open, or is resumed, outlives it.
+ */
+export function* isLive(db: Builder, fingerprint: string, subject: string, now: number): Command<boolean> {
   const row = yield* first(
-    db.selectFrom("certificates").select("state").where("fingerprint", "=", fingerprint).where("subject", "=", subject),
+    db.selectFrom("certificates").select(["state", "not_after"]).where("fingerprint", "=", fingerprint).where("subject", "=", subject),
   );
-  return row !== undefined && row.state !== "revoked";
+  return row !== undefined && row.state !== "revoked" && row.not_after > now;
 }

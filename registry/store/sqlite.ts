@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { CompiledQuery } from "kysely";
-import { makePrivateFolder } from "../../lib/file.ts";
+import { makePrivateFile, makePrivateFolder } from "../../lib/file.ts";
 import type { Log } from "../../lib/log.ts";
 import { createBuilder } from "./builder.ts";
 import { GroupCommit, storageUnavailable, type Transactions } from "./group-commit.ts";
@@ -21,12 +21,14 @@ const NOT_A_DATABASE = 26;
 const SYNCHRONOUS_FULL = 2;
 
 /**
- * Opens or makes Storage in one SQLite file (WAL, every commit synced) and brings its schema up to date. Its folder is made private.
+ * Opens or makes Storage in one SQLite file (WAL, every commit synced) and brings its schema up to date. Its folder is made private, the file too.
  * One process may write at a time.
  * @throws StoreRefusedError when the file is another program's or its schema is newer than this program
  */
 export async function openSqliteStore({ file, log }: { file: string; log: Log }): Promise<Store> {
   makePrivateFolder(dirname(file));
+  // The folder may have been there before, open to others; the log beside the file takes its mode.
+  makePrivateFile(file);
   const writer = openConnection(file, false);
   try {
     prepareFile(writer, file, log);

@@ -34,6 +34,14 @@ describe("saved state", () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
+  it("is for its owner alone, in a folder that others may enter too", () => {
+    writeFileSync(file, "", { mode: 0o644 });
+    using state = StateFile.open(file, "host1", silentLog);
+    state.replace(position(filled()), filled());
+    const modes = ["", "-wal"].map((suffix) => (statSync(file + suffix).mode & 0o777).toString(8));
+    expect(modes).to.deep.equal(["600", "600"]);
+  });
+
   const saveFilled = () => {
     using state = StateFile.open(file, "host1", silentLog);
     const desired = filled();

@@ -3,6 +3,7 @@ import type { Agent, IssuedCertificate, Page } from "../../../lib/admin/api.ts";
 import { Problem } from "../../../lib/problem.ts";
 import type { Issued } from "../../ca/authority.ts";
 import { parseCsrPem } from "../../ca/csr.ts";
+import { coversName } from "../../ca/extensions.ts";
 import type { InfrastructureCa } from "../../ca/infrastructure.ts";
 import { recordCertificate, revokeCertificate } from "../../ca/ledger.ts";
 import { enrollAgent, listAgents } from "../../process/agents.ts";
@@ -41,10 +42,14 @@ export function agentRoutes(app: FastifyInstance, parts: AdminParts): void {
 }
 
 export function certificateRoutes(app: FastifyInstance, parts: AdminParts): void {
-  const { ca, clock, actorOf, isLocal } = parts;
+  const { ca, clock, config, actorOf, isLocal } = parts;
+  const own = [...config.control.names, ...config.register.names];
 
   app.post("/certificates/server", async (request, reply): Promise<IssuedCertificate> => {
     const { names, csr } = newServerCertificate.parse(request.body);
+    // Agents know control by its name alone: who holds a certificate for it can be their registry.
+    if (!isLocal(request) && names.some((name) => own.some((ours) => coversName(name, ours))))
+      throw new Problem(403, "local_only", "Certificates for the registry's own names are made over its local socket only.");
     const issued = await ca.issueServer(parseCsrPem(csr, KINDS), names, clock.now());
     await note(parts, issued, actorOf(request), { names });
     reply.code(201);

@@ -3,9 +3,11 @@ import { connect } from "node:tls";
 import { expect } from "chai";
 import { encodePem } from "../../../lib/pem.ts";
 import { createIssuer, issueCertificate } from "../../../registry/ca/certificate.ts";
+import { makeKeyAndCsr } from "../../../registry/ca/csr.ts";
+import { coversName } from "../../../registry/ca/extensions.ts";
 import { revokeCertificate } from "../../../registry/ca/ledger.ts";
 import { generateKey, loadSigner } from "../../../registry/ca/signer.ts";
-import { type Identity, TestControl } from "./control.ts";
+import { type Identity, NOW, TestControl } from "./control.ts";
 
 describe("control over mutual TLS", () => {
   let control: TestControl;
@@ -114,6 +116,33 @@ describe("control over mutual TLS", () => {
     await control.store.write((db) => revokeCertificate(db, operator.issued.fingerprint, control.now, "unspecified"));
     const reply = await control.remote("/v1/admin/status", operator);
     expect([reply.status, reply.body.code]).to.deep.equal([403, "request_role"]);
+  });
+
+  it("refuses an operator whose certificate is over, though the connection is not", async () => {
+    const operator = await control.identity("operator", "dora");
+    control.now = operator.issued.notAfter - 1;
+    expect((await control.remote("/v1/admin/status", operator)).status).to.equal(200);
+    control.now = operator.issued.notAfter;
+    const reply = await control.remote("/v1/admin/status", operator);
+    control.now = NOW;
+    expect([reply.status, reply.body.code]).to.deep.equal([403, "request_role"]);
+  });
+
+  for (const name of ["localhost", "register.example", "127.0.0.1"]) {
+    it(`lets an operator make no certificate that stands in for the registry: ${name}`, async () => {
+      const { csr } = await makeKeyAndCsr(null);
+      const ask = { method: "POST", body: { names: ["web.example", name], csr } };
+      const reply = await control.remote("/v1/admin/certificates/server", await control.identity("operator", "alice"), ask);
+      expect([reply.status, reply.body.code]).to.deep.equal([403, "local_only"]);
+      expect((await control.local("/v1/admin/certificates/server", ask)).status).to.equal(201);
+    });
+  }
+
+  it("counts a wildcard as every name that it is good for", () => {
+    expect(coversName("*.registry.example", "control.registry.example")).to.equal(true);
+    expect(coversName("*.registry.example", "registry.example")).to.equal(false);
+    expect(coversName("*.registry.example", "a.control.registry.example")).to.equal(false);
+    expect(coversName("2001:DB8::0:1", "2001:db8::1")).to.equal(true);
   });
 
   it("refuses an operator whose certificate Storage does not know", async () => {

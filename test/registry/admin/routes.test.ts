@@ -81,7 +81,7 @@ describe("the operator API", () => {
     expect(control.disconnected).to.deep.equal(["host-1"]);
     const live = ({ body }: typeof first) => {
       const fingerprint = new X509Certificate(String(body.certificate)).fingerprint256.replaceAll(":", "").toLowerCase();
-      return control.store.read((db) => isLive(db, fingerprint, "urn:entityos:agent:host-1"));
+      return control.store.read((db) => isLive(db, fingerprint, "urn:entityos:agent:host-1", NOW));
     };
     expect([await live(first), await live(second)]).to.deep.equal([false, true]);
   });

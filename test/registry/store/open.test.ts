@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -33,6 +33,15 @@ describe("a file of Storage", () => {
     expect(statSync(join(folder, "state")).mode & 0o777).to.equal(0o700);
     expect(inspect("pragma journal_mode")).to.equal("wal");
     expect(inspect("select value from meta where key = 'schema'")).to.equal(String(SCHEMA_VERSION));
+  });
+
+  it("is for its owner alone, in a folder that others may enter too", async () => {
+    mkdirSync(join(folder, "state"), { mode: 0o755 });
+    writeFileSync(file, "", { mode: 0o644 });
+    await using store = await open();
+    await store.write((db) => all(db.insertInto("meta").values({ key: "test", value: "x" })));
+    const modes = ["", "-wal", "-shm"].map((suffix) => (statSync(file + suffix).mode & 0o777).toString(8));
+    expect(modes).to.deep.equal(["600", "600", "600"]);
   });
 
   it("counts migrations from 1 without gaps", () => {
