@@ -24,6 +24,8 @@ export interface KnownGrant {
 
 export interface KnownDevice {
   readonly id: string;
+  /** The registration that made it. */
+  readonly registration: string;
   /** Its own key, PKCS #8 PEM. */
   readonly key: string;
   grants: readonly KnownGrant[];

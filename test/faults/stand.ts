@@ -7,8 +7,8 @@ import { check } from "./checks.ts";
 import type { Send } from "./deeds.ts";
 import { Model } from "./model.ts";
 import { makingCode } from "./operating.ts";
-import { Registering } from "./registering.ts";
 import { type Hands, startHands } from "./stranger.ts";
+import { Registering } from "./submitting.ts";
 
 /** Profiles of the lab: addresses that live for an hour, and some whose life ends soon. */
 export const PROFILES = { long: "faults-long", brief: "faults-brief" } as const;

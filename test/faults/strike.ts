@@ -29,7 +29,7 @@ const HOST = {
 type HostStrike = keyof (typeof HOST)["floor"] | "flush";
 
 /** Command lines of an agent's children. */
-const CHILD = { Nft: /\bnft\0-t\0-j\0-i\0$/, Floor: /\bnft\0-i\0$/, Monitor: /\bnft\0.*monitor/ } as const;
+export const CHILD = { Nft: /\bnft\0-t\0-j\0-i\0$/, Floor: /\bnft\0-i\0$/, Monitor: /\bnft\0.*monitor/ } as const;
 
 /** Up to `most` strikes of a round, in the order of their moments. */
 export function drawStrikes(chance: Chance, supervisor: Supervisor, hosts: readonly Member[], most: number): readonly Strike[] {
@@ -113,7 +113,8 @@ async function flush(host: Member): Promise<boolean> {
   return true;
 }
 
-function childOf(parent: ProcessId | undefined, commandLine: RegExp): ProcessId | undefined {
+/** A child of an agent by its command line; undefined while there is none. */
+export function childOf(parent: ProcessId | undefined, commandLine: RegExp): ProcessId | undefined {
   if (parent === undefined) return undefined;
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;

@@ -5,8 +5,8 @@ import { type Deed, type Send, Violation } from "./deeds.ts";
 import type { KnownCode, KnownDevice, Model } from "./model.ts";
 import { makingCode, revoking, withdrawing } from "./operating.ts";
 import type { Chance } from "./random.ts";
-import { Registering } from "./registering.ts";
 import { PROFILES } from "./stand.ts";
+import { Leaving, Registering, Renewing, Submitting } from "./submitting.ts";
 
 /** Few enough that devices share addresses all the time; single ones and blocks of both families. */
 const POOL: readonly string[] = [
@@ -15,8 +15,8 @@ const POOL: readonly string[] = [
   ...Array.from({ length: 20 }, (_, i) => `2001:db8:f:${i}::/64`),
   ...Array.from({ length: 14 }, (_, i) => `2001:db8:f:ffff::${i + 1}`),
 ];
-const WEIGHTS = { register: 10, revoke: 5, makeCode: 2, withdraw: 0.3, repeat: 2 };
-/** Settled registrations that a repetition is drawn from. */
+const WEIGHTS = { register: 10, renew: 4, revoke: 3, leave: 2, makeCode: 2, withdraw: 0.3, repeat: 2 };
+/** Settled submissions that a repetition is drawn from. */
 const REMEMBERED = 40;
 /** Between two requests of a caller whose last one got no answer. */
 const PAUSE_MS = 50;
@@ -30,13 +30,13 @@ export interface TrafficParts {
   readonly chance: Chance;
 }
 
-/** The stream of registrations, revocations, codes and repetitions. What gets no answer is kept, to be asked again. */
+/** The stream of registrations, renewals, leaves, revocations, codes and repetitions. What gets no answer is kept, to be asked again. */
 export class Traffic {
   readonly counts = { asked: 0, unanswered: 0, repeated: 0 };
   readonly violations: string[] = [];
   readonly #parts: TrafficParts;
   #open: Deed[] = [];
-  readonly #registered: Registering[] = [];
+  readonly #settled: Submitting[] = [];
 
   constructor(parts: TrafficParts) {
     this.#parts = parts;
@@ -70,8 +70,8 @@ export class Traffic {
     this.counts.asked++;
     try {
       if (await deed.ask()) {
-        if (deed instanceof Registering && !this.#registered.includes(deed)) this.#registered.push(deed);
-        if (this.#registered.length > REMEMBERED) this.#registered.shift();
+        if (deed instanceof Submitting && !this.#settled.includes(deed)) this.#settled.push(deed);
+        if (this.#settled.length > REMEMBERED) this.#settled.shift();
         return true;
       }
       this.counts.unanswered++;
@@ -85,7 +85,7 @@ export class Traffic {
   }
 
   #next(): Deed {
-    const { model, control, chance } = this.#parts;
+    const { model, control, send, registry, chance } = this.#parts;
     const codes = [...model.codes.values()].filter((code) => !code.unsure && code.withdrawnAt === null);
     const devices = [...model.devices.values()].filter((device) => !device.ended && !device.unsure);
     const usable = codes.filter((code) => code.enrolled < code.uses);
@@ -94,8 +94,12 @@ export class Traffic {
         return devices.length > 0 ? revoking(control, chance.pick<KnownDevice>(devices)) : this.#makeCode();
       case "withdraw":
         return codes.length > 1 ? withdrawing(control, chance.pick<KnownCode>(codes)) : this.#makeCode();
+      case "renew":
+        return devices.length > 0 ? new Renewing(send, registry, chance.pick(devices), this.#addresses()) : this.#makeCode();
+      case "leave":
+        return devices.length > 0 ? new Leaving(send, registry, chance.pick(devices)) : this.#makeCode();
       case "repeat":
-        return this.#registered.length > 0 ? chance.pick(this.#registered) : this.#makeCode();
+        return this.#settled.length > 0 ? chance.pick(this.#settled) : this.#makeCode();
       case "makeCode":
         return this.#makeCode();
       default:
@@ -111,8 +115,12 @@ export class Traffic {
   }
 
   #register(code: KnownCode): Deed {
-    const { model, send, registry, chance } = this.#parts;
-    const addresses = new Set(Array.from({ length: chance.whole(1, 3) }, () => chance.pick(POOL)));
-    return new Registering(model, send, registry, code, [...addresses]);
+    const { model, send, registry } = this.#parts;
+    return new Registering(model, send, registry, code, this.#addresses());
+  }
+
+  #addresses(): readonly string[] {
+    const { chance } = this.#parts;
+    return [...new Set(Array.from({ length: chance.whole(1, 3) }, () => chance.pick(POOL)))];
   }
 }
