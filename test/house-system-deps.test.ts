@@ -60,6 +60,7 @@ describe("scripts/system-deps", () => {
     expect(named).to.deep.equal([
       "nft nftables",
       "stdbuf coreutils",
+      "setpriv util-linux",
       "haproxy haproxy",
       "ip iproute2",
       "curl curl",

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { ExchangeOptions } from "./bounds.ts";
 import { NftError } from "./error.ts";
-import { nftEnvironment } from "./nft.ts";
+import { DIES_WITH_US, nftEnvironment } from "./nft.ts";
 
 /** Costs nft no look into the kernel, and its answer, one line, tells that all before it is done. */
 const PROBE = "describe tcp dport";
@@ -16,7 +16,8 @@ interface Waiting {
 
 /**
  * One kept-open `nft -i`. A script is one line; what nft prints before the probe's answer is the script's output or its error.
- * One exchange at a time. Ends when its standard input closes, so it never outlives its parent.
+ * One exchange at a time. It is killed when its parent ends, however that ends: a script that it had not read yet would else be carried
+ * out against what the next agent has loaded.
  */
 export class NftProcess {
   readonly #child: ChildProcess;
@@ -33,7 +34,7 @@ export class NftProcess {
    */
   constructor(within: readonly string[], flags: readonly string[]) {
     // Its standard error joins its output, in order.
-    this.#child = spawn("sh", ["-c", 'exec "$@" 2>&1', "sh", ...within, "stdbuf", "-oL", "nft", ...flags, "-i"], {
+    this.#child = spawn("sh", ["-c", 'exec "$@" 2>&1', "sh", ...DIES_WITH_US, ...within, "stdbuf", "-oL", "nft", ...flags, "-i"], {
       stdio: ["pipe", "pipe", "ignore"],
       env: nftEnvironment(),
     });

@@ -12,6 +12,9 @@ const OUTPUT_CHARACTERS = 32 << 20;
 /** Address space of a watching nft, KiB: it keeps 350 bytes of every element, and beside a million it would read them all in, 640 MB. */
 const WATCH_KIB = 65_536;
 
+/** What every nft is run through: the kernel kills it when this process ends, also a stopped one (PR_SET_PDEATHSIG, prctl(2)). */
+export const DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] as const;
+
 /** nft reads and writes ~/.nft.history in interactive use, and speaks the user's language. */
 export const nftEnvironment = (): NodeJS.ProcessEnv => ({ ...process.env, HOME: "/nonexistent", LC_ALL: "C" });
 
@@ -60,7 +63,7 @@ export interface Watching {
 /** Starts an nft whose lines, of standard output and error alike, are handed over one by one. */
 export function watch(within: readonly string[], words: readonly string[], onLine: (line: string) => void): Watching {
   const limited = `ulimit -v ${WATCH_KIB} && exec "$@" 2>&1`;
-  const child = spawn("sh", ["-c", limited, "sh", ...within, "stdbuf", "-oL", "nft", ...words], {
+  const child = spawn("sh", ["-c", limited, "sh", ...DIES_WITH_US, ...within, "stdbuf", "-oL", "nft", ...words], {
     stdio: ["ignore", "pipe", "ignore"],
     env: nftEnvironment(),
   });
@@ -82,7 +85,7 @@ export function watch(within: readonly string[], words: readonly string[], onLin
 
 function finished(command: readonly string[], script: number | "ignore", { timeoutMs, signal }: ExchangeOptions): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const [program = "nft", ...words] = command;
+  const [program = "", ...words] = [...DIES_WITH_US, ...command];
   const child = spawn(program, words, {
     stdio: ["ignore", "pipe", "pipe", script],
     env: nftEnvironment(),

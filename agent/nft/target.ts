@@ -5,7 +5,7 @@ import type { DesiredState } from "../desired.ts";
 import type { Difference, Differences, Target } from "../target.ts";
 import { ANSWER_MS, type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
 import { type Nft, startNft } from "./child.ts";
-import { differenceScripts, lifeSeconds, placeOf } from "./elements.ts";
+import { differenceScripts, lifeSeconds, MAX_DIFFERENCES, placeOf } from "./elements.ts";
 import { NftError, type NftErrorKind } from "./error.ts";
 import { gateStructure, lookupChains } from "./gate.ts";
 import { listStanding, type Standing } from "./listing.ts";
@@ -108,11 +108,14 @@ export class NftTarget implements Target, AsyncDisposable {
     const known = this.#known;
     if (known === null) throw new Error("Cannot apply differences before a resync");
     const bounds = { timeoutMs: SPAWNED_MS, signal };
-    const nowMs = this.#options.now();
+    const { now } = this.#options;
+    const present = (tuple: Tuple) => known.tuples.has(setName(tuple, known.slot));
     try {
-      await this.#addTuples(known, rules, nowMs, bounds);
-      const scripts = differenceScripts(rules, known.slot, nowMs, (tuple) => known.tuples.has(setName(tuple, known.slot)));
-      for (const script of scripts) await this.#runTwice(script, bounds);
+      await this.#addTuples(known, rules, now(), bounds);
+      for (let at = 0; at < rules.length; at += MAX_DIFFERENCES) {
+        const some = rules.slice(at, at + MAX_DIFFERENCES);
+        await this.#runTwice(() => differenceScripts(some, known.slot, now(), present).join("\n"), bounds);
+      }
     } catch (error) {
       // Part of it may be done: only a resync knows the kernel again.
       this.#known = null;
@@ -129,14 +132,17 @@ export class NftTarget implements Target, AsyncDisposable {
     await this.#close();
   }
 
-  /** For scripts that done twice are done once: when nft dies or hangs over one, a fresh nft is given it, without a resync. */
-  async #runTwice(script: string, bounds: ExchangeOptions): Promise<void> {
+  /**
+   * For scripts that done twice are done once: when nft dies or hangs over one, a fresh nft is given it, without a resync.
+   * @param render called each time, as lives count from the moment that they are written
+   */
+  async #runTwice(render: () => string, bounds: ExchangeOptions): Promise<void> {
     try {
-      await this.#nft.run(script, bounds);
+      await this.#nft.run(render(), bounds);
     } catch (error) {
       if (!(error instanceof NftError) || (error.kind !== "gone" && error.kind !== "timeout")) throw error;
       this.#options.log.warn({ err: error }, "nft did not answer; a fresh one makes the change again");
-      await this.#nft.run(script, bounds);
+      await this.#nft.run(render(), bounds);
     }
   }
 
@@ -155,7 +161,7 @@ export class NftTarget implements Target, AsyncDisposable {
       ...[...added.values()].map((tuple) => addSet(TABLE, tupleSet(tuple, known.slot))),
       ...lookupChains(known.config.gate, tuples, known.slot).flatMap((chain) => refill(TABLE, chain)),
     ];
-    await this.#runTwice(asOwn(commands).join("\n"), bounds);
+    await this.#runTwice(() => asOwn(commands).join("\n"), bounds);
     for (const [name, tuple] of added) known.tuples.set(name, tuple);
   }
 

@@ -12,13 +12,11 @@ import { waitFor } from "../lab/wait.ts";
 import { differences, readElements } from "./kernel.ts";
 import type { Model } from "./model.ts";
 
-/** How long the system may take until everything is at rest after the last strike: a feed reconnects after 30 s at most. */
-const QUIET_TIMEOUT_MS = 90_000;
 const LOOK_EVERY_MS = 50;
 
 /** Everything that is compared with the model once the system is at rest, in this order. What does not hold, in words. */
-export async function check(model: Model, plan: LabPlan, control: Control): Promise<readonly string[]> {
-  const problems = await atRest(model, plan, control);
+export async function check(model: Model, plan: LabPlan, control: Control, timeoutMs: number): Promise<readonly string[]> {
+  const problems = await atRest(model, plan, control, timeoutMs);
   if (problems.length > 0) return problems;
   return [
     ...(await codes(model, control)),
@@ -28,13 +26,13 @@ export async function check(model: Model, plan: LabPlan, control: Control): Prom
 }
 
 /** Waits until registry, agents and kernels hold what the model says; else tells what still differs when time is up. */
-async function atRest(model: Model, plan: LabPlan, control: Control): Promise<readonly string[]> {
+async function atRest(model: Model, plan: LabPlan, control: Control, timeoutMs: number): Promise<readonly string[]> {
   let last: readonly string[] = [];
   const look = async () => {
     last = await unrest(model, plan, control);
     return last.length === 0 || undefined;
   };
-  await waitFor("rest", look, { timeoutMs: QUIET_TIMEOUT_MS, everyMs: LOOK_EVERY_MS }).catch(() => {});
+  await waitFor("rest", look, { timeoutMs, everyMs: LOOK_EVERY_MS }).catch(() => {});
   return last;
 }
 

@@ -22,8 +22,11 @@ export async function readElements(netns: string): Promise<ReadonlyMap<string, n
   return elements;
 }
 
-/** How much longer and shorter an element may live than its rule: whole seconds are written and listed, rounded down, and told late. */
-const LONGER_S = 1;
+/**
+ * How much longer and shorter an element may live than its rule. Longer: by what nft takes for a script, which is killed after two
+ * seconds. Shorter: whole seconds are written and listed, rounded down, and told late.
+ */
+const LONGER_S = 2;
 const SHORTER_S = 4;
 
 /** What differs between the kernel's elements and the rules that must stand; nothing when they agree. */

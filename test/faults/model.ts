@@ -38,6 +38,8 @@ export interface KnownDevice {
 export class Model {
   readonly codes = new Map<string, KnownCode>();
   readonly devices = new Map<string, KnownDevice>();
+  /** Digest of a registry that nobody registered at: of its trust alone, which nothing here changes. */
+  trust = "0";
 
   /** By "lane prefix", until when it must stand: the latest of the live grants. */
   rules(now: number): ReadonlyMap<string, number> {
@@ -52,9 +54,9 @@ export class Model {
     return rules;
   }
 
-  /** Digest of those rules, reckoned from docs/protocol.md. */
+  /** Digest of those rules and of the registry's trust, reckoned from docs/protocol.md. */
   digest(now: number): string {
-    let sum = 0n;
+    let sum = BigInt(`0x${this.trust}`);
     for (const [key, expiresAt] of this.rules(now)) sum += BigInt(`0x${hash("sha256", `rule ${key} ${expiresAt}`).slice(0, 32)}`);
     return (sum % 2n ** 128n).toString(16).padStart(32, "0");
   }

@@ -34,6 +34,8 @@ export interface Result {
 
 const CALLERS = 6;
 const MOST_STRIKES = 4;
+/** How long the system may take until everything is at rest after the last strike: a feed reconnects after 30 s at most. */
+const REST_TIMEOUT_MS = 90_000;
 /** The stream goes on this long after the last strike. */
 const STREAM_ON_MS = 300;
 
@@ -58,7 +60,7 @@ export async function runFaults({ name, rounds, seed, agents, signal, progress }
     const endedAt = performance.now();
     await traffic.settle();
     problems.push(...traffic.violations);
-    if (problems.length === 0) problems.push(...(await stand.check()));
+    if (problems.length === 0) problems.push(...(await stand.check(REST_TIMEOUT_MS)));
     const restMs = performance.now() - endedAt;
     silence = await stranger.heard();
     problems.push(...silence.answers.map((answer) => `a stranger was answered: ${answer}`), ...supervisor.unexpected);

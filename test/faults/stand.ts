@@ -1,3 +1,4 @@
+import type { RegistryStatus } from "../../lib/admin/api.ts";
 import { type Control, openControl } from "../../registry/cli/control.ts";
 import { registryName } from "../lab/configs.ts";
 import { type Lab, type StartOptions, startLab } from "../lab/lab.ts";
@@ -50,6 +51,7 @@ export class Stand implements AsyncDisposable {
     if (device === undefined) throw new Error("the lab has no device");
     const hands = stack.use(await startHands(device));
     const stand = new Stand(lab, await openControl({ socket: lab.description.controlSocket }), hands);
+    stand.model.trust = (await stand.control.get<RegistryStatus>("/status")).digest;
     const held = stack.move();
     return Object.assign(stand, { [Symbol.asyncDispose]: () => held.disposeAsync() });
   }
@@ -98,8 +100,8 @@ export class Stand implements AsyncDisposable {
   }
 
   /** What differs from the model once the system had the time to come to rest. */
-  check(): Promise<readonly string[]> {
-    return check(this.model, this.plan, this.control);
+  check(timeoutMs = 40_000): Promise<readonly string[]> {
+    return check(this.model, this.plan, this.control, timeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
