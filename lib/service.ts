@@ -62,4 +62,6 @@ export const URN = {
   agent: "urn:entityos:agent:",
   operator: "urn:entityos:operator:",
   device: "urn:entityos:device:",
+  /** Whole: only control's own certificate has it, so that none made for the same host name can stand in for it. */
+  control: "urn:entityos:control",
 } as const;

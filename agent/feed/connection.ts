@@ -1,8 +1,11 @@
 import { readFileSync } from "node:fs";
+import { Agent } from "node:https";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { WebSocket } from "ws";
 import { FEED } from "../../lib/feed/limits.ts";
 import { type ClientMessage, decodeServerMessage, encode, type ServerMessage } from "../../lib/feed/messages.ts";
 import type { Latch } from "../../lib/latch.ts";
+import { URN } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
 
 /** The connection ended; why, in one sentence. `code` is the WebSocket close code that came, if one did. */
@@ -31,6 +34,14 @@ export interface Connection {
   readonly ended: Promise<never>;
 }
 
+/** The name alone is not enough: register's certificate, in the open zone, may be for the same one. */
+function checkControl(host: string, certificate: PeerCertificate): Error | undefined {
+  const wrong = checkServerIdentity(host, certificate);
+  if (wrong !== undefined) return wrong;
+  const names = (certificate.subjectaltname ?? "").split(", ");
+  return names.includes(`URI:${URN.control}`) ? undefined : new Error(`the server '${host}' is not the registry's control`);
+}
+
 /** Messages taken off the socket and not yet handled; beyond it the socket is paused, so TCP holds the registry back. */
 const MAX_QUEUED = 8;
 
@@ -50,6 +61,7 @@ export function openConnection(
     cert: readFileSync(identity.certificate),
     key: readFileSync(identity.key),
     minVersion: "TLSv1.3",
+    agent: new Agent({ checkServerIdentity: checkControl }),
     handshakeTimeout: FEED.helloTimeoutMs,
     maxPayload: FEED.maxMessageBytes,
     perMessageDeflate: false,

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { parseAddress } from "../../lib/ip.ts";
+import { URN } from "../../lib/service.ts";
 import { makeIntermediate, makeRoot } from "./authority.ts";
 import { serverName } from "./extensions.ts";
 import { createInfrastructureCa, type InfrastructureCa, LIFE_MS } from "./infrastructure.ts";
@@ -107,18 +108,20 @@ export async function serverCertificate(
   const made: string[] = [];
   const signer = keyFor(folder, role, made);
   const file = fileOf(folder, role, "crt");
-  if (!existsSync(file) || !stillGood(readPem(file), names, ca, signer, now)) {
-    const issued = await ca.issueServer({ kind: "P-256", spki: signer.spki }, names, now);
+  const urn = role === "control" ? URN.control : undefined;
+  const sans = [...names.map((name) => serverName(name)?.value), ...(urn === undefined ? [] : [urn])];
+  if (!existsSync(file) || !stillGood(readPem(file), sans, ca, signer, now)) {
+    const issued = await ca.issueServer({ kind: "P-256", spki: signer.spki }, names, now, urn);
     write(file, issued.pem + ca.chain, made);
   }
   return { key: readFileSync(fileOf(folder, role, "key"), "utf8"), certificate: readPem(file), made };
 }
 
-function stillGood(pem: string, names: readonly string[], ca: InfrastructureCa, signer: Signer, now: number): boolean {
+function stillGood(pem: string, sans: readonly (string | undefined)[], ca: InfrastructureCa, signer: Signer, now: number): boolean {
   const certificate = new X509Certificate(pem);
   return (
     Date.parse(certificate.validTo) - now > LIFE_MS.server / 3 &&
-    namesOf(certificate).join() === names.map((name) => serverName(name)?.value).join() &&
+    namesOf(certificate).join() === sans.join() &&
     certificate.verify(new X509Certificate(ca.chain).publicKey) &&
     certificate.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki)
   );
@@ -128,7 +131,7 @@ function stillGood(pem: string, names: readonly string[], ca: InfrastructureCa, 
 const namesOf = (certificate: X509Certificate): readonly string[] =>
   (certificate.subjectAltName ?? "").split(", ").map((name) => {
     const address = /^IP Address:(.*)$/.exec(name)?.[1];
-    return address === undefined ? name.replace(/^DNS:/, "") : parseAddress(address).address;
+    return address === undefined ? name.replace(/^(DNS|URI):/, "") : parseAddress(address).address;
   });
 
 function keyFor(folder: string, name: string, made: string[], kind: IssuingKind = "P-256"): Signer {

@@ -29,8 +29,11 @@ export interface InfrastructureCa {
    * root. Node's TLS servers take no intermediate as an anchor (tls.Server drops `allowPartialTrustChain`, Node 24.20).
    */
   makeAnchor(): Promise<string>;
-  /** @throws Problem server_name for what is neither a host name nor an address */
-  issueServer(request: CertificateRequest, names: readonly string[], now: number): Promise<Issued>;
+  /**
+   * @param urn what the server is, where those who connect ask for more than its name
+   * @throws Problem server_name for what is neither a host name nor an address
+   */
+  issueServer(request: CertificateRequest, names: readonly string[], now: number, urn?: string): Promise<Issued>;
   issueAgent(request: CertificateRequest, name: string, now: number): Promise<Issued>;
   issueOperator(request: CertificateRequest, name: string, now: number): Promise<Issued>;
 }
@@ -69,11 +72,12 @@ export function createInfrastructureCa(root: string, certificate: string, signer
           pathLength: 0,
         }),
       ),
-    issueServer: async (request, names, now) => {
+    issueServer: async (request, names, now, urn) => {
       const alternatives = names.map((name) => serverName(name) ?? refuseName(name));
       const [first] = names;
       if (first === undefined) throw new Problem(422, "server_name", "A server certificate needs at least one name or address.");
-      return sign(first, { subject: first, spki: request.spki, now, names: alternatives, uses: ["serverAuth"] }, LIFE_MS.server);
+      const all = urn === undefined ? alternatives : [...alternatives, { kind: "uri", value: urn } as const];
+      return sign(first, { subject: first, spki: request.spki, now, names: all, uses: ["serverAuth"] }, LIFE_MS.server);
     },
     issueAgent: (request, name, now) => client("agent", request, name, now),
     issueOperator: (request, name, now) => client("operator", request, name, now),
