@@ -102,7 +102,7 @@ export function queryStatus(path: string): Promise<AgentStatus> {
         }
       });
     });
-    query.on("timeout", () => query.destroy(new Error("the agent does not answer")));
+    query.on("timeout", () => query.destroy(Object.assign(new Error("the agent does not answer"), { code: "ETIMEDOUT" })));
     query.on("error", reject);
     query.end();
   });

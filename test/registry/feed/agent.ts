@@ -8,7 +8,7 @@ import { systemClock } from "../../../lib/clock.ts";
 import { FEED } from "../../../lib/feed/limits.ts";
 import type { Change } from "../../../lib/feed/messages.ts";
 import { Latch } from "../../../lib/latch.ts";
-import { silentLog } from "../../../lib/log.ts";
+import { type Log, silentLog } from "../../../lib/log.ts";
 import type { Control, Identity } from "./setup.ts";
 
 export const FAR = 4_000_000_000_000;
@@ -16,7 +16,13 @@ export const FAR = 4_000_000_000_000;
 export const set = (n: number): Change => ({ kind: "rule.set", lane: "ip", prefix: `203.0.113.${n}/32`, expiresAt: FAR });
 
 /** The agent's own feed client, which takes what it is told as applied at once. */
-export function startAgent(control: Control, name: string, identity: Identity, desired = new DesiredState()) {
+export function startAgent(
+  control: Pick<Control, "url">,
+  name: string,
+  identity: Identity,
+  desired = new DesiredState(),
+  log: Log = silentLog,
+) {
   const config = parseAgentConfig("test", `name: ${name}\nregistry: ${JSON.stringify({ addresses: [control.url], ...identity })}\n`);
   const abort = new AbortController();
   const settled = new Latch();
@@ -27,7 +33,7 @@ export function startAgent(control: Control, name: string, identity: Identity, d
     desired,
     time: new RegistryTime(systemClock),
     clock: systemClock,
-    log: silentLog,
+    log,
     settled,
     onEffect: (effect) => {
       if (effect.kind === "none") return;

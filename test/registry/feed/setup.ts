@@ -32,6 +32,8 @@ export interface Control extends AsyncDisposable {
   /** HTTP requests and upgrades that reached the program behind TLS. */
   readonly seen: string[];
   enroll(name: string, as?: "agent" | "operator"): Promise<Identity>;
+  /** Another listener as the control listener is, under the same names; the caller listens and closes. */
+  listener(): Server;
   commit(...changes: Change[]): Promise<number>;
   restart(): Promise<void>;
 }
@@ -82,6 +84,7 @@ export async function startControl(heartbeatMs = 200, clock: Clock = systemClock
     },
     url: `https://127.0.0.1:${port}`,
     seen,
+    listener: listen,
     async enroll(name, as = "agent") {
       const { key, csr } = await makeKeyAndCsr(name);
       const request = parseCsrPem(csr);
