@@ -13,6 +13,8 @@ import { removeGate } from "./nft/target.ts";
 import { loaded } from "./reload.ts";
 import { runAgent } from "./run.ts";
 import { type AgentStatus, AlreadyRunningError, queryStatus } from "./status.ts";
+import { renderHaproxy, USUAL_LENGTHS } from "./terminator/haproxy-config.ts";
+import { currentLink, layoutOf } from "./terminator/layout.ts";
 
 /** Runs until SIGTERM or SIGINT, and reads its configuration again at SIGHUP; a second signal half a second later or more ends the process at once. */
 export async function run(file: string, log: Log): Promise<number> {
@@ -58,13 +60,22 @@ export async function status(file: string, json: boolean): Promise<number> {
   return EXIT.ok;
 }
 
+/** Prints what the agent would install: its nftables tables, or the terminator's configuration as it stands without any trust. */
 export function render(file: string, what: string | undefined): number {
-  if (what !== "nft") {
-    process.stderr.write("entityos-agent: render what? Known is: nft\n");
-    return EXIT.usage;
+  const config = loadAgentConfig(file);
+  switch (what) {
+    case "nft":
+      process.stdout.write(renderGate(config));
+      return EXIT.ok;
+    case "haproxy":
+      process.stdout.write(
+        renderHaproxy(config, { layout: layoutOf(currentLink(config.stateDir)), lengths: USUAL_LENGTHS, revocations: true }),
+      );
+      return EXIT.ok;
+    default:
+      process.stderr.write("entityos-agent: render what? Known are: nft, haproxy\n");
+      return EXIT.usage;
   }
-  process.stdout.write(renderGate(loadAgentConfig(file)));
-  return EXIT.ok;
 }
 
 /** Takes both tables away, and nothing else. Refuses while an agent runs, as it would put them back. */

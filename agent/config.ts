@@ -4,6 +4,8 @@ import { PATH, PORT } from "../lib/service.ts";
 
 const lanes = <T extends z.ZodType>(value: T) => ({ ip: value, ipcert: value, roaming: value });
 
+const socketSchema = z.string().regex(/^\/[^\s"'\\#]{1,100}$/, "an absolute path of at most 101 characters, without spaces and quotes");
+
 const gateSchema = z
   .strictObject({
     /** TCP ports that devices connect to. */
@@ -34,6 +36,34 @@ const gateSchema = z
       context.addIssue({ code: "custom", path: ["listeners"], message: `port ${port} is named for two purposes` });
   });
 
+const terminatorSchema = z
+  .strictObject({
+    /** What ends TLS in front of the application: "none" leaves the listeners to something else, which then admits by address alone. */
+    kind: z.enum(["none", "haproxy"]).default("none"),
+    /** PEM of the service's certificate with its chain; its key stands beside it, with the ending .key. */
+    certificate: z
+      .string()
+      .regex(/^\/[^\s"'\\#]+\.crt$/, "an absolute path that ends in .crt, without spaces and quotes")
+      .default(PATH.serviceCertificate),
+    /** UNIX socket that the application answers HTTP on. */
+    application: socketSchema.default(PATH.applicationSocket),
+    /** Control socket of HAProxy's master process (haproxy -W -S). */
+    masterSocket: socketSchema.default(PATH.masterSocket),
+    /** Largest request body, bytes. */
+    maxBodyBytes: z
+      .int()
+      .min(0)
+      .max(2 ** 40)
+      .default(100 << 20),
+    /** Requests that a source (IPv6: its /64) may make in ten seconds. */
+    requestsPer10s: z.int().min(1).max(1_000_000).default(2_000),
+    /** Open connections in all lanes; HAProxy needs four file descriptors for each. */
+    maxConnections: z.int().min(10).max(1_000_000).default(4_000),
+    /** A CRL that ran out: the last one and the list of registered certificates go on deciding, or nobody with a certificate is admitted. */
+    expiredCrl: z.enum(["keep", "close"]).default("keep"),
+  })
+  .prefault({});
+
 /** The agent's configuration file, YAML. */
 export const agentConfigSchema = z
   .strictObject({
@@ -53,6 +83,7 @@ export const agentConfigSchema = z
     stateDir: z.string().min(1).default(PATH.agentState),
     runtimeDir: z.string().min(1).default(PATH.agentRuntime),
     gate: gateSchema,
+    terminator: terminatorSchema,
     /** What the agent believes the feed at most (invariant 13). */
     ceiling: z
       .strictObject({
@@ -71,6 +102,10 @@ export const agentConfigSchema = z
 
 export type AgentConfig = z.output<typeof agentConfigSchema>;
 export type GateConfig = AgentConfig["gate"];
+export type TerminatorConfig = AgentConfig["terminator"];
+
+/** File of the key that belongs to the service's certificate. */
+export const serviceKey = ({ certificate }: TerminatorConfig): string => certificate.replace(/\.crt$/, ".key");
 
 /** @throws ConfigError with every problem of the file */
 export const loadAgentConfig = (file: string): AgentConfig => loadConfig(file, agentConfigSchema);

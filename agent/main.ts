@@ -14,6 +14,7 @@ Commands
   check            reads the configuration and its files, probes nft, and says all that is wrong
   status [--json]  asks the running agent
   render nft       prints the tables it would install
+  render haproxy   prints the terminator's configuration
   cleanup          removes both tables from the kernel: the host is then open
 
 Options

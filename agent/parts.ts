@@ -7,6 +7,7 @@ import type { AgentConfig } from "./config.ts";
 import type { Crew } from "./crew.ts";
 import type { DesiredState } from "./desired.ts";
 import { FeedClient } from "./feed/client.ts";
+import { fetchCrl } from "./feed/crl.ts";
 import type { Effect } from "./feed/session.ts";
 import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { checkGate } from "./nft/check.ts";
@@ -17,6 +18,7 @@ import { Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
 import type { StateFile } from "./state.ts";
 import type { AgentStatus } from "./status.ts";
+import { HaproxyTarget, type HaproxyTargetOptions } from "./terminator/haproxy.ts";
 import { RegistryTime } from "./time.ts";
 import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
 import type { Living } from "./watchdog.ts";
@@ -66,6 +68,7 @@ export async function startParts(
   const onLost = () => alarms.set("floor_lost", {});
   const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost, within })) : null;
   const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within }));
+  const terminator = startTerminator({ config, log, signal, cut: (flows, until) => target.cut(flows, until) }, stack);
   const onEffect = (effect: Effect) => {
     if (effect.kind === "changed") reconciler.ring();
     else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
@@ -78,12 +81,12 @@ export async function startParts(
     acknowledged: () => reconciler.applied,
   });
   const reconciler: Reconciler = new Reconciler({
-    ...{ desired, targets: [target], state, time, clock, log, settled },
+    ...{ desired, targets: terminator === null ? [target] : [target, terminator], state, time, clock, log, settled },
     isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
     onApplied: (applied) => feed.applied(applied.tookMs),
   });
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
-  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what), within }));
+  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what, [target]), within }));
   crew.run(reconciler.run(signal));
   const seen: Seen = {
     ...{ version, desired, time, feed, reconciler, floor, alarms, stopping: () => signal.aborted },
@@ -104,7 +107,7 @@ export async function startParts(
       if (live.loaded.config.stale.afterSeconds > 0) reconciler.ring();
       lookForAlarms(seen);
     },
-    reload: (next, until) => reload(next, { live, within, desired, feed, floor, target, reconciler, settled }, until),
+    reload: (next, until) => reload(next, { live, within, desired, feed, floor, target, terminator, reconciler, settled }, until),
   };
 }
 
@@ -115,12 +118,13 @@ interface Reloadable {
   readonly feed: FeedClient;
   readonly floor: Floor | null;
   readonly target: NftTarget;
+  readonly terminator: HaproxyTarget | null;
   readonly reconciler: Reconciler;
   readonly settled: Latch;
 }
 
 async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Promise<void> {
-  const { live, within, desired, feed, floor, target, reconciler, settled } = parts;
+  const { live, within, desired, feed, floor, target, terminator, reconciler, settled } = parts;
   const plan = reloadPlan(live.loaded, next);
   if (plan.gate) {
     await checkGate(next.config, within, { timeoutMs: CHECK_TIMEOUT_MS, signal });
@@ -128,15 +132,23 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
     if (floor !== null) await floor.cover(together(floor.gates, next.config));
     target.configure(next.config);
   }
+  if (plan.gate || plan.terminator) terminator?.configure(next.config);
   live.loaded = next;
   if (plan.ceiling) {
     await settled.passed();
     reconciler.replaced(desired.adopt(desired.under(next.config.ceiling)));
   }
   if (plan.feed) feed.reconnect();
-  if (!plan.gate) return reconciler.ring();
+  if (!plan.gate && !plan.terminator) return reconciler.ring();
   await reconciler.resync("the configuration changed", signal);
   if (floor !== null) await floor.cover([next.config.gate]);
+}
+
+/** Null where something else ends TLS. */
+function startTerminator(options: Omit<HaproxyTargetOptions, "fetchCrl">, stack: AsyncDisposableStack): HaproxyTarget | null {
+  const { config } = options;
+  if (config.zone === "open" || config.terminator.kind === "none") return null;
+  return stack.use(new HaproxyTarget({ ...options, fetchCrl: (id, sha256, signal) => fetchCrl(config.registry, id, sha256, signal) }));
 }
 
 function together(gates: Floor["gates"], { gate }: AgentConfig): Floor["gates"] {

@@ -48,7 +48,8 @@ export class Reconciler {
   readonly #parts: ReconcilerParts;
   readonly #wakeup = new Wakeup();
   readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
-  #resyncDue = true;
+  /** Targets whose reality is not known: they are resynced, the others get the differences. */
+  readonly #due: Set<Target>;
   /** Resyncs asked for, and up to which of them one was begun and succeeded. */
   #asked = 0;
   #served = 0;
@@ -64,9 +65,10 @@ export class Reconciler {
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
+    this.#due = new Set(parts.targets);
   }
 
-  /** Every target acknowledged a whole state at least once. */
+  /** The first target, the gate in the kernel, acknowledged a whole state at least once. */
   get gateStands(): boolean {
     return this.#gateStands;
   }
@@ -77,7 +79,7 @@ export class Reconciler {
   }
 
   get dirty(): boolean {
-    return this.#failing || this.#resyncDue;
+    return this.#failing || this.#due.size > 0;
   }
 
   get applied(): Applied | null {
@@ -96,15 +98,15 @@ export class Reconciler {
     this.#wakeup.ring();
   }
 
-  /** What stands is no longer known: someone changed it, or too much differs. */
-  requestResync(reason: string): void {
-    this.#parts.log.warn({ reason }, "Resync is due");
+  /** What stands is no longer known: someone changed it. @param targets of which, all of them by default */
+  requestResync(reason: string, targets: readonly Target[] = this.#parts.targets): void {
+    this.#parts.log.warn({ reason, targets: targets.map(({ name }) => name) }, "Resync is due");
     this.#asked++;
-    this.#resyncDue = true;
+    for (const target of targets) this.#due.add(target);
     this.#wakeup.ring();
   }
 
-  /** As {@link requestResync}; resolves when a resync begun after this call succeeded. */
+  /** As {@link requestResync} of all targets; resolves when a resync begun after this call succeeded. */
   async resync(reason: string, signal: AbortSignal): Promise<void> {
     this.requestResync(reason);
     const wanted = this.#asked;
@@ -115,7 +117,7 @@ export class Reconciler {
   /** The desired state was replaced whole; `kept` says whether its differences are known. */
   replaced(kept: boolean): void {
     this.#savedWhole = false;
-    if (!kept) this.#resyncDue = true;
+    if (!kept) this.#resyncAll();
     this.#wakeup.ring();
   }
 
@@ -142,7 +144,6 @@ export class Reconciler {
       } catch (error) {
         if (signal.aborted) return;
         this.#failing = true;
-        if (!(error instanceof SaveError)) this.#resyncDue = true;
         seen = -1;
         const waitMs = this.#backoff.next();
         this.#parts.log.error({ err: error, waitMs }, "Cannot apply; nothing is given up, trying again");
@@ -155,23 +156,28 @@ export class Reconciler {
 
   async #once(signal: AbortSignal): Promise<void> {
     const closed = this.#parts.isClosed();
-    if (closed !== this.#closed) this.#resyncDue = true;
-    if (this.#resyncDue) await this.#resync(closed, signal);
+    if (closed !== this.#closed) this.#resyncAll();
+    if (this.#due.size > 0) await this.#resync(closed, signal);
     else if (!closed) await this.#apply(signal);
   }
 
+  #resyncAll(): void {
+    for (const target of this.#parts.targets) this.#due.add(target);
+  }
+
   async #resync(closed: boolean, signal: AbortSignal): Promise<void> {
-    const { desired, targets, clock, settled } = this.#parts;
+    const { desired, clock, settled } = this.#parts;
     const started = clock.monotonic();
     settled.close();
     try {
-      this.#resyncDue = false;
-      const serving = this.#asked;
-      const shown = closed ? new DesiredState() : desired;
-      for (const target of targets) await target.resync(shown, signal);
       this.#closed = closed;
-      this.#gateStands = true;
-      this.#stands.resolve();
+      const serving = this.#asked;
+      const { gate, failures } = await this.#bring(closed ? new DesiredState() : desired, desired.pending(), signal);
+      if (gate) {
+        this.#gateStands = true;
+        this.#stands.resolve();
+      }
+      if (failures.length > 0) throw failures[0];
       this.#served = serving;
       this.#servedBell.ring();
       if (closed) return;
@@ -184,15 +190,43 @@ export class Reconciler {
   }
 
   async #apply(signal: AbortSignal): Promise<void> {
-    const { desired, targets, clock, time } = this.#parts;
+    const { desired, clock, time } = this.#parts;
     const position = positionOf(desired, time);
     const known = position === null || (position.revision === this.#applied?.revision && position.epoch === this.#applied.epoch);
     if (known && desired.pendingSize === 0 && this.#savedWhole) return;
     const started = clock.monotonic();
     const pending = desired.pending();
-    for (const target of targets) await target.apply(desired, pending, signal);
+    const { failures } = await this.#bring(desired, pending, signal);
+    if (failures.length > 0) throw failures[0];
     desired.acknowledge(pending);
     this.#finish(position, pending, pending.rules.length + pending.trust.length, clock.monotonic() - started);
+  }
+
+  /**
+   * Every target, in the order of effects. One that fails holds up none of the others: what is taken back is taken back wherever it can
+   * be. It is resynced at the next try, when the others get the same differences once more.
+   * @returns whether the first one, the gate, stands, and what those that failed threw
+   */
+  async #bring(
+    shown: DesiredState,
+    pending: Pending,
+    signal: AbortSignal,
+  ): Promise<{ readonly gate: boolean; readonly failures: readonly unknown[] }> {
+    const failures: unknown[] = [];
+    let gate = false;
+    for (const [index, target] of this.#parts.targets.entries()) {
+      // Taken off before: whoever reports a change while it runs puts it back on.
+      const due = this.#due.delete(target);
+      try {
+        if (due) await target.resync(shown, signal);
+        else if (!this.#closed) await target.apply(shown, pending, signal);
+        if (index === 0) gate = true;
+      } catch (error) {
+        this.#due.add(target);
+        failures.push(error);
+      }
+    }
+    return { gate, failures };
   }
 
   /** In the kernel; now on disk, then told. What cannot be saved is not told, and is saved whole at the next try. */

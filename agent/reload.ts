@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
-import type { AgentConfig } from "./config.ts";
+import { type AgentConfig, serviceKey } from "./config.ts";
 
 /** What a running agent cannot change: who it is, and where it keeps what it holds. */
 const FIXED = ["name", "zone", "stateDir", "runtimeDir"] as const;
@@ -12,6 +12,8 @@ export class ReloadRefusedError extends Error {}
 /** What a new configuration changes. */
 export interface ReloadPlan {
   readonly gate: boolean;
+  /** HAProxy is to be configured anew: its settings changed, or the service's certificate. */
+  readonly terminator: boolean;
   readonly ceiling: boolean;
   /** The feed is to be connected anew: addresses, files or their contents changed, or the ceiling that a session follows. */
   readonly feed: boolean;
@@ -22,13 +24,19 @@ export interface Loaded {
   readonly config: AgentConfig;
   /** Digest over the contents of the pinned root, the certificate and the key. */
   readonly credentials: string;
+  /** Digest over the service's certificate and key; empty where no terminator of ours serves them. */
+  readonly service: string;
 }
 
 /** @throws the file system's error when a file cannot be read */
 export function loaded(config: AgentConfig): Loaded {
   const { ca, certificate, key } = config.registry;
-  return { config, credentials: [ca, certificate, key].map((file) => hash("sha256", readFileSync(file))).join(" ") };
+  const { terminator } = config;
+  const service = terminator.kind === "none" ? [] : [terminator.certificate, serviceKey(terminator)];
+  return { config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
 }
+
+const digestOf = (files: readonly string[]): string => files.map((file) => hash("sha256", readFileSync(file))).join(" ");
 
 /** @throws ReloadRefusedError naming what cannot change while the agent runs */
 export function reloadPlan(old: Loaded, next: Loaded): ReloadPlan {
@@ -37,7 +45,14 @@ export function reloadPlan(old: Loaded, next: Loaded): ReloadPlan {
     const said = fixed.map((key) => `${key} from '${old.config[key]}' to '${next.config[key]}'`).join(", ");
     throw new ReloadRefusedError(`Cannot change ${said} while the agent runs: restart it`);
   }
-  const differs = (key: "gate" | "ceiling" | "registry"): boolean => !isDeepStrictEqual(old.config[key], next.config[key]);
+  if (old.config.terminator.kind !== next.config.terminator.kind) {
+    const { kind } = old.config.terminator;
+    throw new ReloadRefusedError(
+      `Cannot change terminator.kind from '${kind}' to '${next.config.terminator.kind}' while the agent runs: restart it`,
+    );
+  }
+  const differs = (key: "gate" | "terminator" | "ceiling" | "registry"): boolean => !isDeepStrictEqual(old.config[key], next.config[key]);
   const ceiling = differs("ceiling");
-  return { gate: differs("gate"), ceiling, feed: ceiling || differs("registry") || old.credentials !== next.credentials };
+  const terminator = differs("terminator") || old.service !== next.service;
+  return { gate: differs("gate"), terminator, ceiling, feed: ceiling || differs("registry") || old.credentials !== next.credentials };
 }

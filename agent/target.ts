@@ -35,3 +35,14 @@ export interface TrustDifference {
   readonly applied: string | null;
   readonly wanted: string | null;
 }
+
+/** One open TCP connection of a device, by its client's end. */
+export interface Flow {
+  readonly family: 4 | 6;
+  /** Canonical. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Ends flows at the firewall, both ways and at once. */
+export type Cut = (flows: readonly Flow[], signal: AbortSignal) => Promise<void>;

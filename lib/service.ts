@@ -52,6 +52,9 @@ export const PATH = {
   closedGateName: "gate.nft",
   /** Programs of the Debian packages, and the Node that runs them. */
   programs: "/usr/lib/entityos",
+  serviceCertificate: "/etc/entityos-agent/service.crt",
+  applicationSocket: "/run/entityos-application/http.sock",
+  masterSocket: "/run/entityos-terminator/master.sock",
 } as const;
 
 /** System users of the services, each with a group of the same name. */

@@ -2,9 +2,10 @@ import type { Log } from "../../lib/log.ts";
 import { FLOOR_TABLE, TABLE } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
-import type { Difference, Differences, Target } from "../target.ts";
+import type { Difference, Differences, Flow, Target } from "../target.ts";
 import { ANSWER_MS, type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
 import { type Nft, startNft } from "./child.ts";
+import { cutScripts } from "./cut.ts";
 import { differenceScripts, lifeSeconds, MAX_DIFFERENCES, placeOf } from "./elements.ts";
 import { NftError, type NftErrorKind } from "./error.ts";
 import { gateStructure, lookupChains } from "./gate.ts";
@@ -124,6 +125,11 @@ export class NftTarget implements Target, AsyncDisposable {
   }
 
   /** Resolves when the kept-open nft answered, in turn after what it is given already. @throws NftError when it does not */
+  /** Ends flows, both ways and at once, for as long as either end may still try. @throws NftError */
+  async cut(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
+    for (const script of cutScripts(flows)) await this.#nft.run(script, { timeoutMs: SPAWNED_MS, signal });
+  }
+
   async answers(signal: AbortSignal): Promise<void> {
     await this.#nft.run("", { timeoutMs: ANSWER_MS, signal });
   }

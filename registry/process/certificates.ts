@@ -71,15 +71,19 @@ export function* signedNow(db: Builder, prepared: Prepared, wanted: Wanted | nul
   throw new Problem(503, "certificate_stale", "The profile or the CA changed while the certificate was signed. Try again.");
 }
 
-/** Stores a device's certificate; it admits from the revision of the change that is returned. */
-export function* addCertificate(db: Builder, { device, issued, ca }: Signed, pattern: Pattern): Command<Change> {
+/** Stores a device's certificate; it admits from the revision of the change that is returned. @param subject whose device it is */
+export function* addCertificate(
+  db: Builder,
+  { device, issued, ca }: Signed,
+  { pattern, subject }: { readonly pattern: Pattern; readonly subject: string },
+): Command<Change> {
   yield* recordCertificate(db, issued, device);
   const { serial, notAfter, fingerprint } = issued;
   return {
     kind: "trust.set",
     target: "certificate",
     id: fingerprint,
-    body: JSON.stringify({ device, pattern, serial, issuer: ca, notAfter }),
+    body: JSON.stringify({ device, pattern, subject, serial, issuer: ca, notAfter }),
   };
 }
 

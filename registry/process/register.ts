@@ -88,7 +88,7 @@ function* enrol(db: Builder, lead: Lead, work: Work, { code, places, signed }: P
   yield* all(useCode(db, { selector }));
   yield* all(insertDevice(db, { id: device, subject, profile, pattern, selector, publicKey: submission.deviceKey, enrolledAt: now }));
   const expiresAt = now + code.address_lifetime_ms;
-  const changes: Change[] = signed === null ? [] : [yield* addCertificate(db, signed, pattern)];
+  const changes: Change[] = signed === null ? [] : [yield* addCertificate(db, signed, { pattern, subject })];
   for (const { lane, prefix } of places) {
     yield* addGrant(db, { id: newId(now), device, lane, prefix, createdAt: now, expiresAt });
     changes.push(...(yield* settleGrant(db, { device, lane, prefix: prefix.text, now })));

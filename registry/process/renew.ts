@@ -58,11 +58,11 @@ interface Permitted {
 
 function* renew(db: Builder, lead: Lead, work: Work, { device, places, signed }: Permitted): Command<Done> {
   const { submission, now } = work;
-  const { id, pattern, address_lifetime_ms: lifetimeMs } = device;
+  const { id, subject, pattern, address_lifetime_ms: lifetimeMs } = device;
   yield* all(setPattern(db, { id, pattern }));
   const expiresAt = now + lifetimeMs;
   const changes = yield* replaceGrants(db, { device: id, places, expiresAt, now });
-  changes.push(...(yield* renewCertificates(db, { device: id, pattern, signed, now })));
+  changes.push(...(yield* renewCertificates(db, { device: id, subject, pattern, signed, now })));
   const { revision } = yield* commitChanges(db, lead, { changes, now });
   const addresses = places.map(({ lane, prefix }) => ({ prefix: prefix.text, lane, expiresAt }));
   const certificate = signed === null ? {} : { certificate: signed.issued.fingerprint };
@@ -74,17 +74,18 @@ function* renew(db: Builder, lead: Lead, work: Work, { device, places, signed }:
 
 interface Renewing {
   readonly device: string;
+  readonly subject: string;
   readonly pattern: DeviceRow["pattern"];
   readonly signed: Signed | null;
   readonly now: number;
 }
 
 /** A device whose profile asks for no certificate any more loses those it has. */
-function* renewCertificates(db: Builder, { device, pattern, signed, now }: Renewing): Command<Change[]> {
+function* renewCertificates(db: Builder, { device, subject, pattern, signed, now }: Renewing): Command<Change[]> {
   if (pattern === "ip") return yield* revokeCertificates(db, { device, reason: "privilegeWithdrawn", now });
   const changes = signed === null ? [] : yield* supersedeCertificates(db, { device, now });
   changes.push(...(yield* repatternCertificates(db, { device, pattern })));
-  if (signed !== null) changes.push(yield* addCertificate(db, signed, pattern));
+  if (signed !== null) changes.push(yield* addCertificate(db, signed, { pattern, subject }));
   return changes;
 }
 

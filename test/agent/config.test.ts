@@ -37,6 +37,16 @@ describe("the agent's configuration", () => {
         probe: { port: 8440, networks: [] },
         newConnections: { perSecond: 100, burst: 200 },
       },
+      terminator: {
+        kind: "none",
+        certificate: "/etc/entityos-agent/service.crt",
+        application: "/run/entityos-application/http.sock",
+        masterSocket: "/run/entityos-terminator/master.sock",
+        maxBodyBytes: 104_857_600,
+        requestsPer10s: 2_000,
+        maxConnections: 4_000,
+        expiredCrl: "keep",
+      },
       ceiling: { widest4: 24, widest6: 48, rules: 2_000_000 },
       stale: { afterSeconds: 0, action: "keep" },
     });

@@ -32,7 +32,7 @@ class MemoryDisk {
 function setUp() {
   const desired = new DesiredState();
   desired.epoch = "e1";
-  const target = new MemoryTarget();
+  const [target, second] = [new MemoryTarget(), new MemoryTarget()];
   const disk = new MemoryDisk();
   const clock = new FakeClock();
   const settled = new Latch();
@@ -42,7 +42,7 @@ function setUp() {
   const abort = new AbortController();
   const reconciler = new Reconciler({
     desired,
-    targets: [target],
+    targets: [target, second],
     state: disk,
     time: new RegistryTime(clock),
     clock,
@@ -61,6 +61,7 @@ function setUp() {
   return {
     desired,
     target,
+    second,
     disk,
     settled,
     told,
@@ -130,6 +131,32 @@ describe("reconciler", () => {
     expect([...agent.target.rules]).to.deep.equal([["ip 203.0.113.7/32", 5_000]]);
     expect(agent.told).to.deep.equal([0, 1]);
     while (agent.reconciler.dirty) await new Promise(setImmediate);
+  });
+
+  it("resyncs the target that failed alone; what is taken back is taken back at the others meanwhile, and nothing is told", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    const first = agent.applied(1);
+    agent.set("203.0.113.7/32", 5_000);
+    await first;
+    agent.target.failures = 3;
+    const done = agent.applied(2);
+    agent.remove("203.0.113.7/32");
+    while (agent.second.rules.size > 0) await new Promise(setImmediate);
+    expect(agent.told).to.deep.equal([0, 1]);
+    await done;
+    expect(agent.target.calls).to.deep.equal(["resync", "apply 1", "apply 1", "resync", "resync", "resync"]);
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 1", "apply 1", "apply 1", "apply 1"]);
+    expect(agent.target.rules.size).to.equal(0);
+  });
+
+  it("stands when the gate does, whatever becomes of what comes after it", async () => {
+    await using agent = setUp();
+    agent.second.failures = 2;
+    await agent.reconciler.stands;
+    expect(agent.reconciler.dirty).to.equal(true);
+    while (agent.reconciler.dirty) await new Promise(setImmediate);
+    expect(agent.told).to.deep.equal([0]);
   });
 
   it("does not tell what could not be saved, leaves the kernel alone, and saves the whole at the next try", async () => {

@@ -3,11 +3,12 @@ import { parseAgentConfig } from "../../agent/config.ts";
 import { ReloadRefusedError, reloadPlan } from "../../agent/reload.ts";
 
 const REGISTRY = { addresses: ["https://c.test"], ca: "ca", certificate: "crt", key: "key" };
-const state = (more: object, credentials = "1") => ({
+const state = (more: object, credentials = "1", service = "1") => ({
   config: parseAgentConfig("test", JSON.stringify({ name: "host", registry: REGISTRY, ...more })),
   credentials,
+  service,
 });
-const NOTHING = { gate: false, ceiling: false, feed: false };
+const NOTHING = { gate: false, terminator: false, ceiling: false, feed: false };
 
 describe("a reload's plan", () => {
   for (const [what, more, credentials, plan] of [
@@ -16,12 +17,24 @@ describe("a reload's plan", () => {
     ["the number of rules", { ceiling: { rules: 5 } }, "1", { ceiling: true, feed: true }],
     ["an address", { registry: { ...REGISTRY, addresses: ["https://d.test"] } }, "1", { feed: true }],
     ["what a file holds", {}, "2", { feed: true }],
+    ["how large a body may be", { terminator: { maxBodyBytes: 5 } }, "1", { terminator: true }],
     ["when the feed is stale", { stale: { afterSeconds: 9 } }, "1", {}],
   ] as const) {
     it(`touches what is concerned by ${what} and nothing else`, () => {
       expect(reloadPlan(state({}), state(more, credentials))).to.deep.equal({ ...NOTHING, ...plan });
     });
   }
+
+  it("touches the terminator when the service's certificate is another one", () => {
+    expect(reloadPlan(state({}), state({}, "1", "2"))).to.deep.equal({ ...NOTHING, terminator: true });
+  });
+
+  it("refuses another kind of terminator", () => {
+    expect(() => reloadPlan(state({}), state({ terminator: { kind: "haproxy" } }))).to.throw(
+      ReloadRefusedError,
+      /^Cannot change terminator\.kind from 'none' to 'haproxy' while the agent runs: restart it$/,
+    );
+  });
 
   it("refuses in one sentence what cannot change while the agent runs", () => {
     expect(() => reloadPlan(state({}), state({ name: "other", stateDir: "/s" }))).to.throw(

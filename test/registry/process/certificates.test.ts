@@ -65,7 +65,14 @@ describe("Process with a certificate request", () => {
         kind: "trust.set",
         target: "certificate",
         id: fingerprint,
-        body: JSON.stringify({ device: body.device, pattern: "cert", serial, issuer: authorities.device.id, notAfter }),
+        body: JSON.stringify({
+          device: body.device,
+          pattern: "cert",
+          subject: "somebody",
+          serial,
+          issuer: authorities.device.id,
+          notAfter,
+        }),
       },
     ]);
   });

@@ -1,0 +1,137 @@
+import { hash } from "node:crypto";
+import type { DesiredState, TrustEntry } from "../desired.ts";
+import type { TrustDifference } from "../target.ts";
+import {
+  bindingEntry,
+  bindingKey,
+  type CrlBody,
+  certificateDer,
+  certificateEntry,
+  connectionNumber,
+  crlPem,
+  lengthsOf,
+  type MapEntry,
+  readCertificate,
+  readCrl,
+} from "./entries.ts";
+import { USUAL_LENGTHS } from "./haproxy-config.ts";
+import type { BindingLengths } from "./haproxy-lanes.ts";
+
+/**
+ * The part of trust that is rewritten whole when it changes: CAs, CRLs and bindings. Registered certificates are too many for that; of
+ * them it knows those of the pattern `both`, by device, because the end of a binding ends their connections.
+ */
+export class SmallTrust {
+  readonly #authorities = new Map<string, string>();
+  readonly #crls = new Map<string, CrlBody>();
+  readonly #bindings = new Map<string, string>();
+  readonly #bound = new Map<string, Set<string>>();
+  readonly #deviceOf = new Map<string, string>();
+
+  static of(desired: DesiredState): SmallTrust {
+    const trust = new SmallTrust();
+    for (const entry of desired.trust()) trust.take(entry.target, entry.id, entry.body);
+    return trust;
+  }
+
+  /** @param body null takes the entry away */
+  take(target: TrustEntry["target"], id: string, body: string | null): void {
+    switch (target) {
+      case "ca":
+        put(this.#authorities, id, body);
+        return;
+      case "crl":
+        put(this.#crls, id, body === null ? null : readCrl(body));
+        return;
+      case "binding":
+        put(this.#bindings, id, body);
+        return;
+      case "certificate":
+        this.#takeCertificate(id, body);
+        return;
+      default:
+        target satisfies never;
+    }
+  }
+
+  /** Numbers that connections of a device of the pattern `both` are kept track of by. */
+  numbersOf(device: string): number[] {
+    return [...(this.#bound.get(device) ?? [])].map(connectionNumber);
+  }
+
+  #takeCertificate(fingerprint: string, body: string | null): void {
+    const old = this.#deviceOf.get(fingerprint);
+    if (old !== undefined) this.#bound.get(old)?.delete(fingerprint);
+    this.#deviceOf.delete(fingerprint);
+    if (body === null) return;
+    const { device, pattern } = readCertificate(body);
+    if (pattern !== "both") return;
+    this.#deviceOf.set(fingerprint, device);
+    const own = this.#bound.get(device) ?? new Set();
+    this.#bound.set(device, own.add(fingerprint));
+  }
+
+  /** CAs as one PEM file, the pinned root among them. */
+  authorities(root: string): string {
+    const all = [root, ...this.#authorities.values()];
+    const unlike = new Map(all.map((pem) => [hash("sha256", certificateDer(pem)), pem]));
+    return [...unlike.values()].map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`)).join("");
+  }
+
+  /** CRLs with their CA's id, `pem` null for those that are too large for the feed. */
+  crls(): { readonly id: string; readonly sha256: string; readonly pem: string | null }[] {
+    return [...this.#crls].map(([id, { sha256, der }]) => ({ id, sha256, pem: der === null ? null : crlPem(der) }));
+  }
+
+  *bindings(): Generator<MapEntry> {
+    for (const [id, body] of this.#bindings) yield bindingEntry(id, body);
+  }
+
+  lengths(): BindingLengths {
+    return lengthsOf(this.#bindings.keys(), USUAL_LENGTHS);
+  }
+}
+
+/** Registered certificates as lines of the map. */
+export function* certificateEntries(desired: DesiredState): Generator<MapEntry> {
+  for (const { target, id, body } of desired.trust()) if (target === "certificate") yield certificateEntry(id, body);
+}
+
+/** Differences by what they are. */
+export interface TrustChanges {
+  readonly registered: readonly MapEntry[];
+  /** Known certificates of which something else is told than before, such as another pattern. */
+  readonly altered: readonly { readonly fingerprint: string; readonly entry: MapEntry }[];
+  /** Fingerprints. */
+  readonly gone: readonly string[];
+  /** Ids of bindings that ended. */
+  readonly unbound: readonly string[];
+  /** What becomes of bindings, null for those that ended. */
+  readonly bindings: readonly { readonly key: string; readonly entry: MapEntry | null }[];
+  readonly authoritiesChanged: boolean;
+  readonly crlsChanged: boolean;
+}
+
+export function sortChanges(differences: readonly TrustDifference[]): TrustChanges {
+  const of = (target: TrustEntry["target"]) => differences.filter((difference) => difference.target === target);
+  const certificates = of("certificate");
+  const bindings = of("binding");
+  return {
+    registered: certificates.flatMap(({ id, applied, wanted }) =>
+      wanted === null || applied !== null ? [] : [certificateEntry(id, wanted)],
+    ),
+    altered: certificates.flatMap(({ id, applied, wanted }) =>
+      wanted === null || applied === null ? [] : [{ fingerprint: id, entry: certificateEntry(id, wanted) }],
+    ),
+    gone: certificates.flatMap(({ id, applied, wanted }) => (wanted === null && applied !== null ? [id] : [])),
+    unbound: bindings.flatMap(({ id, wanted }) => (wanted === null ? [id] : [])),
+    bindings: bindings.map(({ id, wanted }) => ({ key: bindingKey(id), entry: wanted === null ? null : bindingEntry(id, wanted) })),
+    authoritiesChanged: of("ca").length > 0,
+    crlsChanged: of("crl").length > 0,
+  };
+}
+
+function put<V>(map: Map<string, V>, id: string, value: V | null): void {
+  if (value === null) map.delete(id);
+  else map.set(id, value);
+}

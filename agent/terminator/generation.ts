@@ -1,0 +1,127 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { writeFileAtomic } from "../../lib/file.ts";
+import { type MapEntry, mapText } from "./entries.ts";
+import { currentLink, type Layout, layoutOf, terminatorFolder } from "./layout.ts";
+
+/** What a generation consists of. */
+export interface GenerationContent {
+  readonly config: (layout: Layout) => string;
+  readonly authorities: string;
+  /** Null: there is no CRL. */
+  readonly revocations: string | null;
+  readonly certificates: Iterable<MapEntry>;
+  readonly bindings: Iterable<MapEntry>;
+}
+
+/** Characters that are put together before they are written. */
+const BLOCK = 1 << 20;
+
+/** The generation that the link names; null when there is none. */
+export function currentGeneration(stateDir: string): Layout | null {
+  const link = currentLink(stateDir);
+  try {
+    return layoutOf(join(dirname(link), readlinkSync(link)));
+  } catch {
+    return null;
+  }
+}
+
+/** Writes a generation beside the others, whole and durable. It is not in use before {@link useGeneration}. */
+export function writeGeneration(stateDir: string, content: GenerationContent): Layout {
+  const folder = terminatorFolder(stateDir);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const layout = layoutOf(join(folder, `generation-${nextNumber(folder)}`));
+  rmSync(layout.folder, { recursive: true, force: true });
+  mkdirSync(layout.folder, { mode: 0o700 });
+  writeMap(layout.certificates, content.certificates);
+  writeMap(layout.gone, []);
+  writeMap(layout.bindings, content.bindings);
+  writeFileAtomic(layout.authorities, content.authorities);
+  if (content.revocations !== null) writeFileAtomic(layout.revocations, content.revocations);
+  writeFileAtomic(layout.config, content.config(layout));
+  return layout;
+}
+
+/** From now on HAProxy starts and reloads with this generation. */
+export function useGeneration(stateDir: string, layout: Layout): void {
+  const link = currentLink(stateDir);
+  const temporary = `${link}.${process.pid}`;
+  rmSync(temporary, { force: true });
+  symlinkSync(basename(layout.folder), temporary);
+  renameSync(temporary, link);
+  syncFolder(dirname(link));
+}
+
+/** Takes away every generation but the named ones. */
+export function sweepGenerations(stateDir: string, keep: readonly Layout[]): void {
+  const folder = terminatorFolder(stateDir);
+  const kept = new Set(keep.map((layout) => basename(layout.folder)));
+  for (const name of readdirSync(folder)) {
+    if (/^generation-\d+$/.test(name) && !kept.has(name)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/** Replaces a map's file whole. */
+export function writeMap(file: string, entries: Iterable<MapEntry>): void {
+  const temporary = `${file}.tmp`;
+  const fd = openSync(temporary, "w", 0o600);
+  try {
+    let block = "";
+    for (const entry of entries) {
+      block += `${mapText(entry)}\n`;
+      if (block.length < BLOCK) continue;
+      writeAll(fd, block);
+      block = "";
+    }
+    writeAll(fd, block);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(temporary, file);
+  syncFolder(dirname(file));
+}
+
+/** Adds lines to a map's file; durable when it returns. A line is written by one call, so HAProxy never reads half of it. */
+export function appendMap(file: string, entries: readonly MapEntry[]): void {
+  if (entries.length === 0) return;
+  const fd = openSync(file, "a", 0o600);
+  try {
+    writeAll(fd, entries.map((entry) => `${mapText(entry)}\n`).join(""));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}
+
+function nextNumber(folder: string): number {
+  const numbers = existsSync(folder) ? readdirSync(folder).map((name) => Number(/^generation-(\d+)$/.exec(name)?.[1] ?? 0)) : [];
+  return Math.max(0, ...numbers) + 1;
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,168 @@
+import { join } from "node:path";
+import { LANES, type Lane, PATH } from "../../lib/service.ts";
+import type { AgentConfig } from "../config.ts";
+import { admissionRules, type BindingLengths, certificateAcls, type LaneSource, sessionRules } from "./haproxy-lanes.ts";
+import type { Layout } from "./layout.ts";
+
+export type HaproxySource = Pick<AgentConfig, "gate" | "terminator" | "runtimeDir">;
+
+export interface RenderOptions {
+  readonly layout: Layout;
+  readonly lengths: BindingLengths;
+  /** There is a CRL: HAProxy takes no empty file. */
+  readonly revocations: boolean;
+}
+
+/** Prefix lengths that are looked up from the start; every other one comes when it is first used. */
+export const USUAL_LENGTHS: BindingLengths = { v4: [32], v6: [64, 128] };
+/** Connections with a certificate that are kept track of, at least. */
+const TRACKED = 100_000;
+/** How long a socket waits for a client that acknowledges nothing: a connection that was cut does not stay. */
+const DEAD_CLIENT_S = 30;
+/** What an application gets; anything else is refused before it. */
+const METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS";
+
+/**
+ * The whole configuration of HAProxy 2.6 or later: a frontend for each open lane, and nothing else that listens on the network but the
+ * probe (docs/design.md, the gate).
+ */
+export function renderHaproxy(config: HaproxySource, options: RenderOptions): string {
+  const { gate, terminator } = config;
+  const source: LaneSource = { terminator, layout: options.layout, lengths: options.lengths, roams: gate.lanes.roaming };
+  const lanes = LANES.filter((lane) => gate.lanes[lane]);
+  const sections = [
+    ...preamble(config),
+    ...lanes.map((lane) => laneFrontend(lane, gate.listeners[lane], source, options.revocations)),
+    ...towardsApplication(config),
+    ...(gate.probe.networks.length > 0 ? [probe(gate.probe.port)] : []),
+  ];
+  return `${sections.map(([title, ...lines]) => [title, ...lines.map((line) => `  ${line}`)].join("\n")).join("\n\n")}\n`;
+}
+
+function preamble({ terminator }: HaproxySource): string[][] {
+  const { maxConnections } = terminator;
+  return [
+    [
+      "global",
+      "log stdout format raw daemon",
+      `maxconn ${maxConnections * 2}`,
+      // A worker that was replaced lets requests end, for this long.
+      "hard-stop-after 60s",
+      // And closes none by itself that may be about to ask: it says so with its last answer.
+      "close-spread-time infinite",
+      "ssl-load-extra-del-ext",
+      "ssl-default-bind-options no-tls-tickets ssl-min-ver TLSv1.2",
+      // No session is resumed: a certificate that was revoked meanwhile would not be looked at again.
+      "tune.ssl.cachesize 0",
+      "tune.http.maxhdr 64",
+    ],
+    [
+      "defaults",
+      "mode http",
+      "log global",
+      "option dontlognull",
+      // No query: it may hold what is nobody's business.
+      'log-format "%ci:%cp %ft %ST %B %Tr/%Ta %HM %HPO %[var(txn.device)]"',
+      "timeout connect 5s",
+      "timeout client 60s",
+      "timeout client-fin 10s",
+      "timeout server 60s",
+      "timeout server-fin 10s",
+      "timeout tunnel 1h",
+      "timeout http-request 10s",
+      "timeout http-keep-alive 15s",
+      "timeout queue 10s",
+    ],
+    ["backend connections", `stick-table type string len 56 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store gpt0`],
+    ["backend rates", "stick-table type ipv6 size 100k expire 20s store http_req_rate(10s)"],
+  ];
+}
+
+function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations: boolean): string[] {
+  const { terminator, layout } = source;
+  const { maxBodyBytes, requestsPer10s } = terminator;
+  // Never `ca-file`: it would tell a stranger which CAs there are.
+  const verify = `verify optional ca-verify-file ${layout.authorities}${revocations ? ` crl-file ${layout.revocations}` : ""} crt-ignore-err all ca-ignore-err all`;
+  const tls = `name ${lane} ssl crt ${terminator.certificate} alpn h2,http/1.1 tcp-ut ${DEAD_CLIENT_S}s ${verify}`;
+  return [
+    `frontend ${lane}`,
+    // Two sockets: one for both families would see IPv4 clients as mapped addresses.
+    `bind 0.0.0.0:${port} ${tls}`,
+    `bind [::]:${port} v6only ${tls}`,
+    `maxconn ${terminator.maxConnections}`,
+    ...certificateAcls(source),
+    ...sessionRules(lane, source),
+    "http-request track-sc1 src,ipmask(32,64) table rates",
+    ...admissionRules(lane, source),
+    `http-request deny deny_status 429 if { sc_http_req_rate(1) gt ${requestsPer10s} }`,
+    `http-request deny deny_status 405 unless { method ${METHODS} }`,
+    `http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${maxBodyBytes} }`,
+    ...identity(lane),
+    "default_backend inner",
+  ];
+}
+
+/** Only the gate says who it is; nothing that a client sends under such a name, or says of the hop, goes on. */
+function identity(lane: Lane): string[] {
+  const header = (name: string, field: string) => `http-request set-header X-EntityOS-${name} %[var(txn.${field})] if has_entry`;
+  return [
+    "http-request del-header ^x[-_]entityos[-_] -m reg",
+    "http-request del-header ^(x[-_])?forwarded -m reg",
+    "http-request del-header ^x[-_]real[-_]ip$ -m reg",
+    "http-request del-header ^(te|trailer|proxy|proxy-connection|keep-alive)$ -m reg",
+    "http-request del-header upgrade unless { req.hdr(upgrade) -i websocket }",
+    // Rebuilt: a client's list could have the next hop take away what the gate says.
+    "http-request del-header connection",
+    "http-request set-header Connection upgrade if { req.hdr(upgrade) -i websocket }",
+    `http-request set-header X-EntityOS-Lane ${lane}`,
+    header("Device", "device"),
+    header("Pattern", "pattern"),
+    header("Subject", "subject"),
+    "http-request set-header X-Forwarded-For %[src]",
+    "http-request set-header X-Forwarded-Proto https",
+  ];
+}
+
+/**
+ * A second hop inside HAProxy, through a socket that has no name on disk. What came over HTTP/2 is HTTP/1.1 here, so that a body without
+ * a length shows as chunked: it could carry trailers, which an application may take for headers, and is refused.
+ */
+function towardsApplication({ terminator, runtimeDir }: HaproxySource): string[][] {
+  const hop = `abns@${runtimeDir.replaceAll("/", ":")}:inner`;
+  return [
+    ["backend inner", `server inner ${hop} send-proxy-v2`],
+    [
+      "frontend inside",
+      `bind ${hop} accept-proxy`,
+      `maxconn ${terminator.maxConnections}`,
+      "option dontlog-normal",
+      'http-request return status 411 content-type text/plain string "a body needs a Content-Length\\n" if { req.hdr(transfer-encoding) -m found }',
+      "default_backend application",
+    ],
+    [
+      "backend application",
+      "option httpchk",
+      "http-check send meth HEAD uri / ver HTTP/1.1 hdr Host health.invalid hdr Connection close",
+      "http-check expect rstatus ^[1-4]",
+      `server application unix@${terminator.application}`,
+    ],
+    [
+      "backend agent",
+      "option httpchk",
+      "http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost hdr Connection close",
+      `server agent unix@${join(runtimeDir, PATH.agentSocketName)} check inter 2s fall 2 rise 1`,
+    ],
+  ];
+}
+
+/** Answers a load balancer while the agent enforces; the firewall lets only named networks ask. */
+function probe(port: number): string[] {
+  return [
+    "frontend probe",
+    `bind 0.0.0.0:${port}`,
+    `bind [::]:${port} v6only`,
+    "option dontlog-normal",
+    'http-request return status 200 content-type text/plain string "ready\\n" if { nbsrv(agent) gt 0 }',
+    'http-request return status 503 content-type text/plain string "not ready\\n"',
+  ];
+}

@@ -1,0 +1,93 @@
+import type { RuleLane } from "../../lib/service.ts";
+import type { TerminatorConfig } from "../config.ts";
+import type { Layout } from "./layout.ts";
+
+/** Prefix lengths that bindings use, per family: one look-up is rendered for each. */
+export interface BindingLengths {
+  readonly v4: readonly number[];
+  readonly v6: readonly number[];
+}
+
+export interface LaneSource {
+  readonly terminator: TerminatorConfig;
+  readonly layout: Layout;
+  readonly lengths: BindingLengths;
+  /** Certificates that admit from anywhere count in the lane `ipcert` too. */
+  readonly roams: boolean;
+}
+
+/** X509_V_OK, UNABLE_TO_GET_CRL, CRL_HAS_EXPIRED (openssl-verify(1)). */
+const SOUND = { keep: "0 3 12", close: "0" } as const;
+
+/**
+ * Whether the client showed a certificate that counts: its chain is sound, and it is registered at this very moment. Each of OpenSSL's
+ * three errors is asked for, since of several it tells the last alone: an expired CRL of one CA could hide a revocation by another.
+ * The list of registered certificates decides on revocation in any case.
+ */
+export function certificateAcls({ terminator, layout }: LaneSource): string[] {
+  const sound = SOUND[terminator.expiredCrl];
+  return [
+    `acl chain_sound ssl_c_verify ${sound}`,
+    `acl leaf_sound ssl_c_err ${sound}`,
+    `acl authority_sound ssl_c_ca_err ${sound}`,
+    `acl registered var(sess.fingerprint),map_str(${layout.certificates}) -m found`,
+    `acl gone var(sess.fingerprint),map_str(${layout.gone}) -m found`,
+  ];
+}
+
+const CERTIFIED = "{ ssl_c_used } chain_sound leaf_sound authority_sound registered !gone";
+
+/**
+ * What happens once per connection, after the handshake. Who must show a certificate and shows none that counts gets nothing back.
+ * Connections with a certificate are kept track of by number, for as long as they are open, so that revocation finds them.
+ */
+export function sessionRules(lane: "ip" | "ipcert" | "roaming", { layout }: LaneSource): string[] {
+  return [
+    "tcp-request session set-var(sess.fingerprint) ssl_c_der,sha2(256),hex if { ssl_c_used }",
+    ...(lane === "ip" ? [] : [`tcp-request session silent-drop unless ${CERTIFIED}`]),
+    `tcp-request session set-var(sess.number) var(sess.fingerprint),map_str(${layout.certificates}),word(1,|) if ${CERTIFIED}`,
+    "tcp-request session set-var(sess.port) src_port",
+    "tcp-request session set-var(sess.connection) src,concat(:,sess.port)",
+    "tcp-request session track-sc0 var(sess.connection) table connections if { var(sess.number) -m found }",
+    "tcp-request session sc-set-gpt0(0) var(sess.number) if { var(sess.number) -m found }",
+    // A connection that cannot be found again is not let in: the table is full.
+    "tcp-request session silent-drop if { var(sess.number) -m found } !{ sc_tracked(0) }",
+  ];
+}
+
+/**
+ * What is asked at every request, since what was true when the connection opened may have ended: certificate, pattern, and for the
+ * pattern `both` the device's own prefix.
+ */
+export function admissionRules(lane: "ip" | "ipcert" | "roaming", source: LaneSource): string[] {
+  const entry = (field: string, number: number) => `http-request set-var(txn.${field}) var(txn.entry),word(${number},|) if has_entry`;
+  return [
+    `http-request set-var(txn.entry) var(sess.fingerprint),map_str(${source.layout.certificates}) if ${CERTIFIED}`,
+    "acl has_entry var(txn.entry) -m found",
+    entry("pattern", 2),
+    entry("device", 3),
+    entry("subject", 4),
+    ...(lane === "ip" ? [] : ["http-request silent-drop unless has_entry"]),
+    ...(lane === "ip" ? [] : patternRules(lane, source)),
+  ];
+}
+
+function patternRules(lane: RuleLane | "roaming", source: LaneSource): string[] {
+  const anywhere = "{ var(txn.pattern) -m str cert either }";
+  if (lane === "roaming") return [`http-request silent-drop unless ${anywhere}`];
+  return [...bindingRules(source), `http-request silent-drop unless { var(txn.bound) -m bool }${source.roams ? ` or ${anywhere}` : ""}`];
+}
+
+/** `both` counts only from a prefix that is granted to this very device, until it runs out. */
+function bindingRules({ layout, lengths }: LaneSource): string[] {
+  const look = (mask: string, length: number): string[] => [
+    `http-request set-var(txn.network) src,ipmask(${mask})`,
+    `http-request set-var(txn.until) var(txn.device),concat(|,txn.network,/${length}),map_str_int(${layout.bindings},0)`,
+    "http-request set-var(txn.bound) bool(true) if { var(txn.until),sub(txn.now) gt 0 } { var(txn.pattern) -m str both }",
+  ];
+  return [
+    "http-request set-var(txn.now) date",
+    ...lengths.v4.flatMap((length) => look(`${length},128`, length)),
+    ...lengths.v6.flatMap((length) => look(`32,${length}`, length)),
+  ];
+}

@@ -1,0 +1,186 @@
+import { existsSync, readFileSync } from "node:fs";
+import { writeFileAtomic } from "../../lib/file.ts";
+import type { Log } from "../../lib/log.ts";
+import type { AgentConfig } from "../config.ts";
+import type { DesiredState } from "../desired.ts";
+import type { Cut, Differences, Target } from "../target.ts";
+import { Background } from "./background.ts";
+import { checkConfiguration } from "./check.ts";
+import { CrlTexts } from "./crls.ts";
+import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
+import { certificateKey } from "./entries.ts";
+import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
+import { renderHaproxy } from "./haproxy-config.ts";
+import { type Layout, terminatorFolder } from "./layout.ts";
+import { Live } from "./live.ts";
+
+/** Certificates that were taken back since the generation was written; beyond it a new one is written. */
+const MAX_GONE = 10_000;
+/** Bindings that are told to HAProxy one by one; beyond it a new generation is written. */
+const MAX_BINDINGS = 500;
+/** A list that HAProxy takes on its command line, characters of PEM; a larger one needs a reload. */
+const MAX_RUNTIME_CRL = 12_000;
+/** Reloads for large CRLs come no closer than this: the maps decide on revocation meanwhile. */
+const CRL_RELOAD_MS = 10_000;
+
+export type TerminatorSettings = Pick<AgentConfig, "zone" | "gate" | "terminator" | "runtimeDir" | "stateDir" | "registry">;
+
+export interface HaproxyTargetOptions {
+  readonly config: TerminatorSettings;
+  readonly log: Log;
+  /** Ends what goes on in the background. */
+  readonly signal: AbortSignal;
+  readonly cut: Cut;
+  /** A CRL that is too large for the feed, from control: PEM, checked against its digest. */
+  readonly fetchCrl: (id: string, sha256: string, signal: AbortSignal) => Promise<string>;
+}
+
+/**
+ * HAProxy's trust as a target of the reconciler: CAs, CRLs, registered certificates and bindings. The disk is as new as HAProxy's memory
+ * or newer, so one that starts by itself knows of every revocation. When none runs nobody is let in, and the files alone are kept.
+ */
+export class HaproxyTarget implements Target, AsyncDisposable {
+  readonly name = "haproxy";
+  readonly #options: HaproxyTargetOptions;
+  #config: TerminatorSettings;
+  #live: Live;
+  readonly #crls = new CrlTexts();
+  #trust = new SmallTrust();
+  #layout: Layout | null = null;
+  #lengths = "";
+  #gone = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #background: Background;
+
+  constructor(options: HaproxyTargetOptions) {
+    const { log } = options;
+    this.#options = options;
+    this.#config = options.config;
+    this.#live = liveOf(options, options.config);
+    this.#background = new Background(
+      () => this.#catchUpWithCrls(),
+      CRL_RELOAD_MS,
+      options.signal,
+      (error) =>
+        log.error({ alarm: "crl", err: error }, "Cannot renew a large CRL; the last one stays, and registered certificates decide"),
+    );
+  }
+
+  /** Takes another configuration; the next resync puts it in force. */
+  configure(config: TerminatorSettings): void {
+    if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config);
+    this.#config = config;
+  }
+
+  /** A new generation from the whole state, and a reload in which no connection is refused. */
+  resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(() => this.#renew(desired, SmallTrust.of(desired), signal));
+  }
+
+  apply(desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(async () => {
+      const layout = this.#layout;
+      if (layout === null) throw new Error("Cannot apply differences before a resync");
+      if (differences.length === 0) return;
+      const changes = sortChanges(differences);
+      const before = this.#trust;
+      const ended = changes.unbound.map((id) => ({ id, numbers: before.numbersOf(id.slice(0, id.indexOf(" "))) }));
+      for (const { target, id, wanted } of differences) this.#trust.take(target, id, wanted);
+      // Part of it may be done from here on: only a resync knows HAProxy again.
+      this.#layout = null;
+      this.#writeMaps(layout, changes);
+      await this.#live.change(changes, ended, changes.bindings.length <= MAX_BINDINGS, signal);
+      if (this.#needsGeneration(layout, changes)) return await this.#renew(desired, this.#trust, signal);
+      this.#layout = layout;
+      if (changes.crlsChanged) await this.#renewCrls(layout, signal);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#background[Symbol.asyncDispose]();
+    await this.#turn;
+  }
+
+  /** One after the other: the reconciler's work, and reloads for large CRLs. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work, work);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  /** @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force */
+  async #renew(desired: DesiredState, trust: SmallTrust, signal: AbortSignal): Promise<void> {
+    const config = this.#config;
+    this.#layout = null;
+    this.#trust = trust;
+    if (this.#crls.missing(trust.crls()).length > 0) this.#background.soon();
+    const revocations = this.#crls.text(trust.crls());
+    const lengths = trust.lengths();
+    const last = currentGeneration(config.stateDir);
+    const layout = writeGeneration(config.stateDir, {
+      config: (own) => renderHaproxy(config, { layout: own, lengths, revocations: revocations !== null }),
+      authorities: trust.authorities(readFileSync(config.registry.ca, "utf8")),
+      revocations,
+      certificates: certificateEntries(desired),
+      bindings: trust.bindings(),
+    });
+    await checkConfiguration(layout, signal);
+    useGeneration(config.stateDir, layout);
+    await this.#live.reload({ certificates: () => certificateEntries(desired), bindings: () => trust.bindings() }, signal);
+    sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
+    this.#layout = layout;
+    this.#lengths = JSON.stringify(lengths);
+    this.#gone = 0;
+  }
+
+  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): void {
+    appendMap(
+      layout.gone,
+      gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" })),
+    );
+    appendMap(layout.certificates, registered);
+    if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
+    this.#gone += gone.length;
+  }
+
+  #needsGeneration(layout: Layout, changes: TrustChanges): boolean {
+    return (
+      changes.authoritiesChanged ||
+      // A line cannot be changed where it stands.
+      changes.altered.length > 0 ||
+      changes.bindings.length > MAX_BINDINGS ||
+      this.#gone > MAX_GONE ||
+      JSON.stringify(this.#trust.lengths()) !== this.#lengths ||
+      (this.#crls.text(this.#trust.crls()) !== null) !== existsSync(layout.revocations)
+    );
+  }
+
+  /** Small lists at once, large ones by a reload. */
+  async #renewCrls(layout: Layout, signal: AbortSignal): Promise<void> {
+    const crls = this.#trust.crls();
+    const text = this.#crls.text(crls);
+    if (this.#crls.missing(crls).length > 0 || (text?.length ?? 0) > MAX_RUNTIME_CRL) {
+      this.#background.soon();
+    } else if (text !== null) {
+      writeFileAtomic(layout.revocations, text);
+      await this.#live.setCrl(layout, text, signal);
+    }
+  }
+
+  /** Fetches what the feed could not carry, and reloads when that changes anything. */
+  async #catchUpWithCrls(): Promise<void> {
+    const { fetchCrl, signal } = this.#options;
+    for (const { id, sha256 } of this.#crls.missing(this.#trust.crls())) this.#crls.keep(id, sha256, await fetchCrl(id, sha256, signal));
+    await this.#inTurn(async () => {
+      const layout = this.#layout;
+      const text = this.#crls.text(this.#trust.crls());
+      if (layout === null || text === null || (existsSync(layout.revocations) && readFileSync(layout.revocations, "utf8") === text)) return;
+      writeFileAtomic(layout.revocations, text);
+      await checkConfiguration(layout, signal);
+      await this.#live.reload(null, signal);
+    });
+  }
+}
+
+const liveOf = ({ log, cut }: HaproxyTargetOptions, { terminator, stateDir }: TerminatorSettings): Live =>
+  new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, log });

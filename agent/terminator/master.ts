@@ -1,0 +1,95 @@
+import { connect } from "node:net";
+
+/** HAProxy's master process: the one way to all of its workers, those that were replaced and still let requests end among them. */
+export interface Master {
+  /**
+   * One command of its command line (management.txt, "Master CLI"), to the master itself or to one worker.
+   * @param payload lines that follow the command; none may be empty
+   * @returns what it printed
+   * @throws MasterError
+   */
+  command(text: string, options: MasterOptions, payload?: readonly string[]): Promise<string>;
+}
+
+export interface MasterOptions {
+  readonly signal: AbortSignal;
+  /** Process id of the worker that is meant; left out, the master. */
+  readonly worker?: number;
+}
+
+/** `absent`: no HAProxy runs, so nobody is let in. `failed`: it may have done it or not. */
+export class MasterError extends Error {
+  readonly kind: "absent" | "failed";
+
+  constructor(kind: "absent" | "failed", message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "MasterError";
+    this.kind = kind;
+  }
+}
+
+const TIMEOUT_MS = 5_000;
+/** Bound on one answer, characters: 100,000 open connections are 8 MB. */
+const MAX_ANSWER = 64 << 20;
+/** No socket, nobody behind it, or a master that ends or begins anew at this moment. */
+const ABSENT: readonly unknown[] = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"];
+
+/** Speaks to the master over its UNIX socket, a connection for each command. */
+export function createMaster(socketPath: string): Master {
+  return {
+    command: (text, { signal, worker }, payload) => {
+      const prefix = worker === undefined ? "" : `@!${worker} `;
+      const body = payload === undefined ? "\n" : ` <<\n${payload.join("\n")}\n\n`;
+      return exchange(socketPath, `${prefix}${text}${body}`, signal);
+    },
+  };
+}
+
+function exchange(socketPath: string, request: string, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(socketPath);
+    let answer = "";
+    const end = (settle: () => void) => {
+      signal.removeEventListener("abort", onAbort);
+      clearTimeout(timer);
+      socket.destroy();
+      settle();
+    };
+    const fail = (message: string, cause?: unknown) => end(() => reject(new MasterError("failed", message, { cause })));
+    const onAbort = () => end(() => reject(signal.reason));
+    const timer = setTimeout(() => fail(`HAProxy's master did not answer in ${TIMEOUT_MS} ms`), TIMEOUT_MS);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) return onAbort();
+    socket.setEncoding("utf8");
+    socket.once("connect", () => socket.end(request));
+    socket.on("data", (text: string) => {
+      answer += text;
+      if (answer.length > MAX_ANSWER) fail("HAProxy's answer is too long");
+    });
+    socket.once("end", () => end(() => resolve(answer)));
+    socket.once("error", (cause: NodeJS.ErrnoException) => {
+      if (!ABSENT.includes(cause.code)) return fail(`HAProxy's master cannot be asked: ${cause.message}`, cause);
+      end(() => reject(new MasterError("absent", `No HAProxy answers on ${socketPath}`, { cause })));
+    });
+  });
+}
+
+export interface Workers {
+  /** The worker that takes new connections; null while there is none. */
+  readonly current: number | null;
+  /** Workers that were replaced and still have connections. */
+  readonly old: readonly number[];
+  /** How often a reload failed since the last that did not. */
+  readonly failed: number;
+}
+
+/** Reads the answer to `show proc`. @throws MasterError when it has another form */
+export function readWorkers(answer: string): Workers {
+  const failed = /\bmaster\b.*\[failed: (\d+)\]/.exec(answer)?.[1];
+  if (failed === undefined) throw new MasterError("failed", `HAProxy's list of processes has another form: ${answer.slice(0, 200)}`);
+  const section = (title: string): number[] => {
+    const text = answer.split(`# ${title}\n`)[1]?.split("\n# ")[0] ?? "";
+    return [...text.matchAll(/^(\d+)\s+worker\b/gm)].map(([, pid]) => Number(pid));
+  };
+  return { current: section("workers")[0] ?? null, old: section("old workers"), failed: Number(failed) };
+}

@@ -1,0 +1,81 @@
+import { generateKeyPairSync, hash } from "node:crypto";
+import { caId, caName, makeIntermediate, makeRoot } from "../../../registry/ca/authority.ts";
+import { createIssuer, type Issuer } from "../../../registry/ca/certificate.ts";
+import { crlEntry, type Revoked, signCrl } from "../../../registry/ca/crl.ts";
+import { createDeviceCa, type DeviceCa } from "../../../registry/ca/device.ts";
+import { createInfrastructureCa } from "../../../registry/ca/infrastructure.ts";
+import { createSigner, generateKey, type Signer } from "../../../registry/ca/signer.ts";
+
+export const HOUR_MS = 3_600_000;
+
+/** A device's certificate and key, as a TLS client takes them. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
+  readonly fingerprint: string;
+  readonly serial: string;
+  readonly issuer: string;
+  readonly notAfter: number;
+}
+
+export interface Pki {
+  readonly root: string;
+  readonly rootId: string;
+  /** PEM of the service's certificate with its chain, and of its key. */
+  readonly service: { readonly certificate: string; readonly key: string };
+  readonly deviceCaId: string;
+  readonly deviceCa: string;
+  issue(device: string, options?: { readonly lifeMs?: number; readonly now?: number; readonly ca?: DeviceCa }): Promise<ClientCertificate>;
+  /** Body of a CRL on the feed, signed by the device CA or by the root. */
+  crl(
+    of: "device" | "root",
+    number: number,
+    revoked?: readonly Revoked[],
+    times?: { readonly thisUpdate: number; readonly nextUpdate: number },
+  ): Promise<string>;
+}
+
+/** A root with an infrastructure CA, a device CA and a service certificate for 127.0.0.1. */
+export async function makeTestPki(now = Date.now()): Promise<Pki> {
+  const [rootKey, infrastructureKey, deviceKey] = [generateKey().signer, generateKey().signer, generateKey().signer];
+  const root = await makeRoot(rootKey, now);
+  const infrastructure = createInfrastructureCa(
+    root,
+    await makeIntermediate("infrastructure CA", rootKey, infrastructureKey, now),
+    infrastructureKey,
+  );
+  const deviceCaCertificate = await makeIntermediate("device CA", rootKey, deviceKey, now);
+  const deviceCa = createDeviceCa(deviceCaCertificate, deviceKey, "https://register.example");
+  const service = newKey();
+  const issued = await infrastructure.issueServer(
+    { kind: "P-256", spki: service.signer.spki },
+    ["127.0.0.1", "::1", "service.example"],
+    now,
+  );
+  const issuers: Readonly<Record<"device" | "root", Issuer>> = {
+    device: createIssuer(caName("device CA", deviceKey), deviceKey),
+    root: createIssuer(caName("root", rootKey), rootKey),
+  };
+  return {
+    root,
+    rootId: caId("root", rootKey.spki),
+    service: { certificate: issued.pem + infrastructure.chain, key: service.pem },
+    deviceCaId: deviceCa.id,
+    deviceCa: deviceCaCertificate,
+    issue: async (device, { lifeMs = HOUR_MS, now: at = now, ca = deviceCa } = {}) => {
+      const own = newKey();
+      const made = await ca.issue({ kind: "P-256", spki: own.signer.spki }, device, lifeMs, at);
+      const { pem, fingerprint, serial, issuer, notAfter } = made;
+      return { cert: pem + ca.chain, key: own.pem, fingerprint, serial, issuer, notAfter };
+    },
+    crl: async (of, number, revoked = [], times = { thisUpdate: now - HOUR_MS, nextUpdate: now + 24 * HOUR_MS }) => {
+      const der = await signCrl(issuers[of], { number, ...times }, revoked.map(crlEntry));
+      return JSON.stringify({ number, ...times, sha256: hash("sha256", der), bytes: der.length, der: der.toString("base64") });
+    },
+  };
+}
+
+function newKey(): { readonly signer: Signer; readonly pem: string } {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return { signer: createSigner(privateKey), pem: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
+}
