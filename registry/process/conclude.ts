@@ -8,6 +8,7 @@ import { type Prepared, type Signed, signedNow, type Wanted } from "./certificat
 import { permitLeave } from "./leave.ts";
 import { permitRegister } from "./register.ts";
 import { permitRenew } from "./renew.ts";
+import { makeRoom } from "./retention.ts";
 import type { Act, Permit, Work } from "./work.ts";
 
 /** What became of a submission; null when somebody else concluded it. */
@@ -47,6 +48,7 @@ export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certifi
   }
   const { body, ...done } = yield* act.run(signed);
   const { status, device, revision } = done;
+  if (done.outcome !== "registered") yield* makeRoom(db, device);
   yield* recordOutcome(db, {
     submission: work.id,
     at: work.now,

@@ -8,15 +8,18 @@ import type { Authorities } from "../ca/authorities.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
 import { publishAuthorities } from "./authorities.ts";
-import { EXPIRY_BATCH, expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
+import { expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
 import { Intake } from "./intake.ts";
 import { ensureDefaultProfile } from "./profiles.ts";
+import { forgetGrants, forgetRefused, TRIM_BATCH } from "./retention.ts";
 
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 5_000;
 /** Reality is looked at this often, whoever woke whom or did not. */
 const LOOK_ANYWAY_MS = 1_000;
-const NONCES_EVERY_MS = 60_000;
+const TRIM_EVERY_MS = 60_000;
+/** What Storage lets go in time; each returns a full batch when more may wait. */
+const TRIMS = [forgetNonces, forgetRefused, forgetGrants];
 
 export interface ProcessParts {
   readonly store: Store;
@@ -86,7 +89,7 @@ async function loop(topic: "inbox" | "head", store: Store, signal: AbortSignal, 
 
 /** One look at what ran out. */
 function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Promise<number> {
-  let noncesAt = Number.NEGATIVE_INFINITY;
+  let trimmedAt = Number.NEGATIVE_INFINITY;
   return async () => {
     const now = clock.now();
     const next = await store.read(nextExpiry);
@@ -100,10 +103,9 @@ function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Pro
       log.info({ certificates: ended, revision }, "Certificates ended");
       return 0;
     }
-    if (Math.abs(now - noncesAt) >= NONCES_EVERY_MS) {
-      const left = await store.write((db) => forgetNonces(db, lead, { now }));
-      if (left === EXPIRY_BATCH) return 0;
-      noncesAt = now;
+    if (Math.abs(now - trimmedAt) >= TRIM_EVERY_MS) {
+      for (const trim of TRIMS) if ((await store.write((db) => trim(db, lead, { now }))) >= TRIM_BATCH) return 0;
+      trimmedAt = now;
     }
     return Math.min(LOOK_ANYWAY_MS, (next.grant ?? Infinity) - now, (next.certificate ?? Infinity) - now);
   };

@@ -54,6 +54,8 @@ const derived = ({ integer, bytes, table }: Spelling): string[] => [
   `create table outcomes (
      submission text primary key references submissions (id), at ${integer} not null, status ${integer} not null, body text not null,
      device text, revision ${integer} not null)${table}`,
+  "create index outcomes_device on outcomes (device, submission) where device is not null",
+  "create index outcomes_refused on outcomes (at) where status >= 400",
   `create table nonces (signer text not null, nonce text not null, time ${integer} not null, primary key (signer, nonce))${table}`,
   "create index nonces_time on nonces (time)",
   `create table audit (
@@ -80,7 +82,8 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
      created_at ${integer} not null, expires_at ${integer} not null, ended_at ${integer}, end_reason text)${table}`,
   "create index grants_live_rule on grants (lane, prefix, expires_at) where ended_at is null",
   "create index grants_live_expiry on grants (expires_at) where ended_at is null",
-  "create index grants_device on grants (device)",
+  "create index grants_device on grants (device, id)",
+  "create index grants_ended on grants (ended_at) where ended_at is not null",
   "create index grants_live_binding on grants (device, prefix, expires_at) where ended_at is null and lane = 'ipcert'",
   `create table agents (
      name text primary key, zone text not null, fingerprint text not null, enrolled_at ${integer} not null, revoked_at ${integer},

@@ -93,6 +93,8 @@ describe("the queries of the hot path", () => {
       "SCAN certificates USING COVERING INDEX certificates_live_end",
       "SCAN grants USING INDEX grants_live_expiry",
       "SCAN inbox",
+      // Up to the number of refused submissions that are kept.
+      "SCAN outcomes USING INDEX outcomes_refused",
     ]);
   });
 
