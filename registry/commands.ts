@@ -9,6 +9,7 @@ import { createNotifier } from "../lib/systemd.ts";
 import { EntranceError } from "./admin/entrance.ts";
 import { serverName } from "./ca/extensions.ts";
 import { openPki, PkiError } from "./ca/files.ts";
+import { openSealing } from "./ca/sealing.ts";
 import { KeyError } from "./ca/signer.ts";
 import type { RegistryConfig } from "./config.ts";
 import { initialise } from "./init.ts";
@@ -79,6 +80,7 @@ export async function check(config: RegistryConfig, file: string): Promise<strin
   if (!existsSync(paths.database)) problems.push(`stateDir: ${paths.database} is not there: run 'entityos-registry init'`);
   try {
     openPki(paths.pki);
+    openSealing(paths.pki);
   } catch (error) {
     if (!(error instanceof PkiError || error instanceof KeyError)) throw error;
     problems.push(`stateDir: ${error.message}`);

@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { makePrivateFolder } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
 import { makePki, openPki, serverCertificate } from "./ca/files.ts";
+import { makeSealing } from "./ca/sealing.ts";
 import type { RegistryConfig } from "./config.ts";
 import { pathsOf } from "./paths.ts";
 import { DEFAULT_PROFILE, ensureDefaultProfile } from "./process/profiles.ts";
@@ -28,7 +29,7 @@ export async function initialise(config: RegistryConfig, clock: Clock, log: Log)
   const paths = pathsOf(config);
   const now = clock.now();
   makePrivateFolder(config.stateDir);
-  const made = [...(await makePki(paths.pki, now))];
+  const made = [...(await makePki(paths.pki, now)), ...makeSealing(paths.pki)];
   const ca = openPki(paths.pki);
   for (const role of ["register", "control"] as const) {
     made.push(...(await serverCertificate(paths.pki, role, config[role].names, ca, now)).made);

@@ -7,6 +7,7 @@ import { registerUrl } from "./admin/register-url.ts";
 import { startAdmin } from "./admin/start.ts";
 import { openAuthorities } from "./ca/authorities.ts";
 import { openPki, serverCertificate } from "./ca/files.ts";
+import { openSealing } from "./ca/sealing.ts";
 import type { RegistryConfig } from "./config.ts";
 import { startFeed } from "./feed/server.ts";
 import { startRegister } from "./http/server.ts";
@@ -48,13 +49,14 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const door = stack.use(await claimLocalDoor(config));
   const ca = openPki(paths.pki);
   const authorities = openAuthorities(paths.pki, registerUrl(config));
+  const sealing = openSealing(paths.pki);
   const certificate = (role: "register" | "control") => serverCertificate(paths.pki, role, config[role].names, ca, clock.now());
   const [registerTls, controlTls] = [await certificate("register"), await certificate("control")];
 
   const store = stack.use(await openSqliteStore({ file: paths.database, log }));
   const lead = await takeLead(store, clock.now());
   const { lost: leadLost } = stack.use(watchLead(store, lead));
-  const process = stack.use(await startProcess({ store, lead, config, authorities, clock, log }));
+  const process = stack.use(await startProcess({ store, lead, config, authorities, sealing: sealing.privateKey, clock, log }));
   stack.use(
     await startAdmin({
       door,
@@ -69,7 +71,14 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
     }),
   );
   const register = stack.use(
-    await startRegister({ config, store, tls: { key: registerTls.key, cert: registerTls.certificate, ca: ca.root }, clock, log }),
+    await startRegister({
+      config,
+      store,
+      tls: { key: registerTls.key, cert: registerTls.certificate, ca: ca.root },
+      sealing: sealing.publicKey,
+      clock,
+      log,
+    }),
   );
   const started = stack.move();
   return {

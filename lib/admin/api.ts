@@ -51,6 +51,8 @@ export interface ProfileSettings {
   readonly widest4: number;
   readonly widest6: number;
   readonly observed6: 64 | 128;
+  /** A client may send the security code itself instead of signing with it. */
+  readonly plainCode: boolean;
 }
 
 export interface Profile extends ProfileSettings {

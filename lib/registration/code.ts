@@ -66,6 +66,14 @@ export function publicKeyFromRaw(raw: string): KeyObject {
   }
 }
 
+/** Told after a right code only, so that nobody learns of a selector what its profile allows. */
+export const plainCodeRefused = (): Problem =>
+  new Problem(
+    403,
+    "plain_code_refused",
+    "This code is right, and its profile takes no code itself: sign with it, as 'entityos enroll' does, and send its selector and the proof.",
+  );
+
 /** Luhn mod N with N = 32: finds every single wrong character and nearly every swap of neighbours. */
 function checkCharacter(body: string): string {
   let sum = 0;

@@ -34,6 +34,7 @@ export const profileSettings = z.strictObject({
   widest4: z.int().exactOptional(),
   widest6: z.int().exactOptional(),
   observed6: z.union([z.literal(64), z.literal(128)]).exactOptional(),
+  plainCode: z.boolean().exactOptional(),
 });
 
 const csr = text(32_768);

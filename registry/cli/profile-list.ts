@@ -19,7 +19,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const page = await (await openControl(values)).get<Page<Profile>>("/profiles");
   printPage(io, page, values.json, (profiles) =>
     table(
-      ["NAME", "PATTERN", "ADDRESSES", "FOR", "CERTIFICATE", "MOST", "WIDEST", "OBSERVED IPV6"],
+      ["NAME", "PATTERN", "ADDRESSES", "FOR", "CERTIFICATE", "MOST", "WIDEST", "OBSERVED IPV6", "PLAIN CODE"],
       profiles.map((profile) => [
         profile.name,
         profile.pattern,
@@ -29,6 +29,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
         String(profile.maxAddresses),
         `/${profile.widest4} /${profile.widest6}`,
         `/${profile.observed6}`,
+        profile.plainCode ? "yes" : "no",
       ]),
     ),
   );

@@ -17,6 +17,7 @@ Options
   --max-addresses N      addresses of one device (default: 4)
   --widest4 BITS, --widest6 BITS   widest prefix that may be registered (default: 32 and 64)
   --observed6 BITS       64 or 128: what an observed IPv6 address is registered as (default: 64)
+  --plain-code yes|no    whether a client may send the code itself, as curl must (default: no)
 
 ${CONTROL_HELP}
 
@@ -35,6 +36,7 @@ const OPTIONS = {
   widest4: { type: "string" },
   widest6: { type: "string" },
   observed6: { type: "string" },
+  "plain-code": { type: "string" },
 } as const;
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
@@ -66,7 +68,13 @@ function changes(values: Values): Partial<ProfileSettings> {
     ...given("widest4", "widest4", (text) => wholeNumber(text, "widest4", 0, 32)),
     ...given("widest6", "widest6", (text) => wholeNumber(text, "widest6", 0, 128)),
     ...given("observed6", "observed6", (text) => (wholeNumber(text, "observed6", 64, 128) === 64 ? 64 : 128)),
+    ...given("plain-code", "plainCode", readYesNo),
   };
+}
+
+function readYesNo(text: string): boolean {
+  if (text !== "yes" && text !== "no") throw new UsageError(`--plain-code is yes or no: '${text}' is not.`);
+  return text === "yes";
 }
 
 function readPattern(text: string): ProfileSettings["pattern"] {

@@ -19,6 +19,10 @@ const registrationSchema = z.strictObject({
   csr: csrSchema,
   deviceKey: deviceKeySchema.nullable().default(null),
 });
+const plainSchema = registrationSchema.omit({ selector: true, proof: true }).extend({
+  /** As typed, with separators. */
+  code: z.string().max(200),
+});
 const renewalSchema = z.strictObject({
   device: deviceIdSchema,
   proof: proofSchema,
@@ -28,14 +32,12 @@ const renewalSchema = z.strictObject({
 });
 
 /**
- * The body of a registration.
- * @throws Problem plain_code_refused | csr_size | csr_format | nothing_requested | request_invalid with the first thing that does not fit
+ * The body of a registration that is signed, or that carries the code itself.
+ * @throws Problem csr_size | csr_format | nothing_requested | request_invalid with the first thing that does not fit
  */
-export function parseRegistration(value: unknown): WithCsr<z.infer<typeof registrationSchema>> {
-  if (typeof value === "object" && value !== null && "code" in value) {
-    throw new Problem(422, "plain_code_refused", "Do not send the security code: sign with it and send its selector and the proof.");
-  }
-  return parsed(registrationSchema, value);
+export function parseRegistration(value: unknown): WithCsr<z.infer<typeof registrationSchema>> | WithCsr<z.infer<typeof plainSchema>> {
+  const plain = typeof value === "object" && value !== null && Object.hasOwn(value, "code");
+  return plain ? parsed(plainSchema, value) : parsed(registrationSchema, value);
 }
 
 /**
@@ -53,13 +55,18 @@ function parsed<T extends { readonly csr: string | null; readonly addresses: rea
 ): WithCsr<T> {
   const result = schema.safeParse(value);
   if (!result.success) {
-    const issue = result.error.issues[0];
-    throw new Problem(422, "request_invalid", `${issue?.path.join(".") || "The body"}: ${issue?.message ?? "does not fit"}.`);
+    throw new Problem(422, "request_invalid", `${sentenceOf(result.error.issues[0])}.`);
   }
   const { csr, addresses } = result.data;
   if (csr === null && addresses.length === 0)
     throw new Problem(422, "nothing_requested", 'Nothing to register: send addresses, such as ["observed"], or a csr.');
   return { ...result.data, csr: csr === null ? null : csrFromPem(csr) };
+}
+
+/** Names what does not fit, and quotes nothing that was sent: it may be a secret in the wrong place. */
+function sentenceOf(issue: z.core.$ZodIssue | undefined): string {
+  const path = issue?.path.join(".") || "The body";
+  return issue?.code === "unrecognized_keys" ? `${path}: a member is not known here` : `${path}: ${issue?.message ?? "does not fit"}`;
 }
 
 /** At least 128 random bits in base64url. */

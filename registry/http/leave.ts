@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { submissionDigest } from "../../lib/registration/submission.ts";
 import { headerProof, headerSignature, headerSubmission, namedRegistration, registrationUnknown } from "./header-proof.ts";
 import { isProven, type RegistrationParts, submit } from "./submit.ts";
 
@@ -13,5 +14,6 @@ export async function deleteRegistration(request: FastifyRequest, reply: Fastify
   const submission = headerSubmission("leave", parts.registry, `device:${row?.device ?? id}`, proof);
   const signature = headerSignature(proof);
   if (!isProven(submission, signature, row?.device_key ?? null) || proof === null) throw registrationUnknown();
-  return submit(request, reply, parts, { submission, signature, csr: null, observations: [] });
+  const digest = submissionDigest(submission);
+  return submit(request, reply, parts, { submission, signature, csr: null, sealed: null, digest, observations: [] });
 }

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { csrDigest } from "../../lib/registration/csr.ts";
+import { submissionDigest } from "../../lib/registration/submission.ts";
 import { readDeviceKey } from "../store/registrations.ts";
 import { parseIdempotencyKey, parseRenewal } from "./body.ts";
 import { assertProven, type RegistrationParts, submit } from "./submit.ts";
@@ -23,5 +24,5 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     time,
   } as const;
   await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
-  return submit(request, reply, parts, { submission, signature, csr, observations });
+  return submit(request, reply, parts, { submission, signature, csr, sealed: null, digest: submissionDigest(submission), observations });
 }

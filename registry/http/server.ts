@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import helmet from "@fastify/helmet";
@@ -35,12 +36,21 @@ export interface RegisterParts {
     /** PEM of the root that clients pin: what /v1/ca.pem tells. */
     readonly ca: string;
   };
+  /** Public half of control's sealing key. */
+  readonly sealing: KeyObject;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** Starts the register role: HTTPS where anyone may knock. Resolves once it listens; disposing lets open requests finish. */
-export async function startRegister({ config, store, tls, clock, log }: RegisterParts): Promise<AsyncDisposable & { port: number }> {
+export async function startRegister({
+  config,
+  store,
+  tls,
+  sealing,
+  clock,
+  log,
+}: RegisterParts): Promise<AsyncDisposable & { port: number }> {
   const outcomes = new Outcomes(store, log);
   const attempts = new Attempts(config.limits, { store, clock, log });
   const app = await createApp(tls, log);
@@ -48,7 +58,7 @@ export async function startRegister({ config, store, tls, clock, log }: Register
   const progress = new Progress(store);
   const streams = new Streams();
   const observations = await Observations.start(store, clock);
-  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts };
+  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, sealing };
   const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
   app.post("/v1/registrations", limited, (request, reply) => postRegistration(request, reply, parts));
   app.post("/v1/renewals", limited, (request, reply) => postRenewal(request, reply, parts));

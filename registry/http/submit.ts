@@ -1,8 +1,9 @@
+import type { KeyObject } from "node:crypto";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../../lib/clock.ts";
 import { Problem } from "../../lib/problem.ts";
 import { publicKeyFromRaw } from "../../lib/registration/code.ts";
-import { assertProofTime, type Submission, submissionDigest, verifySubmission } from "../../lib/registration/submission.ts";
+import { assertProofTime, type Submission, verifySubmission } from "../../lib/registration/submission.ts";
 import { newId } from "../store/id.ts";
 import { acceptSubmission } from "../store/intake.ts";
 import type { Builder, Command, Store } from "../store/store.ts";
@@ -23,6 +24,8 @@ export interface RegistrationParts {
   readonly outcomes: Outcomes;
   readonly observations: Observations;
   readonly attempts: Attempts;
+  /** Control's: what is sealed to it, register itself cannot read any more. */
+  readonly sealing: KeyObject;
 }
 
 /** What a client sent, proven. */
@@ -31,6 +34,10 @@ export interface Proven {
   readonly signature: string;
   /** DER of the certificate request; null when none was sent. */
   readonly csr: Buffer | null;
+  /** The code itself, sealed to control, where there is no signature. */
+  readonly sealed: string | null;
+  /** What is equal for equal bodies under one Idempotency-Key. */
+  readonly digest: string;
   /** Tickets of other addresses that it was observed at. */
   readonly observations: readonly string[];
 }
@@ -41,25 +48,36 @@ export function isProven(submission: Submission, signature: string, key: string 
   return right && key !== null;
 }
 
-/**
- * Checks a proof against its signer's key. A signer that is not there and a wrong proof cost the same work, count alike and are
- * refused in the same words.
- * @throws Problem proof_refused | proofs_limited
- */
+/** @throws Problem as {@link assertKnown} */
 export async function assertProven(
   request: FastifyRequest,
-  { store, clock, attempts }: RegistrationParts,
+  parts: RegistrationParts,
   submission: Submission,
   signature: string,
   readKey: (db: Builder) => Command<string | null>,
 ): Promise<void> {
-  const { signer } = submission;
+  await assertKnown(request, parts, submission.signer, readKey, (key) => isProven(submission, signature, key));
+}
+
+/**
+ * Checks what a signer showed against what Storage holds of it. A signer that is not there and a wrong proof cost the same work, count
+ * alike and are refused in the same words.
+ * @returns what Storage holds of the signer
+ * @throws Problem proof_refused | proofs_limited
+ */
+export async function assertKnown<K>(
+  request: FastifyRequest,
+  { store, clock, attempts }: RegistrationParts,
+  signer: string,
+  read: (db: Builder) => Command<K>,
+  isRight: (found: K) => boolean,
+): Promise<K> {
   const attempt = { source: sourceOf(request), signer, now: clock.now() };
-  const key = await store.read(function* (db) {
+  const found = await store.read(function* (db) {
     yield* attempts.assertOpen(db, attempt);
-    return yield* readKey(db);
+    return yield* read(db);
   });
-  if (isProven(submission, signature, key)) return;
+  if (isRight(found)) return found;
   await attempts.countWrong(attempt);
   throw new Problem(
     401,
@@ -78,7 +96,7 @@ export async function submit(
   request: FastifyRequest,
   reply: FastifyReply,
   parts: RegistrationParts,
-  { submission, signature, csr, observations }: Proven,
+  { submission, signature, csr, sealed, digest, observations }: Proven,
 ): Promise<unknown> {
   const { store, clock, outcomes, attempts } = parts;
   const idempotencyKey = parseIdempotencyKey(request.headers["idempotency-key"]);
@@ -93,7 +111,8 @@ export async function submit(
     signature,
     csr,
     observed: [observedAddress(request).address, ...observations.map((ticket) => parts.observations.read(ticket))],
-    digest: submissionDigest(submission),
+    sealed,
+    digest,
     idempotencyKey,
   };
   const seen = outcomes.wakes;

@@ -1,14 +1,14 @@
+import type { KeyObject } from "node:crypto";
 import type { Clock } from "../../lib/clock.ts";
 import type { Prefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
-import type { Submission } from "../../lib/registration/submission.ts";
 import type { DeviceCa } from "../ca/device.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
 import type { Builder, Command, Lead, Store } from "../store/store.ts";
 import { NO_CERTIFICATE, type Prepared, signFor } from "./certificates.ts";
 import { type Conclusion, concludeRefused, concludeSubmission, previewSubmission } from "./conclude.ts";
-import { verifiedSubmission } from "./proof.ts";
+import { type Verified, verifiedSubmission } from "./proof.ts";
 import type { Work } from "./work.ts";
 
 /** Most submissions taken at one time; their writes become one durable commit. */
@@ -23,6 +23,8 @@ export interface IntakeParts {
   readonly registry: string;
   /** The CA that signs at this moment; null while there is none. */
   readonly deviceCa: () => DeviceCa | null;
+  /** Opens what register sealed. */
+  readonly sealing: KeyObject;
   readonly allowed: readonly Prefix[];
   readonly clock: Clock;
   readonly log: Log;
@@ -66,19 +68,19 @@ export class Intake {
 
   /** The command that concludes an item. A certificate is signed before, because a transaction cannot wait for a signature. */
   async #work(item: InboxItem): Promise<(db: Builder, lead: Lead) => Command<Conclusion>> {
-    const { registry, allowed, clock } = this.#parts;
+    const { allowed, clock } = this.#parts;
     const now = clock.now();
     const { id } = item;
     const observed = item.observed.split(",");
     const refusing = (problem: Problem) => (db: Builder, lead: Lead) => concludeRefused(db, lead, { id, now, problem });
     if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return refusing(givenUp());
-    let submission: Submission;
+    let verified: Verified;
     try {
-      submission = verifiedSubmission(item, registry, now);
+      verified = verifiedSubmission(item, this.#parts, now);
     } catch (error) {
       return refusing(error instanceof Problem ? error : givenUp(error));
     }
-    const work = { id, submission, observed, allowed, now };
+    const work = { id, ...verified, observed, allowed, now };
     const certificate = item.csr === null ? NO_CERTIFICATE : await this.#prepare(work, item.csr);
     if (certificate.kind === "refused" && certificate.problem.status >= 500) return refusing(certificate.problem);
     return (db, lead) => concludeSubmission(db, lead, work, certificate);

@@ -1,3 +1,4 @@
+import type { KeyObject } from "node:crypto";
 import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
@@ -26,6 +27,8 @@ export interface ProcessParts {
   readonly lead: Lead;
   readonly config: Pick<RegistryConfig, "name" | "allowNetworks">;
   readonly authorities: Authorities;
+  /** Opens what register sealed. */
+  readonly sealing: KeyObject;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,13 +42,13 @@ export interface RunningProcess extends AsyncDisposable {
  * Process: takes submissions from the inbox, concludes each in one transaction, and ends grants and certificates when their time comes.
  * Resolves once the default profile is there, the agents are told which CAs count, and both loops run.
  */
-export async function startProcess({ store, lead, config, authorities, clock, log }: ProcessParts): Promise<RunningProcess> {
+export async function startProcess({ store, lead, config, authorities, sealing, clock, log }: ProcessParts): Promise<RunningProcess> {
   const { name } = config;
   const allowed = config.allowNetworks.map((network) => parsePrefix(network));
   await store.write((db) => ensureDefaultProfile(db, lead, { now: clock.now() }));
   await store.write((db) => publishAuthorities(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
   const abort = new AbortController();
-  const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, allowed, clock, log });
+  const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, sealing, allowed, clock, log });
   const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   const expiry = loop("head", store, abort.signal, log, expiryTurn(store, lead, clock, log));
   const stopped = Promise.allSettled([inbox, expiry]);

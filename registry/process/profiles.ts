@@ -31,6 +31,7 @@ const settingsSchema = z
     widest4: z.int().min(0).max(32).default(32),
     widest6: z.int().min(0).max(128).default(64),
     observed6: z.union([z.literal(64), z.literal(128)]).default(64),
+    plainCode: z.boolean().default(false),
   })
   .refine((profile) => profile.observed6 >= profile.widest6, {
     path: ["observed6"],
@@ -111,6 +112,7 @@ const toRow = (profile: Profile): Row => ({
   widest4: profile.widest4,
   widest6: profile.widest6,
   observed6: profile.observed6,
+  plain_code: profile.plainCode ? 1 : 0,
 });
 
 const fromRow = (row: Row): Profile => ({
@@ -123,4 +125,5 @@ const fromRow = (row: Row): Profile => ({
   widest4: row.widest4,
   widest6: row.widest6,
   observed6: row.observed6 === 128 ? 128 : 64,
+  plainCode: row.plain_code === 1,
 });

@@ -1,6 +1,6 @@
 import type { Change } from "../../lib/feed/messages.ts";
 import { Problem } from "../../lib/problem.ts";
-import { publicKeyFromRaw } from "../../lib/registration/code.ts";
+import { plainCodeRefused, publicKeyFromRaw } from "../../lib/registration/code.ts";
 import { assertCertificate } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
 import { prepared } from "../store/prepared.ts";
@@ -31,12 +31,14 @@ type CodeRow = Database["profiles"] & {
 
 /**
  * `register`, signed by a code's key: makes a device.
- * @throws Problem code_withdrawn | code_expired | code_spent | device_key | certificate_not_offered | certificate_required, and those of the profile's addresses
+ * @throws Problem plain_code_refused | code_withdrawn | code_expired | code_spent | device_key | certificate_not_offered |
+ *   certificate_required, and those of the profile's addresses
  */
 export function* permitRegister(db: Builder, lead: Lead, work: Work): Command<Act> {
   const { submission, now } = work;
   const code = yield* first(selectCode(db, { selector: submission.signer.slice("code:".length) }));
   if (code === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this selector: check the security code.");
+  if (work.plain && code.plain_code !== 1) throw plainCodeRefused();
   if (code.withdrawn_at !== null)
     throw new Problem(403, "code_withdrawn", "This security code was withdrawn: ask the operator for a new one.");
   if (code.expires_at <= now) throw new Problem(403, "code_expired", "This security code has expired: ask the operator for a new one.");
@@ -96,7 +98,9 @@ function* enrol(db: Builder, lead: Lead, work: Work, { code, places, signed }: P
   const { revision } = yield* commitChanges(db, lead, { changes, now });
   const addresses = places.map(({ lane, prefix }) => ({ prefix: prefix.text, lane, expiresAt }));
   const certificate = signed === null ? {} : { certificate: signed.issued.fingerprint };
-  const detail = { device, subject, profile, registration: work.id, observed: work.observed, addresses, ...certificate, revision };
+  // Whose code passed register in the plain is named: those are what a burnt open zone may have learned.
+  const how = work.plain ? { plainCode: true } : {};
+  const detail = { device, subject, profile, registration: work.id, observed: work.observed, addresses, ...certificate, ...how, revision };
   yield* appendAudit(db, { at: now, actor: submission.signer, action: "device.enrolled", detail });
   return { status: 201, outcome: "registered", device, revision, body: { device, pattern, addresses, ...certificateAnswer(signed) } };
 }

@@ -11,6 +11,8 @@ export interface Work {
   readonly observed: readonly string[];
   readonly allowed: readonly Prefix[];
   readonly now: number;
+  /** The client sent the code itself, instead of a proof. */
+  readonly plain: boolean;
 }
 
 /** What a permitted submission came to. */

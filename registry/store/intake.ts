@@ -31,6 +31,8 @@ export interface NewSubmission {
   readonly observed: readonly string[];
   /** Digest of the canonical submission: equal bodies have equal digests. */
   readonly digest: string;
+  /** The code itself, sealed to control; null when the submission is signed. */
+  readonly sealed: string | null;
   /** As the client sent it; only its hash is stored. */
   readonly idempotencyKey: string | null;
 }
@@ -50,7 +52,7 @@ const insertSubmission = prepared((db, v: Database["submissions"]) =>
   }),
 );
 const insertInbox = prepared((db, v: Database["inbox"]) =>
-  db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at }),
+  db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at, sealed: v.sealed }),
 );
 const selectByKey = prepared((db, v: { idempotency: string }) =>
   db.selectFrom("submissions").select(["id", "digest", "received_at"]).where("idempotency", "=", v.idempotency),
@@ -94,7 +96,7 @@ export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStore
       idempotency,
     }),
   );
-  yield* all(insertInbox(db, { submission: id, received_at }));
+  yield* all(insertInbox(db, { submission: id, received_at, sealed: input.sealed }));
   return { id, repeated: false };
 }
 
@@ -106,6 +108,7 @@ export interface InboxItem {
   readonly signature: string;
   readonly csr: Uint8Array | null;
   readonly observed: string;
+  readonly sealed: string | null;
   /** The public key of the code, or of the device, that the signer names; null when there is none. */
   readonly code_key: string | null;
   readonly device_key: string | null;
@@ -125,7 +128,7 @@ const selectInbox = prepared((db, v: { limit: number }) =>
     .leftJoin("devices", (join) =>
       join.on((eb) => eb("devices.id", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(DEVICE_AT)]))),
     )
-    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "csr", "observed"])
+    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "csr", "observed", "inbox.sealed"])
     .select(["codes.public_key as code_key", "devices.public_key as device_key"])
     .orderBy("inbox.submission")
     .limit(v.limit),

@@ -47,6 +47,23 @@ export function* readCodeKey(db: Builder, { selector }: { readonly selector: str
   return (yield* first(selectKey(db, { selector })))?.public_key ?? null;
 }
 
+const selectPlain = prepared((db, v: { selector: string }) =>
+  db
+    .selectFrom("codes")
+    .innerJoin("profiles", "profiles.name", "codes.profile")
+    .select(["public_key", "plain_code"])
+    .where("selector", "=", v.selector),
+);
+
+/** A code's public key, and whether its profile lets the code itself be sent; null when there is no such code. */
+export function* readPlainCode(
+  db: Builder,
+  { selector }: { readonly selector: string },
+): Command<{ readonly publicKey: string; readonly plainCode: boolean } | null> {
+  const row = yield* first(selectPlain(db, { selector }));
+  return row === undefined ? null : { publicKey: row.public_key, plainCode: row.plain_code === 1 };
+}
+
 const selectDeviceKey = prepared((db, v: { id: string }) => db.selectFrom("devices").select("public_key").where("id", "=", v.id));
 
 /** A device's public key; null when there is no such device, or it has no key. */

@@ -28,7 +28,12 @@ export interface Database {
     /** SHA-256 hex of the Idempotency-Key. */
     idempotency: string | null;
   };
-  inbox: { submission: string; received_at: number };
+  inbox: {
+    submission: string;
+    received_at: number;
+    /** The security code itself, sealed to control, where a client sent nothing else; it leaves with the row. */
+    sealed: string | null;
+  };
   /** How often a source tried within a window; see the limits of register. */
   attempts: {
     /** IPv4 address or IPv6 /64, canonical. */
@@ -68,6 +73,8 @@ export interface Database {
     widest6: number;
     /** Prefix length that an observed IPv6 address is registered with: 64 or 128. */
     observed6: number;
+    /** 1 when a client may send the code itself, 0 when it must sign. */
+    plain_code: number;
   };
   codes: {
     selector: string;

@@ -12,6 +12,7 @@ const SOUND = JSON.stringify({
   deviceKey: "21M05QeN5lwCq5fnWikyYZ-7Cc-1-wekrYPbqA-8Cms",
 });
 const SOUND_RENEWAL = SOUND.replace(/"selector":"\w+"/, '"device":"01a20ada-8228-7003-bcb7-c58f43e10ba0"').replace(/,"deviceKey".*/, "}");
+const SOUND_PLAIN = JSON.stringify({ code: "ABCDE-FGH01-23456-789AB-CDEFG-HJKMN-PQRS8", addresses: ["observed"] });
 const MEMBERS = [
   "selector",
   "code",
@@ -23,6 +24,7 @@ const MEMBERS = [
   "nonce",
   "time",
   "signature",
+  "observations",
   "__proto__",
   "constructor",
 ];
@@ -40,7 +42,7 @@ const shaped = fc.letrec((tie) => ({
 /** A body that is read makes a submission of one canonical text with every field on a line of its own. */
 export function run(seed: number, count: number): void {
   const bodies = fc.oneof(
-    { weight: 4, arbitrary: mutated(fc.constantFrom(SOUND, SOUND_RENEWAL), '{}[]":,\\0aA.u') },
+    { weight: 4, arbitrary: mutated(fc.constantFrom(SOUND, SOUND_RENEWAL, SOUND_PLAIN), '{}[]":,\\0aA.u') },
     { weight: 2, arbitrary: shaped.map((value) => JSON.stringify(value)) },
     { weight: 1, arbitrary: hostileText('{"selector":[]}', 300) },
   );
@@ -53,7 +55,7 @@ export function run(seed: number, count: number): void {
     const renewal = valueOrRefusal(() => parseRenewal(value));
     if (renewal !== null && !/^[0-9a-f-]{36}$/.test(renewal.device)) throw new Error("an odd device was taken");
     const body = valueOrRefusal(() => parseRegistration(value));
-    if (body === null) return;
+    if (body === null || "code" in body) return;
     const { selector, proof, addresses, deviceKey } = body;
     const lines = valueOrRefusal(() =>
       canonicalSubmission({

@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLog } from "../../../lib/log.ts";
+import { type Log, silentLog } from "../../../lib/log.ts";
 import { csrDigest, csrFromPem } from "../../../lib/registration/csr.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
 import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
 import { parseRegistryConfig, type RegistryConfig } from "../../../registry/config.ts";
 import { startRegister } from "../../../registry/http/server.ts";
-import { type Harness, REGISTRY, type TestCode, unsigned } from "../process/harness.ts";
+import { type Harness, REGISTRY, SEALING, type TestCode, unsigned } from "../process/harness.ts";
 
 export interface Answer {
   readonly status: number;
@@ -33,12 +33,16 @@ export class RegisterUnderTest implements AsyncDisposable {
     this.#agent = new Agent({ ca, keepAlive: true });
   }
 
-  static async start(harness: Harness, change: Partial<RegistryConfig["limits"]> = {}): Promise<RegisterUnderTest> {
+  static async start(harness: Harness, change: Partial<RegistryConfig["limits"]> = {}, log: Log = silentLog): Promise<RegisterUnderTest> {
     const { ca, key, cert } = await pki();
     const limits = { ...parseRegistryConfig("test", "name: r").limits, registrationsPerMinute: 1_000, ...change };
     const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"] }, limits };
     const { store, clock } = harness;
-    return new RegisterUnderTest(await startRegister({ config, store, tls: { key, cert, ca }, clock, log: silentLog }), ca, harness);
+    return new RegisterUnderTest(
+      await startRegister({ config, store, tls: { key, cert, ca }, sealing: SEALING.publicKey, clock, log }),
+      ca,
+      harness,
+    );
   }
 
   send(method: string, path: string, options: { headers?: Record<string, string>; body?: string; host?: string } = {}): Promise<Answer> {

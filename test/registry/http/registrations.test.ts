@@ -138,7 +138,7 @@ describe("POST /v1/registrations", () => {
   });
 
   const bad: readonly [problem: string, change: Record<string, unknown>][] = [
-    ["422 plain_code_refused", { code: "AAAAA-AAAAA", proof: undefined }],
+    ["422 request_invalid", { code: "AAAAA-AAAAA" }],
     ["422 csr_format", { csr: "-----BEGIN CERTIFICATE REQUEST-----" }],
     ["422 nothing_requested", { addresses: [] }],
     ["422 nothing_requested", { addresses: undefined }],

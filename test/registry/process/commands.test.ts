@@ -48,6 +48,7 @@ describe("the operator's commands", () => {
           widest4: 32,
           widest6: 64,
           observed6: 64,
+          plainCode: false,
         },
       ],
       next: null,

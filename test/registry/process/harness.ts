@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ProfileSettings } from "../../../lib/admin/api.ts";
 import { systemClock } from "../../../lib/clock.ts";
-import { silentLog } from "../../../lib/log.ts";
+import { type Log, silentLog } from "../../../lib/log.ts";
 import { generateCode, rawPublicKey } from "../../../lib/registration/code.ts";
 import { csrDigest } from "../../../lib/registration/csr.ts";
 import { type Submission, signSubmission, submissionDigest } from "../../../lib/registration/submission.ts";
@@ -19,6 +19,8 @@ import { openSqliteStore } from "../../../registry/store/sqlite.ts";
 import { all, type Builder, type Command, type Lead, type Store } from "../../../registry/store/store.ts";
 
 export const REGISTRY = "register.example";
+/** What register seals to and control opens with. */
+export const SEALING = generateKeyPairSync("x25519");
 export const HOUR_MS = 3_600_000;
 
 /** What a test lays down otherwise than register would. */
@@ -26,6 +28,7 @@ interface StoredRow {
   readonly observed?: string | readonly string[];
   readonly signature?: string;
   readonly csr?: Uint8Array;
+  readonly sealed?: string;
 }
 
 export type TestCode = ReturnType<typeof generateCode>;
@@ -57,9 +60,14 @@ export class Harness implements AsyncDisposable {
   readonly clock = { now: () => this.now ?? systemClock.now(), monotonic: () => systemClock.monotonic() };
 
   /** @param authorities none unless given: then nothing is signed and the first revision is the first registration's */
-  process(allowNetworks: readonly string[] = [], authorities: Authorities = { device: null, all: [] }): Promise<RunningProcess> {
+  process(
+    allowNetworks: readonly string[] = [],
+    authorities: Authorities = { device: null, all: [] },
+    log: Log = silentLog,
+  ): Promise<RunningProcess> {
     const config = { name: REGISTRY, allowNetworks: [...allowNetworks] };
-    return startProcess({ store: this.store, lead: this.lead, config, authorities, clock: this.clock, log: silentLog });
+    const { store, lead, clock } = this;
+    return startProcess({ store, lead, config, authorities, sealing: SEALING.privateKey, clock, log });
   }
 
   /** A code of the profile "test", which any address may use unless settings say otherwise. */
@@ -95,6 +103,7 @@ export class Harness implements AsyncDisposable {
       csr,
       observed: [row.observed ?? "8.8.4.4"].flat(),
       digest: submissionDigest(submission),
+      sealed: row.sealed ?? null,
       idempotencyKey: null,
     };
     return (await this.store.write((db) => acceptSubmission(db, input, () => {}), ["inbox"])).id;

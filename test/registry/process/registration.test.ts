@@ -8,7 +8,7 @@ import { verifiedSubmission } from "../../../registry/process/proof.ts";
 import { readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readHead, verifyAudit } from "../../../registry/store/queries.ts";
 import { all } from "../../../registry/store/store.ts";
-import { Harness, HOUR_MS, nonce, REGISTRY, type TestCode, unsigned } from "./harness.ts";
+import { Harness, HOUR_MS, nonce, REGISTRY, SEALING, type TestCode, unsigned } from "./harness.ts";
 
 describe("Process", () => {
   let harness: Harness;
@@ -132,10 +132,10 @@ describe("Process", () => {
     const [item] = await harness.rows((db) => readInbox(db, { limit: 1 }));
     if (item === undefined) throw new Error("nothing waits");
     const { now } = harness.clock;
-    const submission = verifiedSubmission(item, REGISTRY, now());
+    const verified = verifiedSubmission(item, { registry: REGISTRY, sealing: SEALING.privateKey }, now());
     const conclude = () =>
       harness.store.write((db) =>
-        concludeSubmission(db, harness.lead, { id, submission, observed: ["8.8.4.4"], allowed: [], now: now() }, NO_CERTIFICATE),
+        concludeSubmission(db, harness.lead, { id, ...verified, observed: ["8.8.4.4"], allowed: [], now: now() }, NO_CERTIFICATE),
       );
     const refuse = () =>
       harness.store.write((db) => concludeRefused(db, harness.lead, { id, now: now(), problem: new Problem(401, "late", "Late.") }));

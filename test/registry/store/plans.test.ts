@@ -117,6 +117,7 @@ describe("the queries of the hot path", () => {
         csr: null,
         observed: ["o"],
         digest: "d",
+        sealed: null,
         idempotencyKey: null,
       },
       () => {},
