@@ -8,13 +8,15 @@ import { percentile } from "./stats.ts";
 const NAME = `t-bench-${process.pid}`;
 
 describe("npm run bench", function () {
-  this.timeout(90_000);
+  this.timeout(180_000);
 
   it("measures every row beside its floor and leaves nothing", async () => {
-    const said = await run([BIN.run, "test/bench/main.ts", "--quick", "--name", NAME], { timeoutMs: 80_000 });
+    const said = await run([BIN.run, "test/bench/main.ts", "--quick", "--name", NAME], { timeoutMs: 170_000 });
     const numbers = " +20(?: +\\d+\\.\\d+){6}$";
     expect(said).to.match(new RegExp(`^registration → admitted, 1,000 elements${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^one change applied, 1,000 elements${numbers}`, "m"));
+    expect(said).to.match(/^cold load, 1,000 elements +1(?: +\d+\.\d+){6}$/m);
+    expect(said).to.match(new RegExp(`^fan-out of one change to 50 feeds${numbers}`, "m"));
     expect(await traces(NAME)).to.deep.equal([]);
   });
 
@@ -26,8 +28,8 @@ describe("npm run bench", function () {
   });
 
   it("writes ratios to the floor into the page", () => {
-    const text = page(["machine: one"], [{ what: "thing", samples: [2, 4], floor: [1, 2] }]);
-    expect(text).to.include("- machine: one\n");
+    const text = page(["machine: one"], [{ what: "thing", samples: [2, 4], floor: [1, 2], note: "seen beside" }]);
+    expect(text).to.include("- machine: one\n").and.to.include("- seen beside\n");
     expect(text).to.include("| thing | 2 | 2.00 | 4.00 | 1.00 | 2.00 | 2.0 | 2.0 |\n");
   });
 });

@@ -7,30 +7,38 @@ import { interruption } from "../lab/interrupt.ts";
 import { PROJECT } from "../lab/plan.ts";
 import { measureAdmission } from "./admission.ts";
 import { measureApply } from "./apply.ts";
+import { measureCold } from "./cold.ts";
+import { measureFanOut } from "./fan-out.ts";
 import { describeMachine, page, resultTable } from "./report.ts";
 import type { Measured, Wish } from "./stats.ts";
 
-const HELP = `npm run bench [-- --quick] [-- --only ROW] [-- --name NAME]
+const HELP = `npm run bench [-- --quick] [-- --only ROW [--size N]] [-- --name NAME]
 
 Measures entityOS gate against the least that the same work can cost on this machine, both in the same run, prints the
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission or apply; writes nothing
+--only ROW  admission, apply, cold or fan-out; writes nothing
+--size N    of that row: elements, or agents
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
 
 interface Row {
   readonly name: string;
+  /** Elements, or agents. */
+  readonly sizes: readonly number[];
+  readonly quickSize: number;
   measure(wish: Wish): Promise<Measured>;
   readonly samples: number;
 }
 
+const ELEMENTS = { sizes: [1_000, 1_000_000], quickSize: 1_000 };
 const ROWS: readonly Row[] = [
-  { name: "admission", measure: measureAdmission, samples: 500 },
-  { name: "apply", measure: measureApply, samples: 1_000 },
+  { name: "admission", measure: measureAdmission, samples: 500, ...ELEMENTS },
+  { name: "apply", measure: measureApply, samples: 1_000, ...ELEMENTS },
+  { name: "cold", measure: measureCold, samples: 1, sizes: [1_000_000], quickSize: 1_000 },
+  { name: "fan-out", measure: measureFanOut, samples: 30, sizes: [1_000], quickSize: 50 },
 ];
-const SIZES = [1_000, 1_000_000];
 const QUICK_SAMPLES = 20;
 
 async function main(): Promise<number> {
@@ -38,6 +46,7 @@ async function main(): Promise<number> {
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string" },
+      size: { type: "string" },
       name: { type: "string", default: "bench" },
       help: { type: "boolean", default: false },
     },
@@ -56,7 +65,8 @@ async function main(): Promise<number> {
   const progress = (text: string) => process.stderr.write(`${text}\n`);
   const results: Measured[] = [];
   for (const row of rows) {
-    for (const elements of values.quick ? SIZES.slice(0, 1) : SIZES) {
+    const sizes = values.quick ? [row.quickSize] : values.size === undefined ? row.sizes : [Number(values.size)];
+    for (const elements of sizes) {
       results.push(
         await row.measure({ lab: values.name, elements, samples: values.quick ? QUICK_SAMPLES : row.samples, progress, signal }),
       );

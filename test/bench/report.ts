@@ -34,6 +34,15 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
   durable SQLite commit on the same disk plus one element added by a kept-open nft to a bare set as large.
 - **one change applied**: the agent's nftables target, called as its reconciler calls it, with the whole gate in place. Floor: a
   kept-open nft that adds one element to a bare hash set as large.
+- **cold load**: a host without state, from its open feed until the registry's rules are in the kernel and on disk and acknowledged; the
+  registry reads them from Storage meanwhile. Floor: \`nft -j -f\` with as many elements for a bare set, in a namespace of its own.
+- **fan-out**: from the moment that a change is durable until the last of the agents has it; agents are connections of one other process,
+  over mutual TLS, and acknowledge. Floor: \`ws\` alone that sends the same message over the same TLS to as many.
+${results.flatMap(({ note }) => (note === undefined ? [] : [`- ${note}\n`])).join("")}
+## Figures from elsewhere
+
+What users would take instead, measured on this kind of machine, not in this run: CrowdSec 1.4.6 with its nftables bouncer. From a
+decision until it is in the kernel 8.8 s (median) as it polls by default, 0.77 s at its fastest; 62 s for 50,000 addresses.
 `;
 }
 

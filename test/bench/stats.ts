@@ -11,6 +11,8 @@ export interface Measured {
   readonly what: string;
   readonly samples: number[];
   readonly floor: number[];
+  /** What else was seen, in a sentence. */
+  readonly note?: string;
 }
 
 /** What a row is asked to measure; it stops between two samples when the signal aborts. */

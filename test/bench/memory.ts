@@ -1,0 +1,66 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { setInterval as every } from "node:timers";
+
+/** Peaks of resident memory, bytes. */
+export interface Peak {
+  readonly process: number;
+  /** The largest of its nft children. */
+  readonly nft: number;
+}
+
+const LOOK_MS = 25;
+
+/** Watches a process and its nft children until it is disposed of; `find` names the process once it is there. */
+export class MemoryWatch implements Disposable {
+  readonly #timer: NodeJS.Timeout;
+  #peak: Peak = { process: 0, nft: 0 };
+
+  constructor(find: () => number | undefined) {
+    this.#timer = every(() => {
+      const pid = find();
+      if (pid !== undefined) this.#look(pid);
+    }, LOOK_MS);
+  }
+
+  get peak(): Peak {
+    return this.#peak;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(pid: number): void {
+    const nft = Math.max(this.#peak.nft, ...descendants(pid).map(peakOf));
+    this.#peak = { process: Math.max(this.#peak.process, peakOf(pid)), nft };
+  }
+}
+
+/** proc_pid_status(5): VmHWM is the peak, in kB. */
+function peakOf(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+}
+
+/** Children and theirs: nft may be run through stdbuf or nsenter. */
+function descendants(pid: number): readonly number[] {
+  const children = readdirSafe(`/proc/${pid}/task`).flatMap((task) => read(`/proc/${pid}/task/${task}/children`).split(" "));
+  return children
+    .filter(Boolean)
+    .map(Number)
+    .flatMap((child) => [child, ...descendants(child)]);
+}
+
+const read = (file: string): string => {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+};
+const readdirSafe = (folder: string): readonly string[] => {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+};
