@@ -167,6 +167,40 @@ export interface IssuedCertificate {
   readonly notAfter: number;
 }
 
+/** Why a certificate was revoked, in the words of RFC 5280 §5.3.1. */
+export const REVOCATION_REASONS = [
+  "unspecified",
+  "keyCompromise",
+  "affiliationChanged",
+  "superseded",
+  "cessationOfOperation",
+  "privilegeWithdrawn",
+] as const;
+export type RevocationReason = (typeof REVOCATION_REASONS)[number];
+
+/** A certificate that the registry made. */
+export interface Certificate {
+  /** SHA-256 of the DER, lower-case hex: its name. */
+  readonly fingerprint: string;
+  readonly serial: string;
+  /** Common name of the CA. */
+  readonly issuer: string;
+  readonly subject: string;
+  /** Null for what is no device's. */
+  readonly device: string | null;
+  readonly state: "live" | "expired" | "superseded" | "revoked";
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** When it stops counting, unless it is revoked before. */
+  readonly endsAt: number;
+  readonly revokedAt: number | null;
+  readonly reason: RevocationReason | null;
+}
+
+export interface RevokeCertificate {
+  readonly reason: RevocationReason;
+}
+
 export interface AuditEntry {
   readonly seq: number;
   readonly at: number;

@@ -1,13 +1,14 @@
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { ADMIN } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
-import { URN } from "../../lib/service.ts";
-import { isLive } from "../ca/ledger.ts";
+import { crlRoute } from "./crl.ts";
 import { checkOrigin } from "./guard.ts";
 import type { Peer, Peers } from "./identity.ts";
 import type { AdminParts } from "./parts.ts";
 import { answerWithProblems } from "./problems.ts";
+import { checkOperator } from "./role.ts";
 import { agentRoutes, certificateRoutes } from "./routes/agents.ts";
+import { listedCertificateRoutes } from "./routes/certificates.ts";
 import { codeRoutes } from "./routes/codes.ts";
 import { deviceRoutes } from "./routes/devices.ts";
 import { epochRoutes } from "./routes/epochs.ts";
@@ -15,6 +16,17 @@ import { overviewRoutes } from "./routes/overview.ts";
 import { profileRoutes } from "./routes/profiles.ts";
 
 const READS: ReadonlySet<string> = new Set(["GET", "HEAD"]);
+
+const ROUTES = [
+  codeRoutes,
+  profileRoutes,
+  deviceRoutes,
+  agentRoutes,
+  certificateRoutes,
+  listedCertificateRoutes,
+  epochRoutes,
+  overviewRoutes,
+] as const;
 
 /**
  * The operator API as a handler for any number of entrances. It listens nowhere itself, and believes of a request's sender what
@@ -30,7 +42,7 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
     async (routes) => {
       routes.addHook("onRequest", async (request) => {
         const peer = peerOf(request);
-        await checkRole(parts, peer);
+        await checkOperator(parts, peer);
         if (!READS.has(request.method)) checkOrigin(request.headers, peer);
       });
       const all: AdminParts = {
@@ -38,21 +50,13 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
         actorOf: (request) => actorOf(peerOf(request)),
         isLocal: (request) => peerOf(request).kind === "socket",
       };
-      for (const add of [codeRoutes, profileRoutes, deviceRoutes, agentRoutes, certificateRoutes, epochRoutes, overviewRoutes])
-        add(routes, all);
+      for (const add of ROUTES) add(routes, all);
     },
     { prefix: ADMIN.prefix },
   );
+  crlRoute(app, parts, peerOf);
   await app.ready();
   return app;
-}
-
-/** @throws Problem request_role for agents and everybody else who is no operator, or no longer one */
-async function checkRole({ store, clock }: Pick<AdminParts, "store" | "clock">, peer: Peer): Promise<void> {
-  if (peer.kind === "socket") return;
-  const now = clock.now();
-  if (peer.kind === "operator" && (await store.read((db) => isLive(db, peer.fingerprint, URN.operator + peer.name, now)))) return;
-  throw new Problem(403, "request_role", "Only operators may ask this.");
 }
 
 function actorOf(peer: Peer): string {

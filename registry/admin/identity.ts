@@ -7,7 +7,7 @@ export type Peer =
   /** The local socket, which only its owner and root can open. */
   | { readonly kind: "socket"; readonly actor: string }
   | { readonly kind: "operator"; readonly name: string; readonly fingerprint: string }
-  | { readonly kind: "agent"; readonly name: string }
+  | { readonly kind: "agent"; readonly name: string; readonly fingerprint: string }
   /** A certificate of ours that is for neither. */
   | { readonly kind: "other" };
 
@@ -21,8 +21,7 @@ export function peerOf(certificate: X509Certificate | undefined): Peer {
     const prefix = `URI:${URN[kind]}`;
     const name = san.slice(prefix.length);
     if (certificate === undefined || !san.startsWith(prefix) || !NAME.test(name)) continue;
-    const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-    return kind === "operator" ? { kind, name, fingerprint } : { kind, name };
+    return { kind, name, fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase() };
   }
   return { kind: "other" };
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ADMIN } from "../../lib/admin/api.ts";
+import { ADMIN, REVOCATION_REASONS } from "../../lib/admin/api.ts";
 
 /** What the routes accept; what a value means is decided, with a code of its own, by the command it goes to. */
 const text = (max: number) => z.string().max(max);
@@ -39,6 +39,9 @@ export const profileSettings = z.strictObject({
 
 const csr = text(32_768);
 const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "a name is 1 to 63 lower-case letters, digits, dots and hyphens");
+
+export const certificateParameter = z.strictObject({ fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "SHA-256 in lower-case hex") });
+export const revokeCertificateBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("unspecified") });
 
 export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });
 export const newServerCertificate = z.strictObject({ names: z.array(text(253)).min(1).max(32), csr });

@@ -1,3 +1,4 @@
+import type { RevocationReason } from "../../lib/admin/api.ts";
 import type { Issuer } from "./certificate.ts";
 import {
   bitString,
@@ -18,16 +19,15 @@ import {
 } from "./der.ts";
 import { extension } from "./extensions.ts";
 
-/** Why a certificate was revoked (RFC 5280 §5.3.1); `unspecified` is told by saying nothing. */
-export const REVOCATION_REASONS = {
+/** CRLReason (RFC 5280 §5.3.1); `unspecified` is told by saying nothing. */
+const CODES: Readonly<Record<RevocationReason, number>> = {
   unspecified: 0,
   keyCompromise: 1,
   affiliationChanged: 3,
   superseded: 4,
   cessationOfOperation: 5,
   privilegeWithdrawn: 9,
-} as const;
-export type RevocationReason = keyof typeof REVOCATION_REASONS;
+};
 
 export interface Revoked {
   /** Lower-case hex of the number's bytes. */
@@ -44,8 +44,7 @@ const extensions = new Map<RevocationReason, Buffer>();
 function reasonExtension(reason: RevocationReason): Buffer {
   let bytes = extensions.get(reason);
   if (bytes === undefined) {
-    bytes =
-      reason === "unspecified" ? Buffer.alloc(0) : encode(sequence(extension("2.5.29.21", false, enumerated(REVOCATION_REASONS[reason]))));
+    bytes = reason === "unspecified" ? Buffer.alloc(0) : encode(sequence(extension("2.5.29.21", false, enumerated(CODES[reason]))));
     extensions.set(reason, bytes);
   }
   return bytes;

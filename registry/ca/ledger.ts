@@ -1,7 +1,8 @@
+import type { RevocationReason } from "../../lib/admin/api.ts";
+import { wantCrl } from "../store/crls.ts";
 import { prepared } from "../store/prepared.ts";
 import { all, type Builder, type Command, first } from "../store/store.ts";
 import type { Issued } from "./authority.ts";
-import type { RevocationReason } from "./crl.ts";
 
 const insertCertificate = prepared((db, v: Omit<Issued, "notBefore" | "notAfter"> & { device: string | null; from: number; to: number }) =>
   db.insertInto("certificates").values({
@@ -28,7 +29,7 @@ export function* recordCertificate(db: Builder, { notBefore, notAfter, ...issued
   yield* all(insertCertificate(db, { ...issued, device, from: notBefore, to: notAfter }));
 }
 
-/** Ends a certificate, known by its fingerprint. @returns whether it was live; a second time changes nothing */
+/** Ends a certificate, known by its fingerprint, and has its CA's next list name it. Write it with wake "revocation". @returns whether it was live; a second time changes nothing */
 export function* revokeCertificate(db: Builder, fingerprint: string, now: number, reason: RevocationReason): Command<boolean> {
   const ended = yield* first(
     db
@@ -36,9 +37,11 @@ export function* revokeCertificate(db: Builder, fingerprint: string, now: number
       .set({ state: "revoked", revoked_at: now, reason })
       .where("fingerprint", "=", fingerprint)
       .where("state", "=", "live")
-      .returning("fingerprint"),
+      .returning("issuer"),
   );
-  return ended !== undefined;
+  if (ended === undefined) return false;
+  yield* wantCrl(db, ended.issuer);
+  return true;
 }
 
 /**

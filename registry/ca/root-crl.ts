@@ -9,13 +9,16 @@ import type { Signer } from "./signer.ts";
 /** The root's key is away most of the time, so its list lasts a year; `init` makes the next one from half of that on. */
 export const ROOT_CRL_LIFE_MS = 365 * 24 * 60 * 60_000;
 
+/** As with certificates: a list counts from a minute before it was made, for those whose clock is behind. */
+export const CRL_BACKDATE_MS = 60_000;
+
 export interface RootCrl extends CrlFacts {
   readonly der: Buffer;
 }
 
 /** The root's list, without entries: what it would revoke, a CA, leaves with `ca rotate`. */
 export function makeRootCrl(signer: Signer, now: number): Promise<Buffer> {
-  const facts = { number: crlNumber(0, now), thisUpdate: now, nextUpdate: now + ROOT_CRL_LIFE_MS };
+  const facts = { number: crlNumber(0, now), thisUpdate: now - CRL_BACKDATE_MS, nextUpdate: now + ROOT_CRL_LIFE_MS };
   return signCrl(createIssuer(caName("root", signer), signer), facts, []);
 }
 

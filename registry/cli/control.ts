@@ -38,7 +38,12 @@ export interface ControlValues {
 export interface Control {
   get<T>(path: string): Promise<T>;
   send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: object): Promise<T>;
-  page<T>(path: string, values: { readonly after?: string | undefined; readonly limit: string }): Promise<Page<T>>;
+  /** @param filter more of the query: what the items must be of */
+  page<T>(
+    path: string,
+    values: { readonly after?: string | undefined; readonly limit: string },
+    filter?: Readonly<Record<string, string>>,
+  ): Promise<Page<T>>;
 }
 
 /** @throws UsageError when the options contradict each other */
@@ -52,10 +57,11 @@ export async function openControl(values: ControlValues): Promise<Control> {
       const content = body === undefined ? {} : { body: JSON.stringify(body) };
       return (await ask(endpoint, { method, path: ADMIN.prefix + path, headers, ...content })).body as T;
     },
-    page: (path, { after, limit }) => {
+    page: (path, { after, limit }, filter = {}) => {
       const query = new URLSearchParams({
         limit: String(wholeNumber(limit, "limit", 1, ADMIN.maxLimit)),
         ...(after === undefined ? {} : { after }),
+        ...filter,
       });
       return get(`${path}?${query}`);
     },

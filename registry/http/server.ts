@@ -7,10 +7,12 @@ import Fastify, { type FastifyInstance, type HTTPMethods } from "fastify";
 import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
 import type { RegistryConfig } from "../config.ts";
+import { CrlFiles } from "../store/crl-file.ts";
 import { readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
 import { Attempts } from "./attempts.ts";
 import { boundPerSource } from "./connections.ts";
+import { getCrl } from "./crl.ts";
 import { getEvents } from "./events.ts";
 import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
@@ -70,12 +72,14 @@ export async function startRegister({
     return { ...observed, time: clock.now(), ticket: observations.ticket(observed.address) };
   });
   app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(tls.ca));
+  const crls = new CrlFiles(store);
+  app.get("/v1/crl/:file", (request, reply) => getCrl(request, reply, crls));
   app.get("/healthz", async () => ({ status: "ok" }));
   app.get("/readyz", async () => {
     await store.read(readHead);
     return { status: "ready" };
   });
-  const reads = ["/v1/address", "/v1/ca.pem", "/healthz", "/readyz"].map((url) => [url, ["GET", "HEAD"]] as const);
+  const reads = ["/v1/address", "/v1/ca.pem", "/v1/crl/:file", "/healthz", "/readyz"].map((url) => [url, ["GET", "HEAD"]] as const);
   refuseOtherMethods(app, {
     "/v1/registrations": ["POST"],
     "/v1/renewals": ["POST"],
@@ -134,7 +138,7 @@ async function createApp(tls: RegisterParts["tls"], log: Log): Promise<App> {
     errorResponseBuilder: rateLimited,
   });
   app.addHook("onSend", async (_request, reply) => {
-    reply.header("cache-control", "no-store");
+    if (!reply.hasHeader("cache-control")) reply.header("cache-control", "no-store");
   });
   app.setNotFoundHandler({ preHandler: app.rateLimit() }, async () => {
     throw notFound();

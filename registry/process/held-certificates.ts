@@ -1,5 +1,5 @@
+import type { RevocationReason } from "../../lib/admin/api.ts";
 import type { Change } from "../../lib/feed/messages.ts";
-import type { RevocationReason } from "../ca/crl.ts";
 import { revokeCertificate } from "../ca/ledger.ts";
 import type { Pattern } from "../rules/lane.ts";
 import { prepared } from "../store/prepared.ts";
@@ -26,7 +26,8 @@ const setState = prepared((db, v: { fingerprint: string; state: "expired" | "sup
   db.updateTable("certificates").set({ state: v.state }).where("fingerprint", "=", v.fingerprint),
 );
 
-const removal = (fingerprint: string): Change => ({ kind: "trust.remove", target: "certificate", id: fingerprint });
+/** What ends a certificate at the gates. */
+export const removal = (fingerprint: string): Change => ({ kind: "trust.remove", target: "certificate", id: fingerprint });
 
 /**
  * Makes room for a device's next certificate: those it has go on for {@link OVERLAP_MS} at most. They enter no CRL, which would hold

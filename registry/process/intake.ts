@@ -56,7 +56,10 @@ export class Intake {
     const { store, lead, log } = this.#parts;
     try {
       const work = await this.#work(item);
-      const conclusion = await store.write((db) => work(db, lead), ["outcome", "head"]);
+      const conclusion = await store.write(
+        (db) => work(db, lead),
+        ["outcome", "head", ...(item.action === "register" ? [] : (["revocation"] as const))],
+      );
       this.#attempts.delete(item.id);
       if (conclusion !== null) log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
     } catch (error) {

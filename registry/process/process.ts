@@ -9,6 +9,7 @@ import type { Authorities } from "../ca/authorities.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
 import { publishAuthorities } from "./authorities.ts";
+import { CrlMaker } from "./crl-maker.ts";
 import { expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
 import { Intake } from "./intake.ts";
 import { ensureDefaultProfile } from "./profiles.ts";
@@ -40,19 +41,23 @@ export interface RunningProcess extends AsyncDisposable {
 
 /**
  * Process: takes submissions from the inbox, concludes each in one transaction, and ends grants and certificates when their time comes.
- * Resolves once the default profile is there, the agents are told which CAs count, and both loops run.
+ * Resolves once the default profile is there, the agents are told which CAs count and what they revoked, and all loops run.
  */
 export async function startProcess({ store, lead, config, authorities, sealing, clock, log }: ProcessParts): Promise<RunningProcess> {
   const { name } = config;
   const allowed = config.allowNetworks.map((network) => parsePrefix(network));
   await store.write((db) => ensureDefaultProfile(db, lead, { now: clock.now() }));
+  const crls = new CrlMaker({ store, lead, authorities: () => authorities.all, clock, log });
+  // A list before its CA: no gate stands with a CA whose list is missing.
+  await crls.turn(LOOK_ANYWAY_MS);
   await store.write((db) => publishAuthorities(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
   const abort = new AbortController();
   const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, sealing, allowed, clock, log });
   const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   const expiry = loop("head", store, abort.signal, log, expiryTurn(store, lead, clock, log));
-  const stopped = Promise.allSettled([inbox, expiry]);
-  const ended = Promise.all([inbox, expiry]).then(() => {});
+  const lists = loop("revocation", store, abort.signal, log, () => crls.turn(LOOK_ANYWAY_MS));
+  const stopped = Promise.allSettled([inbox, expiry, lists]);
+  const ended = Promise.all([inbox, expiry, lists]).then(() => {});
   ended.catch((error: unknown) => {
     log.error({ err: error }, "Process stopped");
     abort.abort(error);
@@ -71,7 +76,13 @@ export async function startProcess({ store, lead, config, authorities, sealing, 
  * only a lost lead ends it.
  * @param turn returns the milliseconds to wait at most before the next
  */
-async function loop(topic: "inbox" | "head", store: Store, signal: AbortSignal, log: Log, turn: () => Promise<number>): Promise<void> {
+async function loop(
+  topic: "inbox" | "head" | "revocation",
+  store: Store,
+  signal: AbortSignal,
+  log: Log,
+  turn: () => Promise<number>,
+): Promise<void> {
   const rung = new Wakeup();
   const backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
   using _watch = store.watch(topic, () => rung.ring());

@@ -97,5 +97,11 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
   "create unique index certificates_serial on certificates (issuer, serial)",
   "create index certificates_subject on certificates (subject)",
   "create index certificates_device on certificates (device, not_before) where device is not null",
+  "create index certificates_revoked on certificates (issuer, serial) where state = 'revoked'",
+  `create table crls (
+     ca text primary key, name text not null, wanted ${integer} not null, covered ${integer} not null, number ${integer} not null,
+     this_update ${integer} not null, next_update ${integer} not null, sha256 text not null, der ${bytes} not null,
+     logged text not null)${table}`,
+  "create unique index crls_name on crls (name)",
   "create index certificates_live_end on certificates (ends_at) where state = 'live'",
 ];

@@ -118,6 +118,11 @@ export function* assertLead(db: Builder, lead: Lead): Command<void> {
 const insertChange = prepared((db, v: { revision: number; at: number; body: string; digest: string }) =>
   db.insertInto("changes").values({ revision: v.revision, at: v.at, body: v.body, digest: v.digest }),
 );
+/** Lets the oldest part of the change log go, up to that revision: agents behind it get a snapshot. */
+export function* forgetChanges(db: Builder, last: number): Command<void> {
+  yield* all(trimChanges(db, { last }));
+}
+
 const trimChanges = prepared((db, v: { last: number }) => db.deleteFrom("changes").where("revision", "<=", v.last));
 const updateHead = prepared((db, v: { revision: number; digest: string; rules: number }) =>
   db.updateTable("head").set({ revision: v.revision, digest: v.digest, rules: v.rules }).where("id", "=", 1),

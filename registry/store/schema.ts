@@ -139,5 +139,23 @@ export interface Database {
     reason: string | null;
     pem: string;
   };
+  /** The newest list of each CA. */
+  crls: {
+    ca: string;
+    /** The CA's common name: `issuer` of what it signed. */
+    name: string;
+    /** Counts revocations; the list says those up to `covered`. */
+    wanted: number;
+    covered: number;
+    /** 0 while there is no list. */
+    number: number;
+    this_update: number;
+    next_update: number;
+    /** Of the DER, lower-case hex. */
+    sha256: string;
+    der: Uint8Array;
+    /** JSON: [revision, characters] of its lists that are still in the change log, oldest first. */
+    logged: string;
+  };
   audit: { seq: number; at: number; actor: string; action: string; detail: string; previous: string; hash: string };
 }

@@ -29,12 +29,15 @@ export function agentRoutes(app: FastifyInstance, parts: AdminParts): void {
     const now = clock.now();
     const issued = await ca.issueAgent(parseCsrPem(csr, KINDS), asked.name, now);
     const input = { ...asked, fingerprint: issued.fingerprint, now, actor: actorOf(request) };
-    const { replaced } = await store.write(function* (db) {
-      const result = yield* enrollAgent(db, lead, input);
-      if (result.replaced !== null) yield* revokeCertificate(db, result.replaced, now, "superseded");
-      yield* recordCertificate(db, issued);
-      return result;
-    });
+    const { replaced } = await store.write(
+      function* (db) {
+        const result = yield* enrollAgent(db, lead, input);
+        if (result.replaced !== null) yield* revokeCertificate(db, result.replaced, now, "superseded");
+        yield* recordCertificate(db, issued);
+        return result;
+      },
+      ["revocation"],
+    );
     if (replaced !== null) feed.disconnect(asked.name);
     reply.code(201);
     return answer(ca, issued);

@@ -18,7 +18,7 @@ export function deviceRoutes(app: FastifyInstance, { store, lead, clock, actorOf
   app.post("/devices/:id/revoke", (request) => {
     const { id } = idParameter.parse(request.params);
     const input = { device: id, now: clock.now(), actor: actorOf(request) };
-    return store.write((db) => revokeDevice(db, lead, input), ["head"]);
+    return store.write((db) => revokeDevice(db, lead, input), ["head", "revocation"]);
   });
 
   app.get("/grants", (request) => {

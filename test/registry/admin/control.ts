@@ -120,6 +120,9 @@ export class TestControl implements AsyncDisposable {
   get store(): Store {
     return this.#started.store;
   }
+  get lead(): Lead {
+    return this.#started.lead;
+  }
   get ca(): InfrastructureCa {
     return this.#started.ca;
   }
@@ -177,7 +180,7 @@ async function exchange(open: Open, path: string, { method = "GET", headers = {}
           resolve({
             status: answer.statusCode ?? 0,
             type: answer.headers["content-type"] ?? "",
-            body: text === "" ? {} : JSON.parse(text),
+            body: /json/.test(answer.headers["content-type"] ?? "") ? JSON.parse(text) : {},
           });
         });
       },

@@ -14,6 +14,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: NodeJS.Dict<string | string[]>;
   readonly text: string;
+  readonly bytes: Buffer;
   readonly body: Record<string, unknown>;
 }
 
@@ -56,9 +57,10 @@ export class RegisterUnderTest implements AsyncDisposable {
           const chunks: Buffer[] = [];
           response.on("data", (chunk: Buffer) => chunks.push(chunk));
           response.on("end", () => {
-            const text = Buffer.concat(chunks).toString();
+            const bytes = Buffer.concat(chunks);
+            const text = bytes.toString();
             const json = text !== "" && /json/.test(response.headers["content-type"] ?? "");
-            resolve({ status: response.statusCode ?? 0, headers: response.headers, text, body: json ? JSON.parse(text) : {} });
+            resolve({ status: response.statusCode ?? 0, headers: response.headers, text, bytes, body: json ? JSON.parse(text) : {} });
           });
         },
       );

@@ -43,6 +43,8 @@ export class Harness implements AsyncDisposable {
   readonly lead: Lead;
   /** What the registry's clock says; the system's time when null. */
   now: number | null = null;
+  /** What its clock that never steps says; the system's when null. */
+  monotonic: number | null = null;
 
   private constructor(folder: string, store: Store, lead: Lead) {
     this.folder = folder;
@@ -57,7 +59,7 @@ export class Harness implements AsyncDisposable {
     return new Harness(folder, store, lead);
   }
 
-  readonly clock = { now: () => this.now ?? systemClock.now(), monotonic: () => systemClock.monotonic() };
+  readonly clock = { now: () => this.now ?? systemClock.now(), monotonic: () => this.monotonic ?? systemClock.monotonic() };
 
   /** @param authorities none unless given: then nothing is signed and the first revision is the first registration's */
   process(

@@ -120,7 +120,9 @@ describe("a device's certificates", () => {
       if (how === "left") await harness.own(device, "leave");
       else await harness.store.write((db) => revokeDevice(db, harness.lead, before), ["head"]);
       expect(await listed()).to.deep.equal([`revoked ${reason} ${OVERLAP_MS}`, `revoked ${reason} ${DAY_MS}`]);
-      expect(await harness.rows((db) => all(db.selectFrom("trust").select("id").where("target", "!=", "ca")))).to.deep.equal([]);
+      expect(
+        await harness.rows((db) => all(db.selectFrom("trust").select("id").where("target", "in", ["certificate", "binding"]))),
+      ).to.deep.equal([]);
       expect(await harness.rules()).to.deep.equal([]);
     });
   }

@@ -1,0 +1,114 @@
+import { hash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import type { Clock } from "../../lib/clock.ts";
+import type { Log } from "../../lib/log.ts";
+import type { Authority } from "../ca/authorities.ts";
+import type { Issuer } from "../ca/certificate.ts";
+import { type CrlFacts, crlEntry, signCrl } from "../ca/crl.ts";
+import { CRL_BACKDATE_MS, crlNumber, ROOT_CRL_LIFE_MS } from "../ca/root-crl.ts";
+import { type CrlState, prepareCrl, readCrlState, readRevoked } from "../store/crls.ts";
+import { assertLead } from "../store/queries.ts";
+import type { Lead, Store } from "../store/store.ts";
+import { isOfDevices } from "./authorities.ts";
+import { storeCrl } from "./crl-store.ts";
+import { reasonOf } from "./listed-certificates.ts";
+
+/** How long a list lasts, but for the root's; the next one is made when half of it is over. */
+export const CRL_LIFE_MS = 7 * 24 * 60 * 60_000;
+/** How long past a certificate's own end its entry stays: for clocks that are behind. */
+export const CRL_MARGIN_MS = 24 * 60 * 60_000;
+/** Revocations share a list made this much after the last one… */
+const MIN_INTERVAL_MS = 1_000;
+/** …and making lists takes at most this part of the time, however long they got. */
+const WORK_SHARE = 10;
+const PAGE = 2_000;
+
+export interface CrlParts {
+  readonly store: Store;
+  readonly lead: Lead;
+  readonly authorities: () => readonly Authority[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Keeps the newest list of each CA in Storage and at the gates. */
+export class CrlMaker {
+  readonly #parts: CrlParts;
+  /** When each CA's next list may be made, by the monotonic clock. */
+  readonly #notBefore = new Map<string, number>();
+
+  constructor(parts: CrlParts) {
+    this.#parts = parts;
+  }
+
+  /** Makes what is due. @returns milliseconds until something that is wanted may be made, at most `idleMs` @throws Problem not_leading */
+  async turn(idleMs: number): Promise<number> {
+    let waitMs = idleMs;
+    for (const authority of this.#parts.authorities()) waitMs = Math.min(waitMs, await this.#look(authority, idleMs));
+    return waitMs;
+  }
+
+  async #look(authority: Authority, idleMs: number): Promise<number> {
+    const { store, lead, clock } = this.#parts;
+    const { id: ca, name, issuer, kept } = authority;
+    let state = await store.read((db) => readCrlState(db, { ca }));
+    if (state === undefined) {
+      await store.write(function* (db) {
+        yield* assertLead(db, lead);
+        yield* prepareCrl(db, { ca, name });
+      });
+      state = await store.read((db) => readCrlState(db, { ca }));
+    }
+    if (state === undefined) throw new Error(`Storage has no place for the CRL of ${ca}`);
+    if (kept !== null && kept.number > state.number) {
+      await this.#publish(authority, state, kept, kept.der);
+      return 0;
+    }
+    if (issuer === null || !isDue(state, clock.now())) return idleMs;
+    const waitMs = (this.#notBefore.get(ca) ?? 0) - clock.monotonic();
+    if (waitMs > 0 && state.number > 0) return waitMs;
+    await this.#make(authority, issuer, state);
+    return 0;
+  }
+
+  async #make(authority: Authority, issuer: Issuer, state: CrlState): Promise<void> {
+    const { clock, log } = this.#parts;
+    const begun = clock.monotonic();
+    const now = clock.now();
+    const number = crlNumber(state.number, now);
+    const lifeMs = authority.role === "root" ? ROOT_CRL_LIFE_MS : CRL_LIFE_MS;
+    const facts = { number, thisUpdate: seconds(now - CRL_BACKDATE_MS), nextUpdate: seconds(now + lifeMs) };
+    const entries = await this.#entries(authority.name, now - CRL_MARGIN_MS);
+    const der = await signCrl(issuer, facts, entries);
+    await this.#publish(authority, state, facts, der);
+    const tookMs = clock.monotonic() - begun;
+    this.#notBefore.set(authority.id, begun + Math.max(MIN_INTERVAL_MS, tookMs * WORK_SHARE));
+    log.info({ ca: authority.id, number, entries: entries.length, bytes: der.length, tookMs: Math.round(tookMs) }, "CRL made");
+  }
+
+  /** A page at a time, so that a long list holds nothing else up. */
+  async #entries(issuer: string, ending: number): Promise<Buffer[]> {
+    const entries: Buffer[] = [];
+    for (let after = ""; ; await setImmediate()) {
+      const page = { issuer, after, ending, limit: PAGE };
+      const rows = await this.#parts.store.read((db) => readRevoked(db, page));
+      for (const { serial, revoked_at, reason } of rows)
+        entries.push(crlEntry({ serial, revokedAt: revoked_at ?? 0, reason: reasonOf(reason) ?? "unspecified" }));
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < PAGE) return entries;
+      after = last.serial;
+    }
+  }
+
+  async #publish({ id: ca, role }: Authority, state: CrlState, { number, thisUpdate, nextUpdate }: CrlFacts, der: Buffer): Promise<void> {
+    const { store, lead, clock } = this.#parts;
+    const list = { ca, covered: state.wanted, number, this_update: thisUpdate, next_update: nextUpdate, sha256: hash("sha256", der), der };
+    await store.write((db) => storeCrl(db, lead, { list, told: isOfDevices({ role }), now: clock.now() }), ["head"]);
+  }
+}
+
+/** None yet, without a revocation that was made since, past half of its life, or from a time that the clock says is still to come. */
+const isDue = ({ number, wanted, covered, this_update, next_update }: CrlState, now: number): boolean =>
+  number === 0 || wanted > covered || now >= (this_update + next_update) / 2 || this_update > now;
+
+const seconds = (ms: number): number => Math.floor(ms / 1_000) * 1_000;

@@ -1,0 +1,101 @@
+import { type Certificate, type Page, REVOCATION_REASONS, type RevocationReason } from "../../lib/admin/api.ts";
+import { Problem } from "../../lib/problem.ts";
+import { URN } from "../../lib/service.ts";
+import { revokeCertificate } from "../ca/ledger.ts";
+import { appendAudit, assertLead, commitChanges } from "../store/queries.ts";
+import type { Database } from "../store/schema.ts";
+import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
+import { removal } from "./held-certificates.ts";
+import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
+
+const COLUMNS = [
+  "fingerprint",
+  "serial",
+  "issuer",
+  "subject",
+  "device",
+  "state",
+  "not_before",
+  "not_after",
+  "ends_at",
+  "revoked_at",
+  "reason",
+] as const;
+
+/** In the order of their fingerprints; of one device when it is named. */
+export function* listCertificates(
+  db: Builder,
+  { after, limit, device = null }: PageRequest & { readonly device?: string | null },
+): Command<Page<Certificate>> {
+  assertLimit(limit);
+  let query = db.selectFrom("certificates").select(COLUMNS).orderBy("fingerprint").limit(limit);
+  if (after !== null) query = query.where("fingerprint", ">", after);
+  if (device !== null) query = query.where("device", "=", device);
+  return pageOf((yield* all(query)).map(fromRow), limit, (certificate) => certificate.fingerprint);
+}
+
+/**
+ * An operator's word: ends one certificate, whosever it is. A device keeps its others, and its addresses; an agent has no other and is
+ * revoked with it. A second time changes nothing. Write it with wakes "head" and "revocation".
+ * @returns the certificate, the revision after which no gate takes it, and the agent whose feed must end
+ * @throws Problem certificate_unknown | not_leading
+ */
+export function* revokeListed(
+  db: Builder,
+  lead: Lead,
+  input: { readonly fingerprint: string; readonly reason: RevocationReason; readonly now: number; readonly actor: string },
+): Command<{ certificate: Certificate; revision: number; agent: string | null }> {
+  yield* assertLead(db, lead);
+  const { fingerprint, reason, now, actor } = input;
+  const found = () => first(db.selectFrom("certificates").select(COLUMNS).where("fingerprint", "=", fingerprint));
+  const row = yield* found();
+  if (row === undefined) throw new Problem(404, "certificate_unknown", "There is no certificate of that fingerprint.");
+  const ended = yield* revokeCertificate(db, fingerprint, now, reason);
+  const changes = ended && row.device !== null ? [removal(fingerprint)] : [];
+  const { revision } = yield* commitChanges(db, lead, { changes, now });
+  const agent = ended ? yield* revokeAgentOf(db, row, now) : null;
+  const { subject, serial, device } = row;
+  if (ended)
+    yield* appendAudit(db, {
+      at: now,
+      actor,
+      action: "certificate.revoked",
+      detail: { fingerprint, subject, serial, device, reason, revision },
+    });
+  return { certificate: fromRow((yield* found()) ?? row), revision, agent };
+}
+
+function* revokeAgentOf(
+  db: Builder,
+  { fingerprint, subject }: Pick<Database["certificates"], "fingerprint" | "subject">,
+  now: number,
+): Command<string | null> {
+  if (!subject.startsWith(URN.agent)) return null;
+  const agent = yield* first(
+    db
+      .updateTable("agents")
+      .set({ revoked_at: now })
+      .where("name", "=", subject.slice(URN.agent.length))
+      .where("fingerprint", "=", fingerprint)
+      .where("revoked_at", "is", null)
+      .returning("name"),
+  );
+  return agent?.name ?? null;
+}
+
+/** Null for what is no reason. */
+export const reasonOf = (text: string | null): RevocationReason | null => REVOCATION_REASONS.find((reason) => reason === text) ?? null;
+
+const fromRow = (row: Pick<Database["certificates"], (typeof COLUMNS)[number]>): Certificate => ({
+  fingerprint: row.fingerprint,
+  serial: row.serial,
+  issuer: row.issuer,
+  subject: row.subject,
+  device: row.device,
+  state: row.state,
+  notBefore: row.not_before,
+  notAfter: row.not_after,
+  endsAt: row.ends_at,
+  revokedAt: row.revoked_at,
+  reason: reasonOf(row.reason),
+});
