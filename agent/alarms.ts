@@ -7,6 +7,7 @@ export const ALARM = {
   not_answering: "A part that the gate hangs on does not answer",
   reload_refused: "The configuration that was to be loaded is not in force",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",
+  trust_held_back: "The registry names trust that this host does not believe; it is held back",
 } as const;
 export type AlarmName = keyof typeof ALARM;
 

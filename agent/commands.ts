@@ -12,7 +12,7 @@ import { probeNft } from "./nft/probe.ts";
 import { removeGate } from "./nft/target.ts";
 import { loaded } from "./reload.ts";
 import { runAgent } from "./run.ts";
-import { type AgentStatus, AlreadyRunningError, queryStatus } from "./status.ts";
+import { type AgentStatus, AlreadyRunningError, queryStatus, tellAccept } from "./status.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./terminator/haproxy-config.ts";
 import { currentLink, layoutOf } from "./terminator/layout.ts";
 
@@ -78,6 +78,27 @@ export function render(file: string, what: string | undefined): number {
   }
 }
 
+/** A local operator's word that epoch, revision and CRL numbers may go back, once, by a snapshot of this epoch. */
+export async function accept(file: string, epoch: string | undefined): Promise<number> {
+  if (epoch === undefined) {
+    process.stderr.write("entityos-agent: accept which epoch? It stands in the agent's log and in 'entityos status' at the registry\n");
+    return EXIT.usage;
+  }
+  const socket = join(loadAgentConfig(file).runtimeDir, PATH.agentSocketName);
+  try {
+    const { held } = await tellAccept(socket, epoch);
+    process.stdout.write(
+      `The next snapshot of epoch ${epoch} takes the place of revision ${held.revision} of epoch ${held.epoch ?? "none"}, whatever goes back by it.\n`,
+    );
+    return EXIT.ok;
+  } catch (error) {
+    process.stderr.write(
+      `entityos-agent: The agent on ${socket} did not take it (${error instanceof Error ? error.message : String(error)})\n`,
+    );
+    return EXIT.unavailable;
+  }
+}
+
 /** Takes both tables away, and nothing else. Refuses while an agent runs, as it would put them back. */
 export async function cleanup(file: string, log: Log): Promise<number> {
   const config = loadAgentConfig(file);
@@ -116,7 +137,7 @@ function table(status: AgentStatus): string {
     ["revision", `${status.revision} of epoch ${status.epoch ?? "none"}`],
     ["digest", status.digest ?? "none"],
     ["rules", `${status.rules}${status.refused > 0 ? `, ${status.refused} held back by this host's ceiling` : ""}`],
-    ["trust", String(status.trust)],
+    ["trust", `${status.trust}${status.trustRefused > 0 ? `, ${status.trustRefused} not believed` : ""}`],
     ["pending", String(status.pending)],
     ["lanes open", open.join(", ") || "none"],
     ["floor", status.floor ? "held" : "not held"],

@@ -2,18 +2,20 @@ import { ruleLine, StateDigest, trustLine } from "../lib/feed/digest.ts";
 import { FEED } from "../lib/feed/limits.ts";
 import type { Change } from "../lib/feed/messages.ts";
 import type { RuleLane } from "../lib/service.ts";
-import type { Difference, Differences, TrustDifference } from "./target.ts";
-import { type Entry, Tracked } from "./tracked.ts";
+import type { Belief } from "./belief.ts";
+import type { Difference, Differences } from "./target.ts";
+import { type Entry, put, Tracked } from "./tracked.ts";
+import { type HeldPending, type TrustEntry, TrustState, trustKey } from "./trust.ts";
 
-export type TrustEntry = Extract<Change, { kind: "trust.set" }>;
+export type { TrustEntry } from "./trust.ts";
 export interface Rule {
   readonly lane: RuleLane;
   readonly prefix: string;
   readonly expiresAt: number;
 }
 
-/** Differences for the targets, and those of rules that no target is handed: the disk holds both. */
-export interface Pending extends Differences {
+/** Differences for the targets, and those of what no target is handed: the disk holds both. */
+export interface Pending extends Differences, HeldPending {
   readonly heldBack: readonly Difference[];
 }
 
@@ -32,7 +34,7 @@ const NO_CEILING: Ceiling = { widest4: 0, widest6: 0, rules: FEED.maxRules };
 /**
  * What the registry wants at one revision, and how that differs from what the targets acknowledged.
  * Rules over the host's ceiling, too wide or too many, are held back: they count in the digest, so that it stays comparable,
- * and reach no target. When a rule ends, one that was too many takes its place.
+ * and reach no target. When a rule ends, one that was too many takes its place. Trust that this host does not believe is held back alike.
  */
 export class DesiredState {
   epoch: string | null = null;
@@ -42,11 +44,20 @@ export class DesiredState {
   readonly #heldBack = new Tracked<number>();
   /** Keys of the rules that are held back for their number alone, the longest waiting first. */
   #tooMany = new Set<string>();
-  readonly #trust = new Tracked<string>();
+  readonly #trust: TrustState;
   #digest = new StateDigest();
 
-  constructor(ceiling: Ceiling = NO_CEILING) {
+  /**
+   * @param belief what trust is believed; null believes all
+   * @param back CRL numbers may go back: a local operator said so
+   */
+  constructor(ceiling: Ceiling = NO_CEILING, belief: Belief | null = null, back = false) {
     this.#ceiling = ceiling;
+    this.#trust = new TrustState(belief, back);
+  }
+
+  get belief(): Belief | null {
+    return this.#trust.belief;
   }
 
   /** Rules that targets are to hold. */
@@ -64,8 +75,19 @@ export class DesiredState {
     return this.#tooMany.size;
   }
 
+  /** Trust entries that the registry names, believed or not. */
   get trustSize(): number {
     return this.#trust.size;
+  }
+
+  /** Of those, how many are held back. */
+  get trustRefused(): number {
+    return this.#trust.refused;
+  }
+
+  /** Of those, how many are CAs. */
+  get cas(): number {
+    return this.#trust.cas;
   }
 
   get digest(): string {
@@ -84,8 +106,13 @@ export class DesiredState {
     for (const [key, expiresAt] of this.#heldBack.entries()) yield { ...splitRule(key), expiresAt };
   }
 
-  *trust(): Generator<TrustEntry> {
-    for (const [key, body] of this.#trust.entries()) yield { kind: "trust.set", ...splitTrust(key), body };
+  /** Trust that targets are to hold. */
+  trust(): Generator<TrustEntry> {
+    return this.#trust.believed();
+  }
+
+  heldTrust(): Generator<TrustEntry> {
+    return this.#trust.held();
   }
 
   /** Takes one change in; touches nothing outside. */
@@ -119,10 +146,11 @@ export class DesiredState {
   }
 
   /** How many rules, held back or not, and how many trust entries there would be after these changes. */
-  after(changes: readonly Change[]): { readonly rules: number; readonly trust: number } {
+  after(changes: readonly Change[]): { readonly rules: number; readonly trust: number; readonly cas: number } {
     const present = new Map<string, boolean>();
     let rules = this.#rules.size + this.#heldBack.size;
     let trust = this.#trust.size;
+    let cas = this.#trust.cas;
     for (const change of changes) {
       const isRule = change.kind === "rule.set" || change.kind === "rule.remove";
       const key = isRule ? ruleKey(change.lane, change.prefix) : trustKey(change.target, change.id);
@@ -132,23 +160,25 @@ export class DesiredState {
       present.set(key, wanted);
       if (isRule) rules += growth;
       else trust += growth;
+      if (!isRule && change.target === "ca") cas += growth;
     }
-    return { rules, trust };
+    return { rules, trust, cas };
   }
 
   /** The differences at this moment; pass the same object to {@link acknowledge} once the targets have applied them. */
   pending(): Pending {
     return {
       rules: this.#rules.differences().map(ruleDifference),
-      trust: this.#trust.differences().map(({ key, ...rest }): TrustDifference => ({ ...splitTrust(key), ...rest })),
+      trust: this.#trust.differences(),
       heldBack: this.#heldBack.differences().map(ruleDifference),
+      ...this.#trust.heldDifferences(),
     };
   }
 
   /** These differences are in force: what changed again meanwhile stays pending against the value just applied. */
-  acknowledge({ rules, trust, heldBack }: Pending): void {
+  acknowledge({ rules, trust, heldBack, ...held }: Pending): void {
     this.#rules.acknowledge(rules.map(({ lane, prefix, wanted }) => ({ key: ruleKey(lane, prefix), wanted })));
-    this.#trust.acknowledge(trust.map(({ target, id, wanted }) => ({ key: trustKey(target, id), wanted })));
+    this.#trust.acknowledge(trust, held);
     this.#heldBack.acknowledge(heldBack.map(({ lane, prefix, wanted }) => ({ key: ruleKey(lane, prefix), wanted })));
   }
 
@@ -177,14 +207,15 @@ export class DesiredState {
     return false;
   }
 
-  /** The same state under another ceiling, to be adopted. */
-  under(ceiling: Ceiling): DesiredState {
-    const next = new DesiredState(ceiling);
+  /** The same state under another ceiling and belief, to be adopted. */
+  under(ceiling: Ceiling, belief: Belief | null): DesiredState {
+    const next = new DesiredState(ceiling, belief);
     next.epoch = this.epoch;
     next.revision = this.revision;
     for (const rule of this.rules()) next.load(rule);
     for (const rule of this.heldBack()) next.load(rule);
     for (const entry of this.trust()) next.loadTrust(entry);
+    for (const entry of this.heldTrust()) next.loadTrust(entry);
     return next;
   }
 
@@ -223,31 +254,18 @@ export class DesiredState {
     return length >= (prefix.includes(":") ? this.#ceiling.widest6 : this.#ceiling.widest4);
   }
 
-  #setTrust({ target, id }: Pick<TrustEntry, "target" | "id">, body: string | null, track: boolean): void {
-    const key = trustKey(target, id);
-    const old = this.#trust.get(key);
+  #setTrust({ target, id }: Pick<TrustEntry, "target" | "id">, body: string | null, live: boolean): void {
+    const old = this.#trust.set(target, id, body, live);
     if (old === body) return;
     if (old !== null) this.#digest.remove(trustLine({ kind: "trust.set", target, id, body: old }));
     if (body !== null) this.#digest.add(trustLine({ kind: "trust.set", target, id, body }));
-    put(this.#trust, key, body, track);
   }
 }
 
-function put<V extends number | string>(tracked: Tracked<V>, key: string, value: V | null, track: boolean): void {
-  if (track) tracked.set(key, value);
-  else tracked.fill(key, value);
-}
-
 const ruleKey = (lane: RuleLane, prefix: string): string => `${lane} ${prefix}`;
-const trustKey = (target: TrustEntry["target"], id: string): string => `${target} ${id}`;
 const ruleDifference = ({ key, ...rest }: Entry<number>): Difference => ({ ...splitRule(key), ...rest });
 
 function splitRule(key: string): { lane: RuleLane; prefix: string } {
   const at = key.indexOf(" ");
   return { lane: key.slice(0, at) as RuleLane, prefix: key.slice(at + 1) };
-}
-
-function splitTrust(key: string): Pick<TrustEntry, "target" | "id"> {
-  const at = key.indexOf(" ");
-  return { target: key.slice(0, at) as TrustEntry["target"], id: key.slice(at + 1) };
 }

@@ -3,7 +3,7 @@ import { ConfigError } from "../lib/config.ts";
 import { createLog } from "../lib/log.ts";
 import { EXIT, PATH } from "../lib/service.ts";
 import { VERSION } from "../lib/version.ts";
-import { check, cleanup, render, run, status } from "./commands.ts";
+import { accept, check, cleanup, render, run, status } from "./commands.ts";
 
 const HELP = `entityos-agent: keeps this host's gate as the registry wants it
 
@@ -15,6 +15,8 @@ Commands
   status [--json]  asks the running agent
   render nft       prints the tables it would install
   render haproxy   prints the terminator's configuration
+  accept EPOCH     lets the registry's next snapshot of that epoch take the place of what is held, though revision or
+                   CRL numbers go back by it: after a registry was restored from a backup
   cleanup          removes both tables from the kernel: the host is then open
 
 Options
@@ -43,7 +45,8 @@ async function main(argv: readonly string[]): Promise<number> {
   if (values.version) return print(`entityos-agent ${VERSION}\n`);
   if (values.help) return print(HELP);
   const [command, subject, ...rest] = positionals;
-  if (rest.length > 0 || (subject !== undefined && command !== "render")) return misuse(`Too many words after '${command}'.`);
+  if (rest.length > 0 || (subject !== undefined && command !== "render" && command !== "accept"))
+    return misuse(`Too many words after '${command}'.`);
   switch (command) {
     case "run":
       return await run(values.config, createLog("entityos-agent"));
@@ -53,6 +56,8 @@ async function main(argv: readonly string[]): Promise<number> {
       return await status(values.config, values.json);
     case "render":
       return render(values.config, subject);
+    case "accept":
+      return await accept(values.config, subject);
     case "cleanup":
       return await cleanup(values.config, createLog("entityos-agent"));
     default:

@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "../lib/clock.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { Alarms } from "./alarms.ts";
+import { Belief } from "./belief.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Crew } from "./crew.ts";
 import type { DesiredState } from "./desired.ts";
@@ -60,8 +61,8 @@ export async function startParts(
   const live = { loaded };
   const { config } = loaded;
   const restricted = config.zone === "restricted";
-  const { desired, seenMs } = state.load(config.ceiling, log);
-  const time = new RegistryTime(clock, seenMs);
+  const time = new RegistryTime(clock, state.seenMs);
+  const desired = state.load(config.ceiling, new Belief(loaded.pinned, () => time.now()), log);
   const settled = new Latch();
   const { signal } = crew;
   const alarms = new Alarms(log);
@@ -102,7 +103,10 @@ export async function startParts(
     state: () => stateName(seen),
     status: () => statusOf(seen),
     tick: (tick) => {
-      if (tick % KEEP_TIME_TICKS === 0) state.saveTime(time.seenMs);
+      if (tick % KEEP_TIME_TICKS === 0) {
+        state.saveTime(time.seenMs);
+        desired.belief?.sweep();
+      }
       // Staleness may have begun or ended: the loop compares with what it last did.
       if (live.loaded.config.stale.afterSeconds > 0) reconciler.ring();
       lookForAlarms(seen);
@@ -134,9 +138,10 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
   }
   if (plan.gate || plan.terminator) terminator?.configure(next.config);
   live.loaded = next;
-  if (plan.ceiling) {
+  if (plan.limits) {
     await settled.passed();
-    reconciler.replaced(desired.adopt(desired.under(next.config.ceiling)));
+    const belief = desired.belief?.under(next.pinned) ?? null;
+    reconciler.replaced(desired.adopt(desired.under(next.config.ceiling, belief)));
   }
   if (plan.feed) feed.reconnect();
   if (!plan.gate && !plan.terminator) return reconciler.ring();

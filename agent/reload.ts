@@ -14,7 +14,8 @@ export interface ReloadPlan {
   readonly gate: boolean;
   /** HAProxy is to be configured anew: its settings changed, or the service's certificate. */
   readonly terminator: boolean;
-  readonly ceiling: boolean;
+  /** The ceiling, or the root that CAs are believed by. */
+  readonly limits: boolean;
   /** The feed is to be connected anew: addresses, files or their contents changed, or the ceiling that a session follows. */
   readonly feed: boolean;
 }
@@ -26,14 +27,17 @@ export interface Loaded {
   readonly credentials: string;
   /** Digest over the service's certificate and key; empty where no terminator of ours serves them. */
   readonly service: string;
+  /** PEM text of the pinned root. */
+  readonly pinned: string;
 }
 
 /** @throws the file system's error when a file cannot be read */
 export function loaded(config: AgentConfig): Loaded {
   const { ca, certificate, key } = config.registry;
+  const pinned = readFileSync(ca, "utf8");
   const { terminator } = config;
   const service = terminator.kind === "none" ? [] : [terminator.certificate, serviceKey(terminator)];
-  return { config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
+  return { pinned, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
 }
 
 const digestOf = (files: readonly string[]): string => files.map((file) => hash("sha256", readFileSync(file))).join(" ");
@@ -52,7 +56,7 @@ export function reloadPlan(old: Loaded, next: Loaded): ReloadPlan {
     );
   }
   const differs = (key: "gate" | "terminator" | "ceiling" | "registry"): boolean => !isDeepStrictEqual(old.config[key], next.config[key]);
-  const ceiling = differs("ceiling");
-  const terminator = differs("terminator") || old.service !== next.service;
-  return { gate: differs("gate"), terminator, ceiling, feed: ceiling || differs("registry") || old.credentials !== next.credentials };
+  const limits = differs("ceiling") || old.pinned !== next.pinned;
+  const terminator = differs("terminator") || old.pinned !== next.pinned || old.service !== next.service;
+  return { gate: differs("gate"), terminator, limits, feed: limits || differs("registry") || old.credentials !== next.credentials };
 }

@@ -11,7 +11,7 @@ import { renderClosedGate } from "./nft/gate.ts";
 import { type Parts, type PartsOptions, startParts } from "./parts.ts";
 import type { Loaded } from "./reload.ts";
 import { StateFile } from "./state.ts";
-import { type AgentStatus, serveStatus } from "./status.ts";
+import { serveStatus } from "./status.ts";
 import { statusLine } from "./view.ts";
 import { watchOver } from "./watchdog.ts";
 
@@ -40,15 +40,16 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   await using stack = new AsyncDisposableStack();
   makePrivateFolder(config.stateDir);
   makePrivateFolder(config.runtimeDir);
-  let view: () => AgentStatus | null = () => null;
-  stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), () => view()));
+  let running: Parts | null = null;
+  const status = () => running?.status() ?? null;
+  stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), { status, accept: (epoch) => running?.feed?.accept(epoch) }));
 
   // Declared after the stack, so ended before it: nobody works with parts that are being taken away.
   await using crew = new Crew(options.signal);
   const notifier = options.notifier ?? createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
   const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
   const agent = await startParts(options, state, stack, crew);
-  view = agent.status;
+  running = agent;
   await Promise.race([agent.reconciler.stands, crew.failed]);
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
   keepClosedGate(config);

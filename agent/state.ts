@@ -1,16 +1,13 @@
-import { renameSync, rmSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
+import { StateDigest } from "../lib/feed/digest.ts";
 import { trustSetSchema } from "../lib/feed/messages.ts";
-import { makePrivateFile } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
+import type { Belief } from "./belief.ts";
 import { type Ceiling, DesiredState, type Pending } from "./desired.ts";
 import { checkedRule } from "./rule.ts";
-
-/** "EOGA": marks the file as ours (SQLite's application_id). */
-const APPLICATION_ID = 0x454f4741;
-const FORMAT = 1;
-/** SQLite's result codes for a file that is no database, or a damaged one (sqlite.org/rescode.html). */
-const UNREADABLE: readonly unknown[] = [11, 26];
+import { checkOf, isRefusal, openDatabase, type PositionRow, setAside } from "./state-open.ts";
+import type { TrustDifference } from "./target.ts";
+import type { Entry } from "./tracked.ts";
 
 /** The revision that is in force, and the latest registry time seen. */
 export interface Position {
@@ -22,24 +19,25 @@ export interface Position {
 
 /**
  * The last good state on disk. Each save is one durable transaction, so what a crash leaves is one revision whole;
- * the digest is checked on load, and a file that is torn, foreign or another agent's is set aside, never believed.
+ * the digests are checked on load, and a file that is torn, foreign or another agent's is set aside, never believed.
  */
 export class StateFile implements Disposable {
   readonly #db: DatabaseSync;
   readonly #lines;
+  /** What is durable. */
+  #position: PositionRow;
 
-  private constructor(db: DatabaseSync) {
+  private constructor({ db, position }: ReturnType<typeof openDatabase>) {
     this.#db = db;
+    this.#position = position;
     this.#lines = {
-      set: db.prepare(
-        "insert into rules (lane, prefix, expires_at) values (?, ?, ?) on conflict (lane, prefix) do update set expires_at = excluded.expires_at",
-      ),
-      remove: db.prepare("delete from rules where lane = ? and prefix = ?"),
-      setTrust: db.prepare(
-        "insert into trust (target, id, body) values (?, ?, ?) on conflict (target, id) do update set body = excluded.body",
-      ),
-      removeTrust: db.prepare("delete from trust where target = ? and id = ?"),
-      position: db.prepare("update position set epoch = ?, revision = ?, digest = ?, seen_ms = ? where id = 1"),
+      setRule: db.prepare("insert or replace into rules (lane, prefix, expires_at) values (?, ?, ?)"),
+      removeRule: db.prepare("delete from rules where lane = ? and prefix = ?"),
+      setTrust: db.prepare("insert or replace into trust (held, target, id, body) values (?, ?, ?, ?)"),
+      removeTrust: db.prepare("delete from trust where held = ? and target = ? and id = ?"),
+      tombstones: memoryLines(db, "tombstones"),
+      numbers: memoryLines(db, "numbers"),
+      position: db.prepare("update position set epoch = ?, revision = ?, digest = ?, memory = ?, seen_ms = ?, sum = ? where id = 1"),
     };
   }
 
@@ -61,122 +59,147 @@ export class StateFile implements Disposable {
     }
   }
 
-  /** The saved state, checked against its digest, or an empty one. `seenMs` is 0 when nothing was saved. */
-  load(ceiling: Ceiling, log: Log): { desired: DesiredState; seenMs: number } {
-    const empty = { desired: new DesiredState(ceiling), seenMs: 0 };
+  /** Latest registry time that was saved, integer milliseconds; 0 when none was. */
+  get seenMs(): number {
+    return this.#position.seenMs;
+  }
+
+  /** The saved state, checked against its digests, or an empty one; `belief` gets what it had remembered. */
+  load(ceiling: Ceiling, belief: Belief | null, log: Log): DesiredState {
+    const { epoch, revision, digest, memory } = this.#position;
     try {
-      const position = this.#db.prepare("select epoch, revision, digest, seen_ms from position where id = 1").get();
-      if (position === undefined || typeof position.epoch !== "string") return empty;
-      const desired = new DesiredState(ceiling);
+      const desired = new DesiredState(ceiling, belief);
+      if (epoch === null) return desired;
+      this.#loadMemory(belief, memory);
       for (const row of this.#db.prepare("select lane, prefix, expires_at from rules").iterate()) {
         desired.load(checkedRule(String(row.lane), String(row.prefix), Number(row.expires_at)));
       }
-      for (const row of this.#db.prepare("select target, id, body from trust").iterate()) {
+      // What is believed first: of a CRL that is held back, the earlier one stands beside it.
+      for (const row of this.#db.prepare("select target, id, body from trust order by held").iterate()) {
         desired.loadTrust(trustSetSchema.parse({ kind: "trust.set", ...row }));
       }
-      if (desired.digest !== position.digest) throw new Error(`digest is ${desired.digest}, saved was ${String(position.digest)}`);
-      desired.epoch = position.epoch;
-      desired.revision = Number(position.revision);
-      return { desired, seenMs: Number(position.seen_ms) };
+      if (desired.digest !== digest) throw new Error(`digest is ${desired.digest}, saved was ${digest}`);
+      desired.epoch = epoch;
+      desired.revision = revision;
+      return desired;
     } catch (error) {
       log.error({ err: error }, "Cannot believe the saved state; the gate stays closed until the feed brings a snapshot");
-      return empty;
+      belief?.forget();
+      return new DesiredState(ceiling, belief);
     }
   }
 
   /** Saves what was just applied on top of what is saved. Durable when it returns. */
-  save(position: Position, { rules, trust, heldBack }: Pending): void {
-    this.#transaction(() => {
+  save(position: Position, { rules, trust, heldBack, heldTrust, tombstones, numbers }: Pending): void {
+    this.#transaction(position, (memory) => {
       // A rule that was held back and no longer is differs in both lists: what goes, goes first.
       const all = [...rules, ...heldBack];
-      for (const { lane, prefix, wanted } of all) if (wanted === null) this.#lines.remove.run(lane, prefix);
-      for (const { lane, prefix, wanted } of all) if (wanted !== null) this.#lines.set.run(lane, prefix, wanted);
-      for (const { target, id, wanted } of trust) {
-        if (wanted === null) this.#lines.removeTrust.run(target, id);
-        else this.#lines.setTrust.run(target, id, wanted);
-      }
-      this.#writePosition(position);
+      for (const { lane, prefix, wanted } of all) if (wanted === null) this.#lines.removeRule.run(lane, prefix);
+      for (const { lane, prefix, wanted } of all) if (wanted !== null) this.#lines.setRule.run(lane, prefix, wanted);
+      this.#saveTrust(0, trust);
+      this.#saveTrust(1, heldTrust);
+      this.#saveMemory("tombstones", tombstones, memory);
+      this.#saveMemory("numbers", numbers, memory);
     });
   }
 
   /** Saves the state whole, in one transaction. Durable when it returns. */
   replace(position: Position, desired: DesiredState): void {
-    this.#transaction(() => {
+    this.#transaction(position, (memory) => {
       this.#db.exec("delete from rules; delete from trust");
-      for (const { lane, prefix, expiresAt } of desired.rules()) this.#lines.set.run(lane, prefix, expiresAt);
-      for (const { lane, prefix, expiresAt } of desired.heldBack()) this.#lines.set.run(lane, prefix, expiresAt);
-      for (const { target, id, body } of desired.trust()) this.#lines.setTrust.run(target, id, body);
-      this.#writePosition(position);
+      for (const { lane, prefix, expiresAt } of desired.rules()) this.#lines.setRule.run(lane, prefix, expiresAt);
+      for (const { lane, prefix, expiresAt } of desired.heldBack()) this.#lines.setRule.run(lane, prefix, expiresAt);
+      for (const { target, id, body } of desired.trust()) this.#lines.setTrust.run(0, target, id, body);
+      for (const { target, id, body } of desired.heldTrust()) this.#lines.setTrust.run(1, target, id, body);
+      for (const table of ["tombstones", "numbers"] as const) {
+        this.#saveMemory(
+          table,
+          [...memoryOf(this.#db, table)].map(([key, applied]) => ({ key, applied, wanted: null })),
+          memory,
+        );
+        const kept = [...(desired.belief?.[table].entries() ?? [])];
+        this.#saveMemory(
+          table,
+          kept.map(([key, wanted]) => ({ key, applied: null, wanted })),
+          memory,
+        );
+      }
     });
   }
 
   /** Keeps the latest registry time seen, so that a clock set back while the agent is down gives nobody a longer life. */
   saveTime(seenMs: number): void {
-    this.#db.prepare("update position set seen_ms = max(seen_ms, ?) where id = 1").run(seenMs);
+    if (seenMs > this.#position.seenMs) this.#writePosition({ ...this.#position, seenMs });
   }
 
   [Symbol.dispose](): void {
     if (this.#db.isOpen) this.#db.close();
   }
 
-  #writePosition(position: Position): void {
-    this.#lines.position.run(position.epoch, position.revision, position.digest, position.seenMs);
+  #saveTrust(held: 0 | 1, differences: readonly TrustDifference[]): void {
+    for (const { target, id, wanted } of differences) {
+      if (wanted === null) this.#lines.removeTrust.run(held, target, id);
+      else this.#lines.setTrust.run(held, target, id, wanted);
+    }
   }
 
-  #transaction(work: () => void): void {
+  #saveMemory(table: Memory, differences: readonly Entry<number>[], digest: StateDigest): void {
+    const { set, remove, get } = this.#lines[table];
+    for (const { key, wanted } of differences) {
+      const old = get.get(key)?.value;
+      if (old !== undefined) digest.remove(memoryLine(table, key, Number(old)));
+      if (wanted === null) remove.run(key);
+      else {
+        set.run(key, wanted);
+        digest.add(memoryLine(table, key, wanted));
+      }
+    }
+  }
+
+  #loadMemory(belief: Belief | null, saved: string): void {
+    const digest = new StateDigest();
+    for (const table of ["tombstones", "numbers"] as const) {
+      for (const [key, value] of memoryOf(this.#db, table)) {
+        digest.add(memoryLine(table, key, value));
+        belief?.[table].fill(key, value);
+      }
+    }
+    if (digest.hex !== saved) throw new Error(`digest of what is remembered is ${digest.hex}, saved was ${saved}`);
+  }
+
+  #writePosition(position: PositionRow): void {
+    const { epoch, revision, digest, memory, seenMs } = position;
+    this.#lines.position.run(epoch, revision, digest, memory, seenMs, checkOf(position));
+    this.#position = position;
+  }
+
+  #transaction(position: Position, work: (memory: StateDigest) => void): void {
+    const before = this.#position;
     this.#db.exec("begin immediate");
     try {
-      work();
+      const memory = new StateDigest(before.memory);
+      work(memory);
+      const seenMs = Math.max(before.seenMs, position.seenMs);
+      this.#writePosition({ agent: before.agent, ...position, memory: memory.hex, seenMs });
       this.#db.exec("commit");
     } catch (error) {
+      this.#position = before;
       if (this.#db.isTransaction) this.#db.exec("rollback");
       throw error;
     }
   }
 }
 
-/** The file can be read, and must not be believed. */
-class StateRefusedError extends Error {}
+type Memory = "tombstones" | "numbers";
 
-/** Anything else, such as a lock or a full disk, says nothing about the file's worth and must not cost it. */
-function isRefusal(error: unknown): boolean {
-  if (error instanceof StateRefusedError) return true;
-  return error instanceof Error && "errcode" in error && UNREADABLE.includes(error.errcode);
-}
+const memoryLine = (table: Memory, key: string, value: number): string => `${table} ${key} ${value}`;
 
-function openDatabase(file: string, agent: string): DatabaseSync {
-  makePrivateFile(file);
-  const db = new DatabaseSync(file);
-  try {
-    const pragma = (name: string): unknown => Object.values(db.prepare(`pragma ${name}`).get() ?? {})[0];
-    const tables = db.prepare("select count(*) as n from sqlite_schema").get()?.n;
-    if (tables === 0) create(db, agent);
-    if (pragma("application_id") !== APPLICATION_ID) throw new StateRefusedError("the file is not an agent's state");
-    if (pragma("user_version") !== FORMAT)
-      throw new StateRefusedError(`the file has format ${String(pragma("user_version"))}, this program reads ${FORMAT}`);
-    if (pragma("quick_check(1)") !== "ok") throw new StateRefusedError("the file is damaged");
-    const owner = db.prepare("select agent from position where id = 1").get()?.agent;
-    if (owner !== agent) throw new StateRefusedError(`the file belongs to agent '${String(owner)}'`);
-    db.exec("pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 1000");
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
+const memoryLines = (db: DatabaseSync, table: Memory) => ({
+  get: db.prepare(`select value from ${table} where key = ?`),
+  set: db.prepare(`insert or replace into ${table} (key, value) values (?, ?)`),
+  remove: db.prepare(`delete from ${table} where key = ?`),
+});
 
-function create(db: DatabaseSync, agent: string): void {
-  db.exec(`begin immediate;
-    create table rules (lane text not null, prefix text not null, expires_at integer not null, primary key (lane, prefix)) without rowid;
-    create table trust (target text not null, id text not null, body text not null, primary key (target, id)) without rowid;
-    create table position (id integer primary key, agent text not null, epoch text, revision integer not null, digest text not null, seen_ms integer not null);
-    pragma application_id = ${APPLICATION_ID};
-    pragma user_version = ${FORMAT};`);
-  db.prepare("insert into position values (1, ?, null, 0, ?, 0)").run(agent, "0".repeat(32));
-  db.exec("commit");
-}
-
-function setAside(file: string): void {
-  for (const suffix of ["-wal", "-shm"]) rmSync(`${file}${suffix}`, { force: true });
-  renameSync(file, `${file}.refused`);
+function* memoryOf(db: DatabaseSync, table: Memory): Generator<[string, number]> {
+  for (const row of db.prepare(`select key, value from ${table}`).iterate()) yield [String(row.key), Number(row.value)];
 }

@@ -20,6 +20,8 @@ export interface AgentStatus {
   readonly refused: number;
   /** Trust entries held: CAs, CRLs, certificates, bindings. */
   readonly trust: number;
+  /** Of those, how many this host does not believe. */
+  readonly trustRefused: number;
   /** Differences not yet in the kernel. */
   readonly pending: number;
   readonly alarms: readonly RaisedAlarm[];
@@ -49,18 +51,29 @@ export class StartingError extends Error {
   readonly code = "EAGAIN";
 }
 
+/** What the agent answers on its socket. */
+export interface LocalAnswers {
+  /** Null while it starts. */
+  status(): AgentStatus | null;
+  /** Lets the next snapshot of that epoch take the place of what is held, whatever goes back by it. */
+  accept?(epoch: string): void;
+}
+
+/** Epochs are printable ASCII without spaces. */
+const EPOCH = /^[!-~]{1,64}$/;
+
 /**
- * Serves the status (503 while there is none) on a root-only UNIX socket; holding it is also what makes this agent the only one of its runtime folder.
+ * Serves the local operator (503 while the agent starts) on a root-only UNIX socket; holding it is also what makes this agent the only
+ * one of its runtime folder.
  * @throws AlreadyRunningError when somebody answers there
  */
-export async function serveStatus(path: string, status: () => AgentStatus | null): Promise<AsyncDisposable> {
-  if (await answers(path)) throw new AlreadyRunningError(`Another agent answers on ${path}`);
+export async function serveStatus(path: string, answers: LocalAnswers): Promise<AsyncDisposable> {
+  if (await isAnswered(path)) throw new AlreadyRunningError(`Another agent answers on ${path}`);
   rmSync(path, { force: true });
   const server = createServer((incoming, response) => {
-    const known = incoming.method === "GET" && incoming.url === "/status";
-    const answer = known ? status() : null;
-    response.writeHead(answer !== null ? 200 : known ? 503 : 404, { "content-type": "application/json" });
-    response.end(JSON.stringify(answer ?? {}));
+    const { code, body } = answerTo(`${incoming.method} ${incoming.url}`, answers);
+    response.writeHead(code, { "content-type": "application/json" });
+    response.end(JSON.stringify(body));
   });
   server.requestTimeout = TIMEOUT_MS;
   server.maxConnections = 32;
@@ -80,10 +93,41 @@ export async function serveStatus(path: string, status: () => AgentStatus | null
   };
 }
 
+function answerTo(request: string, answers: LocalAnswers): { readonly code: number; readonly body: object } {
+  const status = answers.status();
+  if (request === "GET /status") return { code: status === null ? 503 : 200, body: status ?? {} };
+  // The epoch stands in the address, so that there is no body to be read and bounded.
+  const epoch = /^POST \/accept\/(.+)$/.exec(request)?.[1];
+  if (epoch === undefined) return { code: 404, body: {} };
+  if (status === null || answers.accept === undefined) return { code: 503, body: {} };
+  const decoded = percentDecoded(epoch);
+  if (decoded === null || !EPOCH.test(decoded)) return { code: 422, body: {} };
+  answers.accept(decoded);
+  return { code: 200, body: { held: { epoch: status.epoch, revision: status.revision } } };
+}
+
+function percentDecoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
 /** Asks a running agent. @throws StartingError, or the socket's error (ENOENT, ECONNREFUSED, EACCES) when none answers */
-export function queryStatus(path: string): Promise<AgentStatus> {
+export const queryStatus = (path: string): Promise<AgentStatus> => ask<AgentStatus>(path, "GET", "/status");
+
+/** Tells a running agent to take the next snapshot of that epoch; resolves to what it holds until then. Errors as {@link queryStatus}. */
+export const tellAccept = (path: string, epoch: string): Promise<{ readonly held: Pick<AgentStatus, "epoch" | "revision"> }> =>
+  ask(path, "POST", `/accept/${encodeURIComponent(epoch)}`);
+
+function ask<T>(socketPath: string, method: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const query = request({ socketPath: path, path: "/status", timeout: TIMEOUT_MS }, (response) => {
+    const query = request({ socketPath, method, path, timeout: TIMEOUT_MS }, (response) => {
+      if (response.statusCode === 422) {
+        query.destroy(new Error("the agent refuses it: an epoch is 1 to 64 printable characters without spaces"));
+        return;
+      }
       if (response.statusCode !== 200) {
         query.destroy(new StartingError(`the agent answered ${response.statusCode}: it is still starting`));
         return;
@@ -108,7 +152,7 @@ export function queryStatus(path: string): Promise<AgentStatus> {
   });
 }
 
-function answers(path: string): Promise<boolean> {
+function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     const done = (answer: boolean) => {

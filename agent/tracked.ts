@@ -94,3 +94,9 @@ export class Tracked<V extends number | string> {
     return differences;
   }
 }
+
+/** Sets a value, with or without keeping the difference; null removes. */
+export function put<V extends number | string>(tracked: Tracked<V>, key: string, value: V | null, track: boolean): void {
+  if (track) tracked.set(key, value);
+  else tracked.fill(key, value);
+}

@@ -8,6 +8,8 @@ import type { Reconciler } from "./reconciler.ts";
 import type { AgentStatus } from "./status.ts";
 import type { RegistryTime } from "./time.ts";
 
+const MAX_DOUBTS = 5;
+
 /** The running parts that facts are read from. */
 export interface Seen {
   readonly config: AgentConfig;
@@ -42,10 +44,21 @@ export function stateName({ config, desired, feed, floor, reconciler, stopping }
   });
 }
 
+/** The first few entries that are not believed, for the log. */
+function someDoubts(desired: DesiredState): string[] {
+  const some: string[] = [];
+  for (const entry of desired.heldTrust()) {
+    if (some.length === MAX_DOUBTS) break;
+    some.push(`${entry.target} ${entry.id}: ${desired.belief?.doubt(entry, false) ?? "does not chain to the pinned root"}`);
+  }
+  return some;
+}
+
 /** Raises and ends the alarms that facts are the reason of. */
 export function lookForAlarms({ alarms, desired, floor, time }: Seen): void {
   alarms.set("clock_skew", time.skewed ? { skewMs: time.skewMs } : null);
   alarms.set("rules_held_back", desired.refused > 0 ? { heldBack: desired.refused, tooMany: desired.tooMany } : null);
+  alarms.set("trust_held_back", desired.trustRefused > 0 ? { heldBack: desired.trustRefused, some: someDoubts(desired) } : null);
   if (floor?.held) alarms.set("floor_lost", null);
 }
 
@@ -64,6 +77,7 @@ export function statusOf(seen: Seen): AgentStatus {
     rules: desired.size,
     refused: desired.refused,
     trust: desired.trustSize,
+    trustRefused: desired.trustRefused,
     pending: desired.pendingSize,
     alarms: alarms.raised,
     lanes: config.gate.lanes,

@@ -26,7 +26,11 @@ const REGISTRY_PARTS = [
 export const PLACES: readonly Place[] = [
   { name: "lib", files: /^lib\//, may: [] },
 
-  { name: "agent/base", files: /^agent\/(config|desired|lifecycle|rule|state|target|time|tracked)\.ts$/, may: ["lib"] },
+  {
+    name: "agent/base",
+    files: /^agent\/(belief|config|desired|lifecycle|rule|state|state-open|target|time|tracked|trust|trust-bodies)\.ts$/,
+    may: ["lib"],
+  },
   ...AGENT_PARTS.map((name) => ({ name, files: new RegExp(`^${name}/`), may: ["lib", "agent/base"] })),
   { name: "agent/reconciler", files: /^agent\/reconciler\.ts$/, may: ["lib", "agent/base"] },
   { name: "agent/main", files: /^agent\/[^/]+\.ts$/, may: ["lib", "agent/base", ...AGENT_PARTS, "agent/reconciler"] },
@@ -90,7 +94,7 @@ export const PLACES: readonly Place[] = [
 /** One narrow seam per outside thing: the only files that may import it. Tests may import anything. */
 export const SEAMS: Readonly<Record<string, RegExp>> = {
   "node:child_process": /^(lib\/(exec|systemd)|agent\/nft\/(kept-open|nft))\.ts$|^(infra|scripts)\//,
-  "node:sqlite": /^(registry\/store\/sqlite|agent\/state)\.ts$/,
+  "node:sqlite": /^(registry\/store\/sqlite|agent\/state(-open)?)\.ts$/,
   "node:worker_threads": /^registry\/store\//,
   kysely: /^registry\/(store|process|rules|ca|http|admin|feed)\//,
   ws: /^(agent|registry)\/feed\//,

@@ -51,6 +51,7 @@ export class FeedClient {
   #heartbeat: NodeJS.Timeout | null = null;
   #unknown = 0;
   #anew: AbortController | null = null;
+  #accepted: string | null = null;
 
   constructor(parts: FeedParts) {
     this.#parts = parts;
@@ -95,6 +96,17 @@ export class FeedClient {
     this.#anew?.abort(new Error("the feed is connected anew"));
   }
 
+  /**
+   * A local operator's word: the next snapshot of this epoch is taken, even if epoch, revision or CRL numbers go back by it.
+   * It counts for one snapshot, and only while this process runs.
+   */
+  accept(epoch: string): void {
+    this.#parts.log.warn({ epoch }, "A local operator lets the next snapshot of this epoch take the place of what is held");
+    this.#accepted = epoch;
+    this.#forget = true;
+    this.reconnect();
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { address } = this.#plan;
@@ -125,7 +137,7 @@ export class FeedClient {
 
   async #connect(address: string, signal: AbortSignal): Promise<never> {
     const { config, desired, settled, time, version, log } = this.#parts;
-    const session = new FeedSession(desired, time, config.ceiling, this.#forget);
+    const session = new FeedSession(desired, time, config.ceiling, { forgets: this.#forget, accepted: this.#accepted });
     this.#session = session;
     const connection = openConnection(
       address,
@@ -162,6 +174,7 @@ export class FeedClient {
         return;
       case "snapshot.end":
         this.#forget = false;
+        this.#accepted = null;
         return;
       // Not at welcome: a registry whose next message is refused must meet the growing wait.
       case "heartbeat":

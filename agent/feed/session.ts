@@ -30,6 +30,7 @@ export class FeedSession {
   readonly #time: RegistryTime;
   readonly #ceiling: Ceiling;
   readonly #forgets: boolean;
+  readonly #accepted: string | null;
   #incoming: { readonly state: DesiredState; readonly rules: number; readonly trust: number } | null = null;
   /** The registry's epoch; null before welcome. */
   #epoch: string | null = null;
@@ -37,9 +38,18 @@ export class FeedSession {
   /** The state that is held is this registry's: changes may go on top, and its digest must be the registry's. */
   #inStep = false;
 
-  /** @param forgets the registry is asked for a snapshot, because what is held cannot be built upon */
-  constructor(desired: DesiredState, time: RegistryTime, ceiling: Ceiling, forgets = false) {
-    this.#forgets = forgets;
+  /**
+   * @param options.forgets the registry is asked for a snapshot, because what is held cannot be built upon
+   * @param options.accepted epoch of which a local operator said that its snapshot is to be taken, whatever is held
+   */
+  constructor(
+    desired: DesiredState,
+    time: RegistryTime,
+    ceiling: Ceiling,
+    options: { readonly forgets?: boolean; readonly accepted?: string | null } = {},
+  ) {
+    this.#forgets = options.forgets ?? false;
+    this.#accepted = options.accepted ?? null;
     this.#desired = desired;
     this.#time = time;
     this.#ceiling = ceiling;
@@ -57,7 +67,7 @@ export class FeedSession {
       case "welcome":
         if (this.#epoch !== null) throw new FeedRefusedError("A second welcome came");
         this.#epoch = message.epoch;
-        this.#ahead = this.#desired.epoch !== null && message.epoch < this.#desired.epoch;
+        this.#ahead = message.epoch !== this.#accepted && this.#desired.epoch !== null && message.epoch < this.#desired.epoch;
         this.#inStep = message.epoch === this.#desired.epoch && !this.#forgets;
         this.#time.observe(message.time);
         return NONE;
@@ -99,15 +109,16 @@ export class FeedSession {
   }
 
   #begin(message: Extract<ServerMessage, { type: "snapshot.begin" }>): Effect {
-    this.#checkEpoch(message.epoch);
-    if (message.epoch === this.#desired.epoch && message.revision < this.#desired.revision) {
+    const accepted = message.epoch === this.#accepted;
+    if (!accepted) this.#checkEpoch(message.epoch);
+    if (!accepted && message.epoch === this.#desired.epoch && message.revision < this.#desired.revision) {
       throw new FeedRefusedError(`Cannot go back from revision ${this.#desired.revision} to ${message.revision}`);
     }
     if (message.trust > FEED.maxTrust)
       throw new FeedRefusedError(`A snapshot of ${message.trust} trust entries is more than any host takes`);
     if (this.#ahead || message.epoch !== this.#epoch) throw new FeedRefusedError("A snapshot came that was not to be expected");
     this.#inStep = false;
-    const state = new DesiredState(this.#ceiling);
+    const state = new DesiredState(this.#ceiling, this.#desired.belief, accepted);
     state.epoch = message.epoch;
     state.revision = message.revision;
     this.#incoming = { state, rules: message.rules, trust: message.trust };
@@ -120,7 +131,7 @@ export class FeedSession {
     const { state } = incoming;
     for (const [lane, prefix, expiresAt] of message.rules) state.load(this.#checked(lane, prefix, expiresAt));
     for (const entry of message.trust) state.loadTrust(entry);
-    if (state.size + state.refused > incoming.rules || state.trustSize > incoming.trust) {
+    if (state.size + state.refused > incoming.rules || state.trustSize > incoming.trust || state.cas > FEED.maxCas) {
       throw new FeedRefusedError("A snapshot is longer than it announced");
     }
     return NONE;
@@ -155,7 +166,11 @@ export class FeedSession {
   #checkRoom(changes: readonly Change[]): void {
     const before = this.#desired.after([]);
     const after = this.#desired.after(changes);
-    if (after.rules > Math.max(before.rules, FEED.maxRules) || after.trust > Math.max(before.trust, FEED.maxTrust)) {
+    if (
+      after.rules > Math.max(before.rules, FEED.maxRules) ||
+      after.trust > Math.max(before.trust, FEED.maxTrust) ||
+      after.cas > Math.max(before.cas, FEED.maxCas)
+    ) {
       throw new FeedRefusedError(`Changes lead to ${after.rules} rules and ${after.trust} trust entries, more than any host takes`);
     }
   }

@@ -1,10 +1,10 @@
 import { hash } from "node:crypto";
 import type { DesiredState, TrustEntry } from "../desired.ts";
 import type { TrustDifference } from "../target.ts";
+import type { CrlBody } from "../trust-bodies.ts";
 import {
   bindingEntry,
   bindingKey,
-  type CrlBody,
   certificateDer,
   certificateEntry,
   connectionNumber,

@@ -1,26 +1,11 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { prefixOf } from "../../lib/ip.ts";
 import { decodePem, encodePem } from "../../lib/pem.ts";
+import { bindingSchema, type CertificateBody, type CrlBody, certificateSchema, crlSchema } from "../trust-bodies.ts";
 import type { BindingLengths } from "./haproxy-lanes.ts";
 
 /** A trust entry's body is not what the registry may send (docs/protocol.md): the agent's own check let it through, so it is a fault. */
 export class TrustBodyError extends Error {}
-
-const certificateSchema = z.object({
-  device: z.string().regex(/^[0-9a-f-]{36}$/),
-  pattern: z.enum(["ip", "cert", "either", "both"]),
-  subject: z.string().max(256),
-  notAfter: z.int(),
-});
-const bindingSchema = z.object({ expiresAt: z.int() });
-const crlSchema = z.object({
-  number: z.int(),
-  nextUpdate: z.int(),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  der: z.string().nullable(),
-});
-
-export type CrlBody = z.infer<typeof crlSchema>;
 
 /** One line of a map: the key that HAProxy looks up, and what it finds. */
 export interface MapEntry {
@@ -56,7 +41,7 @@ export function bindingEntry(id: string, body: string): MapEntry {
 
 export const bindingKey = (id: string): string => id.replace(" ", "|");
 
-export const readCertificate = (body: string): z.infer<typeof certificateSchema> => parsed(certificateSchema, body);
+export const readCertificate = (body: string): CertificateBody => parsed(certificateSchema, body);
 export const readCrl = (body: string): CrlBody => parsed(crlSchema, body);
 
 /** PEM of a CRL whose DER came in base64. */

@@ -11,6 +11,8 @@ export const FEED = {
   maxRules: 5_000_000,
   /** Most trust entries: for 2,000,000 devices a certificate and a binding each, and their CAs. */
   maxTrust: 4_000_100,
+  /** Most CAs among them. */
+  maxCas: 256,
   /** Longest body of a trust entry by its target, characters: a CRL's holds 256 KiB in base64. */
   maxTrustBody: { ca: 16_384, crl: 360_000, certificate: 1_024, binding: 128 },
   /** An agent acknowledges at most this often. */

@@ -7,14 +7,15 @@ const state = (more: object, credentials = "1", service = "1") => ({
   config: parseAgentConfig("test", JSON.stringify({ name: "host", registry: REGISTRY, ...more })),
   credentials,
   service,
+  pinned: "root",
 });
-const NOTHING = { gate: false, terminator: false, ceiling: false, feed: false };
+const NOTHING = { gate: false, terminator: false, limits: false, feed: false };
 
 describe("a reload's plan", () => {
   for (const [what, more, credentials, plan] of [
     ["nothing", {}, "1", {}],
     ["a port", { gate: { servicePorts: [8443], listeners: { ip: 9441, ipcert: 9442, roaming: 9443 } } }, "1", { gate: true }],
-    ["the number of rules", { ceiling: { rules: 5 } }, "1", { ceiling: true, feed: true }],
+    ["the number of rules", { ceiling: { rules: 5 } }, "1", { limits: true, feed: true }],
     ["an address", { registry: { ...REGISTRY, addresses: ["https://d.test"] } }, "1", { feed: true }],
     ["what a file holds", {}, "2", { feed: true }],
     ["how large a body may be", { terminator: { maxBodyBytes: 5 } }, "1", { terminator: true }],

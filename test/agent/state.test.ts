@@ -3,14 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { expect } from "chai";
+import { Belief } from "../../agent/belief.ts";
 import { DesiredState } from "../../agent/desired.ts";
 import { StateFile } from "../../agent/state.ts";
 import { silentLog } from "../../lib/log.ts";
 
 const CEILING = { widest4: 24, widest6: 48, rules: 3 };
 
-function filled(): DesiredState {
-  const desired = new DesiredState(CEILING);
+function filled(belief: Belief | null = null): DesiredState {
+  const desired = new DesiredState(CEILING, belief);
   desired.epoch = "e1";
   desired.revision = 7;
   desired.change({ kind: "rule.set", lane: "ip", prefix: "203.0.113.7/32", expiresAt: 9_000 });
@@ -47,9 +48,9 @@ describe("saved state", () => {
     const desired = filled();
     state.replace(position(desired), desired);
   };
-  const loaded = (agent = "host1") => {
+  const loaded = (agent = "host1", belief: Belief | null = null) => {
     using state = StateFile.open(file, agent, silentLog);
-    return state.load(CEILING, silentLog);
+    return { desired: state.load(CEILING, belief, silentLog), seenMs: state.seenMs };
   };
 
   it("comes back as it was saved, with the time seen", () => {
@@ -68,7 +69,7 @@ describe("saved state", () => {
     saveFilled();
     {
       using state = StateFile.open(file, "host1", silentLog);
-      const { desired } = state.load(CEILING, silentLog);
+      const desired = state.load(CEILING, null, silentLog);
       desired.change({ kind: "rule.remove", lane: "ip", prefix: "203.0.113.7/32" });
       desired.change({ kind: "rule.set", lane: "ip", prefix: "203.0.0.0/16", expiresAt: 9_000 });
       desired.revision = 9;
@@ -98,10 +99,70 @@ describe("saved state", () => {
     expect(desired.refused).to.equal(0);
   });
 
+  it("brings back what was held back and what is remembered of trust", () => {
+    const now = 1_000;
+    const body = JSON.stringify({
+      device: "01a20ada-8228-7003-bcb7-c58f43e10ba0",
+      pattern: "cert",
+      subject: "Jo",
+      serial: "0a",
+      issuer: "device-1a2b3c4d",
+      notAfter: 9_000,
+    });
+    const certificate = { kind: "trust.set", target: "certificate", id: "a".repeat(64), body } as const;
+    const crl = (number: number) => {
+      const facts = { number, thisUpdate: 1, nextUpdate: 2, sha256: "0".repeat(64), bytes: 1, der: null };
+      return { kind: "trust.set", target: "crl", id: "device-1a2b3c4d", body: JSON.stringify(facts) } as const;
+    };
+    const before = filled(new Belief("", () => now));
+    {
+      using state = StateFile.open(file, "host1", silentLog);
+      state.replace(position(before), before);
+      before.acknowledgeAll();
+      for (const change of [certificate, crl(7), { ...certificate, kind: "trust.remove" }, certificate, crl(6)] as const)
+        before.change(change);
+      state.save(position(before), before.pending());
+    }
+    const belief = new Belief("", () => now);
+    const { desired } = loaded("host1", belief);
+    expect(desired.digest).to.equal(before.digest);
+    expect([...desired.trust()]).to.deep.equal([crl(7)]);
+    expect([...desired.heldTrust()]).to.have.deep.members([...before.heldTrust()]);
+    expect([[...belief.tombstones.entries()], [...belief.numbers.entries()]]).to.deep.equal([
+      [["a".repeat(64), 9_000]],
+      [["device-1a2b3c4d", 7]],
+    ]);
+    {
+      using state = StateFile.open(file, "host1", silentLog);
+      state.replace(position(desired), desired);
+    }
+    expect(loaded("host1", new Belief("", () => now)).desired.digest).to.equal(before.digest);
+    using db = new DatabaseSync(file);
+    db.exec("update numbers set value = 6");
+    expect(loaded("host1", new Belief("", () => now)).desired.epoch).to.equal(null);
+  });
+
+  for (const [what, change] of [
+    ["another revision", "revision = 8"],
+    ["another epoch", "epoch = 'e9'"],
+    ["a later time", "seen_ms = 9999999999999"],
+  ] as const) {
+    it(`is set aside when somebody wrote ${what} into it`, () => {
+      saveFilled();
+      {
+        using db = new DatabaseSync(file);
+        db.exec(`update position set ${change}`);
+      }
+      const { desired, seenMs } = loaded();
+      expect([desired.epoch, seenMs]).to.deep.equal([null, 0]);
+      expect(existsSync(`${file}.refused`)).to.equal(true);
+    });
+  }
+
   it("is not believed when its trust is about something that nobody knows", () => {
     saveFilled();
     using db = new DatabaseSync(file);
-    db.exec("insert into trust values ('rule', 'x', '1.1.1.1 }; flush ruleset #/32')");
+    db.exec("insert into trust values (0, 'rule', 'x', '1.1.1.1 }; flush ruleset #/32')");
     expect(loaded().desired.epoch).to.equal(null);
   });
 
@@ -163,6 +224,6 @@ describe("saved state", () => {
     using state = StateFile.open(file, "host1", silentLog);
     state.saveTime(5_000);
     state.saveTime(4_000);
-    expect(state.load(CEILING, silentLog).seenMs).to.equal(5_000);
+    expect(state.seenMs).to.equal(5_000);
   });
 });

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type AgentStatus, AlreadyRunningError, queryStatus, serveStatus } from "../../agent/status.ts";
+import { type AgentStatus, AlreadyRunningError, queryStatus, serveStatus, tellAccept } from "../../agent/status.ts";
 
 const STATUS: AgentStatus = {
   name: "host1",
@@ -17,6 +17,7 @@ const STATUS: AgentStatus = {
   rules: 1,
   refused: 0,
   trust: 0,
+  trustRefused: 0,
   pending: 0,
   alarms: [],
   lanes: { ip: true, ipcert: false, roaming: false },
@@ -50,19 +51,27 @@ describe("agent status socket", () => {
   });
 
   it("answers whoever may open it, which is its owner alone", async () => {
-    await using _served = await serveStatus(path, () => STATUS);
+    await using _served = await serveStatus(path, { status: () => STATUS });
     expect(await queryStatus(path)).to.deep.equal(STATUS);
     expect(statSync(path).mode & 0o777).to.equal(0o600);
   });
 
   it("says that the agent is starting while there is no status", async () => {
-    await using _served = await serveStatus(path, () => null);
+    await using _served = await serveStatus(path, { status: () => null });
     expect((await failure(queryStatus(path))).message).to.equal("the agent answered 503: it is still starting");
   });
 
+  it("hands a local operator's word on, and nothing that is no epoch", async () => {
+    const accepted: string[] = [];
+    await using _served = await serveStatus(path, { status: () => STATUS, accept: (epoch) => accepted.push(epoch) });
+    expect(await tellAccept(path, "e/0%1")).to.deep.equal({ held: { epoch: "e1", revision: 7 } });
+    expect((await failure(tellAccept(path, "e 2"))).message).to.include("refuses it");
+    expect(accepted).to.deep.equal(["e/0%1"]);
+  });
+
   it("is held by one agent alone", async () => {
-    await using _served = await serveStatus(path, () => STATUS);
-    expect(await failure(serveStatus(path, () => STATUS))).to.be.instanceOf(AlreadyRunningError);
+    await using _served = await serveStatus(path, { status: () => STATUS });
+    expect(await failure(serveStatus(path, { status: () => STATUS }))).to.be.instanceOf(AlreadyRunningError);
     expect((await queryStatus(path)).name).to.equal("host1");
   });
 
@@ -70,7 +79,7 @@ describe("agent status socket", () => {
     const listen = `require("node:net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
     expect(spawnSync(process.execPath, ["-e", listen]).signal).to.equal("SIGKILL");
     expect(existsSync(path)).to.equal(true);
-    await using _served = await serveStatus(path, () => STATUS);
+    await using _served = await serveStatus(path, { status: () => STATUS });
     expect((await queryStatus(path)).state).to.equal("enforcing");
   });
 

@@ -97,7 +97,7 @@ async function stateFile(plan: LabPlan, host: Member): Promise<readonly string[]
       if (existsSync(file)) copyFileSync(file, join(folder, `state.db${suffix}`));
     }
     using state = StateFile.open(join(folder, "state.db"), host.name, silentLog);
-    const { desired } = state.load({ widest4: 0, widest6: 0, rules: 5_000_000 }, silentLog);
+    const desired = state.load({ widest4: 0, widest6: 0, rules: 5_000_000 }, null, silentLog);
     const after = await agentStatus(plan, host);
     if (status?.digest === desired.digest || after?.digest === desired.digest) return [];
     return [`${host.name}'s saved state loads as revision ${desired.revision} with ${desired.digest}, in force is ${status?.revision}`];

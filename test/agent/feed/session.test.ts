@@ -211,6 +211,25 @@ describe("feed session", () => {
     ).to.deep.equal(["203.0.113.7/32"]);
   });
 
+  it("takes one snapshot of the past when a local operator accepted its epoch, and none without", () => {
+    const { desired, session, time } = setUp();
+    session.handle(welcome("e5"));
+    snapshot(session, ["203.0.113.7/32"]);
+    for (const [epoch, revision] of [
+      ["e4", 3],
+      ["e4", 2],
+    ] as const) {
+      const asking = new FeedSession(desired, time, CEILING, { forgets: true, accepted: epoch });
+      asking.handle(welcome(epoch));
+      expect(asking.ahead).to.equal(false);
+      snapshot(asking, ["203.0.113.8/32"], revision, epoch);
+      expect([desired.epoch, desired.revision]).to.deep.equal([epoch, revision]);
+    }
+    const other = new FeedSession(desired, time, CEILING, { forgets: true, accepted: "e2" });
+    other.handle(welcome("e3"));
+    expect(() => snapshot(other, [], 9, "e3")).to.throw(FeedRefusedError, /Cannot go back from epoch e4 to e3/);
+  });
+
   it("accepts a later epoch, even at a lower revision: that is an operator's act at the registry", () => {
     const { desired, session, open } = setUp();
     session.handle(welcome());
@@ -239,7 +258,7 @@ describe("feed session", () => {
     session.handle(welcome());
     snapshot(session, ["203.0.113.7/32"]);
     const other = { type: "heartbeat" as const, revision: 10, digest: "f".repeat(32), time: 1 };
-    const asking = new FeedSession(desired, time, CEILING, true);
+    const asking = new FeedSession(desired, time, CEILING, { forgets: true });
     asking.handle(welcome());
     asking.handle(other);
     asking.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 0, trust: 0 });

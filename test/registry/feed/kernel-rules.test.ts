@@ -60,7 +60,7 @@ class Agent {
   /** A feed anew, from what is held. */
   async connect(forgets = false): Promise<void> {
     const head = await this.#harness.rows(readHead);
-    this.#session = new FeedSession(this.desired, new RegistryTime(new FakeClock(START)), CEILING, forgets);
+    this.#session = new FeedSession(this.desired, new RegistryTime(new FakeClock(START)), CEILING, { forgets });
     this.#session.handle({ type: "welcome", epoch: head.epoch, revision: head.revision, time: START, heartbeatMs: 1_000 });
     if (forgets || this.desired.epoch !== head.epoch) await this.#snapshot();
   }
