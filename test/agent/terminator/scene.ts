@@ -101,8 +101,8 @@ export async function makeTerminatorScene({ lanes = {}, terminator = {}, pki: gi
     cut,
     seen,
     apply,
-    register: async ({ fingerprint, serial, issuer, notAfter }, device, pattern, subject = "alice") => {
-      const body = JSON.stringify({ device, pattern, subject, serial, issuer, notAfter });
+    register: async ({ fingerprint, serial, notAfter }, device, pattern, subject = "alice") => {
+      const body = JSON.stringify({ device, pattern, subject, serial, issuer: "device-1a2b3c4d", notAfter });
       desired.change({ kind: "trust.set", target: "certificate", id: fingerprint, body });
       await apply();
     },
