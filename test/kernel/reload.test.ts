@@ -17,6 +17,7 @@ async function makeReloadable(devices: number) {
   const hear = (word: string) => async () => void said.push(word);
   const notifier: RunningOptions["notifier"] = { reloading: hear("reloading"), ready: hear("ready") };
   const scene = await makeRunningScene(devices, { notifier });
+  await waitFor("READY", () => said[0]);
   const reloaded = async (config: object) => {
     const before = said.length;
     scene.reload(config);
@@ -40,6 +41,7 @@ describe("a reload", () => {
     const storm = (async () => {
       while (knocking.going) await provoke(capture, stranger, knocks);
     })();
+    storm.catch(() => {});
     await reloaded(gate({ servicePorts: [443, 8000], management: { networks: ["192.0.2.0/24"] } }));
     expect(await connectTo(device, scene.host.v4, 8000)).to.deep.equal({ outcome: "open", label: "ip" });
     await reloaded(gate({ servicePorts: [443, 8000], listeners: { ip: 9441, ipcert: 9442, roaming: 9443 } }));
@@ -73,6 +75,7 @@ describe("a reload", () => {
         if ((await scene.nft("list tables inet")).includes("table inet entityos\n")) await scene.nft("flush ruleset");
       }
     })();
+    for (const work of [storm, vandal]) work.catch(() => {});
     for (const port of [8000, 443]) await reloaded(gate({ servicePorts: [port] }));
     going.on = false;
     await Promise.all([storm, vandal]);
