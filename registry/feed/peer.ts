@@ -29,8 +29,8 @@ export interface PeerParts {
   readonly spreadMs: () => number;
   /** The hello was right. @returns false when this feed must not be served */
   readonly onHello: (peer: Peer, hello: Hello) => boolean;
-  /** Something stands in the agent's kernel: only what this registry sent it, of its own epoch. */
-  readonly onAck: (fact: AgentFact) => void;
+  /** Something stands in the agent's kernel: only what this registry sent it, of its own epoch. `applyMs` is 0 when nothing was applied. */
+  readonly onAck: (fact: AgentFact, applyMs: number) => void;
   readonly onEnd: (peer: Peer) => void;
 }
 
@@ -125,7 +125,7 @@ export class Peer {
       this.#parts.log.error({ agent: this.name, revision, digest, expected: head.digest }, "Agent's digest differs; it will resync");
     }
     this.#fact = { ...this.#fact, epoch, revision, digest, lastApplyMs };
-    this.#parts.onAck(this.#fact);
+    this.#parts.onAck(this.#fact, message.type === "ack" ? message.applyMs : 0);
   }
 
   /** Welcome, what is missing, then live: until the connection ends. */

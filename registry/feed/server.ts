@@ -7,10 +7,12 @@ import type { Clock } from "../../lib/clock.ts";
 import { CLOSE, FEED } from "../../lib/feed/limits.ts";
 import { encode } from "../../lib/feed/messages.ts";
 import type { Log } from "../../lib/log.ts";
+import type { Metrics } from "../../lib/metrics.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import { AckWriter } from "./acks.ts";
 import { admit, refuse } from "./admit.ts";
+import { feedMetrics, NO_FEED_METRICS } from "./metrics.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { Publisher } from "./publisher.ts";
 import { Roster } from "./roster.ts";
@@ -40,17 +42,20 @@ export interface FeedParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  readonly metrics?: Metrics;
 }
 
 /** Serves the feed at `FEED.path` of the control listener, to agents alone (docs/protocol.md). */
-export async function startFeed({ server, config, store, clock, log }: FeedParts): Promise<Feed> {
+export async function startFeed({ server, config, store, clock, log, metrics }: FeedParts): Promise<Feed> {
   const { heartbeatMs } = config.feed;
   const roster = new Roster(clock, log);
-  const spread = new SpreadTimer(clock);
-  const publisher = await Publisher.start(store, clock, log, (head) => spread.head(head.revision, behind));
+  const told = metrics === undefined ? NO_FEED_METRICS : feedMetrics(metrics, () => Array.from(roster.greeted(), (peer) => peer.fact));
+  const spread = new SpreadTimer(clock, ({ ms }) => told.spread.observe(ms / 1_000));
+  // Before the publisher: a head that moves while it starts is told at once, to nobody yet.
   const behind = function* (): Generator<string> {
     for (const { fact } of roster.greeted()) if (fact.phase === "live" && fact.revision < publisher.head.revision) yield fact.name;
   };
+  const publisher = await Publisher.start(store, clock, log, (head) => spread.head(head.revision, behind));
   const snapshots = new Snapshots(store, clock, log);
   const acks = new AckWriter(store, log);
   const parts: PeerParts = {
@@ -62,7 +67,8 @@ export async function startFeed({ server, config, store, clock, log }: FeedParts
     heartbeatMs,
     spreadMs: () => Math.min(MAX_SPREAD_MS, Math.max(MIN_SPREAD_MS, roster.all.size * SPREAD_PER_AGENT_MS)),
     onHello: (peer, hello) => roster.hello(peer, hello),
-    onAck: (fact) => {
+    onAck: (fact, applyMs) => {
+      if (applyMs > 0) told.apply.observe(applyMs / 1_000);
       acks.add(fact);
       spread.acknowledged(fact.name, fact.revision, behind);
     },

@@ -7,6 +7,9 @@ export interface Spread {
   readonly ms: number;
 }
 
+/** An agent that does not apply must not keep the timer from all later revisions. */
+const GIVE_UP_MS = 60_000;
+
 /**
  * Times revisions from the moment the feed learnt of them to the last agent's acknowledgement. One revision at a time is timed, the
  * newest when the one before is done, so the cost is one comparison an acknowledgement however many change.
@@ -33,7 +36,7 @@ export class SpreadTimer {
   head(revision: number, behind: () => Iterable<string>): void {
     this.#head = revision;
     this.#headAt = this.#clock.monotonic();
-    if (this.#timed === null) this.#begin(behind);
+    if (this.#timed === null || this.#headAt - this.#timed.at > GIVE_UP_MS) this.#begin(behind);
   }
 
   acknowledged(name: string, revision: number, behind: () => Iterable<string>): void {
@@ -52,6 +55,7 @@ export class SpreadTimer {
 
   #begin(behind: () => Iterable<string>): void {
     const waiting = new Set(behind());
+    this.#timed = null;
     if (waiting.size === 0) return;
     this.#timed = { revision: this.#head, at: this.#headAt, agents: waiting.size, waiting };
   }

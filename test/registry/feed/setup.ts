@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { type Clock, systemClock } from "../../../lib/clock.ts";
 import type { Change } from "../../../lib/feed/messages.ts";
 import { silentLog } from "../../../lib/log.ts";
+import { createMetrics } from "../../../lib/metrics.ts";
 import { createTlsEntrance } from "../../../registry/admin/entrance.ts";
 import { Peers } from "../../../registry/admin/identity.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
@@ -39,7 +40,11 @@ export interface Control extends AsyncDisposable {
 }
 
 /** A control listener with the real feed, the real Storage and a CA of its own, on loopback. */
-export async function startControl(heartbeatMs = 200, clock: Clock = systemClock): Promise<Control> {
+export async function startControl(
+  heartbeatMs = 200,
+  clock: Clock = systemClock,
+  metrics = createMetrics({ process: false }),
+): Promise<Control> {
   const folder = mkdtempSync(join(tmpdir(), "eos-feed-"));
   const now = Date.now();
   await makePki(join(folder, "pki"), now);
@@ -52,7 +57,7 @@ export async function startControl(heartbeatMs = 200, clock: Clock = systemClock
   const seen: string[] = [];
   const anchor = await ca.makeAnchor();
   let server = listen();
-  let feed = await startFeed({ server, config, store, clock, log: silentLog });
+  let feed = await startFeed({ server, config, store, clock, log: silentLog, metrics });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
 
