@@ -1,9 +1,10 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { delay } from "../../lib/abort.ts";
 import { silentLog } from "../../lib/log.ts";
 import { openSqliteStore } from "../../registry/store/sqlite.ts";
-import { storageFile } from "../lab/configs.ts";
+import { registryName, storageFile } from "../lab/configs.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import { paths } from "../lab/folder.ts";
 import { type Lab, startLab } from "../lab/lab.ts";
@@ -11,6 +12,7 @@ import { LAB } from "../lab/plan.ts";
 import { operator } from "../lab/programs.ts";
 import { Scene } from "../lab/scene.ts";
 import { startNftWorker } from "./apply.ts";
+import { startLoad } from "./load.ts";
 import { seedStorage } from "./seed.ts";
 import type { Measured, Wish } from "./stats.ts";
 
@@ -21,17 +23,26 @@ const PROFILE = "bench";
 const READY_TIMEOUT_MS = 300_000;
 const WARMUP = 5;
 
+/** Registrations that another client makes in every second meanwhile, of distinct addresses. */
+const LOAD_PER_SECOND = 500;
+const LOAD_USES = 100_000;
+/** Each sample is held back by this, so that they spread over many seconds of load. */
+const LOAD_PAUSE_MS = 20;
+
+export const measureAdmission = (wish: Wish): Promise<Measured> => measure(wish, false);
+export const measureAdmissionUnderLoad = (wish: Wish): Promise<Measured> => measure(wish, true);
+
 /**
  * From the POST of a registration to the first packet of its address that is let in, `samples` times, with `elements` rules there
  * before. The floor beside each: one durable commit on the same disk, then one element added by a kept-open nft to a bare set as large.
  */
-export async function measureAdmission({ lab: name, elements, samples, progress, signal }: Wish): Promise<Measured> {
+async function measure({ lab: name, elements, samples, progress, signal }: Wish, loaded: boolean): Promise<Measured> {
   progress(`admission, ${elements} elements: seeding`);
   await using worker = await startNftWorker("bare");
   await worker.ask("seed", { elements });
   await using lab = await startLab({
     name,
-    devices: 1,
+    devices: 2,
     signal,
     readyTimeoutMs: READY_TIMEOUT_MS,
     registryConfig: {
@@ -47,9 +58,10 @@ export async function measureAdmission({ lab: name, elements, samples, progress,
   await using scene = await Scene.open(lab);
   await operator(lab.plan, ["profile", "set", PROFILE, "--pattern", "ip", "--addresses", SOURCES]);
   const code = await scene.makeCode("bench", samples + WARMUP, PROFILE);
-  progress(`admission, ${elements} elements: measuring`);
+  const load = loaded ? await underLoad(lab, scene) : null;
+  progress(`admission, ${elements} elements${loaded ? ", under load" : ""}: measuring`);
   using disk = new DurableCommit(join(paths(lab.plan).dataOf("registry"), "floor.db"));
-  const measured: Measured = { what: `registration → admitted, ${count(elements)} elements`, samples: [], floor: [] };
+  const measured = { samples: [] as number[], floor: [] as number[] };
   for (let i = 0; i < samples + WARMUP; i++) {
     signal.throwIfAborted();
     const source = `198.18.${(i >> 8) & 255}.${i & 255}`;
@@ -58,8 +70,28 @@ export async function measureAdmission({ lab: name, elements, samples, progress,
     if (i < WARMUP) continue;
     measured.samples.push(ms);
     measured.floor.push(floorMs);
+    if (loaded) await delay(LOAD_PAUSE_MS, signal);
   }
-  return measured;
+  const said = load === null ? "" : ` under ${await load.end()} a second`;
+  return { what: `registration → admitted${said}, ${count(elements)} elements`, ...measured };
+}
+
+/** Starts the other client. `end` tells how many registrations it got through in a second. @throws Error when one failed */
+async function underLoad(lab: Lab, scene: Scene): Promise<{ end(): Promise<number> }> {
+  const [, device] = lab.plan.devices;
+  if (device === undefined) throw new Error("the lab has no second device");
+  const load = await startLoad(device);
+  const code = await scene.makeCode("load", LOAD_USES, PROFILE);
+  const { registerUrl, caFile } = lab.description;
+  await load.ask("start", { url: registerUrl, ca: caFile, registry: registryName(lab.plan), code, perSecond: LOAD_PER_SECOND });
+  return {
+    async end() {
+      const { perSecond, failed } = await load.ask("stop", {});
+      await load[Symbol.asyncDispose]();
+      if (failed > 0) throw new Error(`${failed} registrations of the load failed`);
+      return perSecond;
+    },
+  };
 }
 
 async function admit(scene: Scene, source: string, code: string): Promise<number> {

@@ -5,7 +5,7 @@ import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "../lab/folder.ts";
 import { interruption } from "../lab/interrupt.ts";
 import { PROJECT } from "../lab/plan.ts";
-import { measureAdmission } from "./admission.ts";
+import { measureAdmission, measureAdmissionUnderLoad } from "./admission.ts";
 import { measureApply } from "./apply.ts";
 import { measureCold } from "./cold.ts";
 import { measureFanOut } from "./fan-out.ts";
@@ -18,7 +18,7 @@ Measures entityOS gate against the least that the same work can cost on this mac
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission, apply, cold or fan-out; writes nothing
+--only ROW  admission, admission-load, apply, cold or fan-out; writes nothing
 --size N    of that row: elements, or agents
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
@@ -35,6 +35,7 @@ interface Row {
 const ELEMENTS = { sizes: [1_000, 1_000_000], quickSize: 1_000 };
 const ROWS: readonly Row[] = [
   { name: "admission", measure: measureAdmission, samples: 500, ...ELEMENTS },
+  { name: "admission-load", measure: measureAdmissionUnderLoad, samples: 500, ...ELEMENTS },
   { name: "apply", measure: measureApply, samples: 1_000, ...ELEMENTS },
   { name: "cold", measure: measureCold, samples: 1, sizes: [1_000_000], quickSize: 1_000 },
   { name: "fan-out", measure: measureFanOut, samples: 30, sizes: [1_000], quickSize: 50 },

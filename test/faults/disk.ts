@@ -2,6 +2,7 @@ import { closeSync, cpSync, mkdtempSync, openSync, readdirSync, rmSync, writeSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../lab/exec.ts";
+import { waitFor } from "../lab/wait.ts";
 
 const MIB = 16;
 
@@ -27,6 +28,7 @@ export class SmallDisk implements Disposable {
     await run(["chmod", "700", folder]);
     for (const name of readdirSync(join(home, "content")))
       cpSync(join(home, "content", name), join(folder, name), { recursive: true, preserveTimestamps: true });
+    await run(["sync", "-f", folder]);
     return disk;
   }
 
@@ -55,7 +57,13 @@ export class SmallDisk implements Disposable {
 
   /** The disk is repaired, with nobody using it. */
   async repair(): Promise<void> {
-    await run(["umount", this.#folder]);
+    // A program that was killed closes its files a moment after it is gone.
+    const unmounted = () =>
+      run(["umount", this.#folder]).then(
+        () => true,
+        () => undefined,
+      );
+    await waitFor("nobody to use the disk", unmounted, { everyMs: 100 });
     // 1: errors were corrected.
     await run(["sh", "-c", 'e2fsck -fy "$0" >/dev/null || [ $? = 1 ]', join(this.#home, "image")]);
     await run(["mount", "-o", "loop", join(this.#home, "image"), this.#folder]);

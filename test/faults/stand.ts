@@ -35,7 +35,7 @@ export class Stand implements AsyncDisposable {
     await using stack = new AsyncDisposableStack();
     const registryConfig = {
       allowNetworks: [LAB.network, LAB.network6, ...NETWORKS],
-      limits: { registrationsPerMinute: 1_000_000 },
+      limits: { registrationsPerMinute: 1_000_000, registrationsPerHour: 1_000_000_000 },
       feed: { heartbeatMs: 1_000 },
       ...options.registryConfig,
     };
