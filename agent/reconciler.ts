@@ -59,6 +59,8 @@ export class Reconciler {
   #gateStands = false;
   #closed = false;
   #savedWhole = false;
+  /** Resolves when saving, which failed, is to be tried again; null while nothing keeps it from being tried. */
+  #saveDue: Promise<void> | null = null;
   #applied: Applied | null = null;
   #busySinceMs: number | null = null;
   #ended = false;
@@ -144,14 +146,30 @@ export class Reconciler {
       } catch (error) {
         if (signal.aborted) return;
         this.#failing = true;
+        if (error instanceof SaveError) await this.#rungOrSaveDue(error, seen, signal);
+        else await this.#wait(error, signal);
         seen = -1;
-        const waitMs = this.#backoff.next();
-        this.#parts.log.error({ err: error, waitMs }, "Cannot apply; nothing is given up, trying again");
-        await delay(waitMs, signal).catch(() => {});
       } finally {
         this.#busySinceMs = null;
       }
     }
+  }
+
+  async #wait(error: unknown, signal: AbortSignal): Promise<void> {
+    const waitMs = this.#backoff.next();
+    this.#parts.log.error({ err: error, waitMs }, "Cannot apply; nothing is given up, trying again");
+    await delay(waitMs, signal).catch(() => {});
+  }
+
+  /** The disk is tried again when it is due. What comes meanwhile goes to the kernel at once: a full disk holds up no revocation. */
+  async #rungOrSaveDue(error: SaveError, seen: number, signal: AbortSignal): Promise<void> {
+    this.#saveDue ??= this.#wait(error, signal).then(() => {
+      this.#saveDue = null;
+    });
+    const either = new AbortController();
+    const rung = this.#wakeup.after(seen, AbortSignal.any([signal, either.signal])).catch(() => {});
+    await Promise.race([this.#saveDue, rung]);
+    either.abort(new Error("the save is due"));
   }
 
   async #once(signal: AbortSignal): Promise<void> {
@@ -236,6 +254,7 @@ export class Reconciler {
       this.#savedWhole = true;
       return;
     }
+    if (this.#saveDue !== null) throw new SaveError("Saving waits until it is due again");
     try {
       // Disk may run ahead of the kernel, never behind what is told: a restart resyncs the kernel to the disk.
       if (this.#savedWhole && applied !== null) state.save(position, applied);

@@ -10,6 +10,7 @@ import { FakeClock, MemoryTarget } from "./fake.ts";
 class MemoryDisk {
   readonly saves: string[] = [];
   failures = 0;
+  onFailure = (): void => {};
 
   save(position: Position, { rules, trust }: Pending): void {
     this.#maybeFail();
@@ -24,6 +25,7 @@ class MemoryDisk {
   #maybeFail(): void {
     if (this.failures === 0) return;
     this.failures--;
+    this.onFailure();
     throw new Error("the disk is full");
   }
 }
@@ -169,6 +171,20 @@ describe("reconciler", () => {
     expect(agent.target.calls.filter((call) => call === "resync")).to.deep.equal(["resync"]);
     expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "replace 1 =1"]);
     expect(agent.told).to.deep.equal([0, 1]);
+  });
+
+  it("takes what comes into the kernel while the disk fails, without waiting for it", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    agent.disk.failures = 1;
+    agent.disk.onFailure = () => agent.set("203.0.113.8/32", 5_000);
+    const done = agent.applied(2);
+    agent.set("203.0.113.7/32", 5_000);
+    await done;
+    // The third brought what came while the disk failed; the last one came with the disk's turn.
+    expect(agent.target.calls).to.deep.equal(["resync", "apply 1", "apply 1", "apply 0"]);
+    expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "replace 2 =2"]);
+    expect(agent.told).to.deep.equal([0, 2]);
   });
 
   it("holds the desired state still while a resync reads it", async () => {
