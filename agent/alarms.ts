@@ -6,6 +6,7 @@ export const ALARM = {
   floor_lost: "The floor is gone with its holder; it is being made again",
   not_answering: "A part that the gate hangs on does not answer",
   reload_refused: "The configuration that was to be loaded is not in force",
+  not_saved: "The disk takes nothing: the kernel follows, and nothing is acknowledged",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",
   trust_held_back: "The registry names trust that this host does not believe; it is held back",
 } as const;
@@ -37,5 +38,18 @@ export class Alarms {
       this.#on.add(name);
       this.#log.error({ ...fields, alarm: name }, ALARM[name]);
     }
+  }
+}
+
+/**
+ * Runs work on the disk that must not end who needs it: a disk that is full or read-only is the alarm `not_saved` until work of this
+ * kind succeeds again.
+ */
+export function tolerateDisk(alarms: Alarms, work: () => void): void {
+  try {
+    work();
+    alarms.set("not_saved", null);
+  } catch (error) {
+    alarms.set("not_saved", { err: error });
   }
 }

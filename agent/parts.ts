@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
-import { Alarms } from "./alarms.ts";
+import { Alarms, tolerateDisk } from "./alarms.ts";
 import { Belief } from "./belief.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Crew } from "./crew.ts";
@@ -104,8 +104,10 @@ export async function startParts(
     status: () => statusOf(seen),
     tick: (tick) => {
       if (tick % KEEP_TIME_TICKS === 0) {
-        state.saveTime(time.seenMs);
-        desired.belief?.sweep();
+        tolerateDisk(alarms, () => {
+          state.saveTime(time.seenMs);
+          desired.belief?.sweep();
+        });
       }
       // Staleness may have begun or ended: the loop compares with what it last did.
       if (live.loaded.config.stale.afterSeconds > 0) reconciler.ring();

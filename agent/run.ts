@@ -4,6 +4,7 @@ import { makePrivateFolder, writeFileAtomic } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
 import { PATH } from "../lib/service.ts";
 import { createNotifier, type Notifier } from "../lib/systemd.ts";
+import { tolerateDisk } from "./alarms.ts";
 import type { AgentConfig } from "./config.ts";
 import { Crew } from "./crew.ts";
 import type { AgentStateName } from "./lifecycle.ts";
@@ -52,7 +53,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   running = agent;
   await Promise.race([agent.reconciler.stands, crew.failed]);
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
-  keepClosedGate(config);
+  tolerateDisk(agent.alarms, () => keepClosedGate(config));
   await notifier.ready(statusLine(agent.status()));
   crew.run(watch(agent, notifier, log, crew.signal));
   if (agent.feed !== null) crew.run(agent.feed.run(crew.signal));
@@ -115,7 +116,7 @@ async function reloadWhenAsked(
     try {
       const loaded = load();
       await agent.reload(loaded, until);
-      keepClosedGate(loaded.config);
+      tolerateDisk(agent.alarms, () => keepClosedGate(loaded.config));
       agent.alarms.set("reload_refused", null);
       log.info({}, "The configuration is in force");
     } catch (error) {

@@ -98,6 +98,7 @@ describe("a full disk", function () {
     const start = startAgent(stand.plan, host);
     await waitFor("the gate", async () => (await agentStatus(stand.plan, host))?.state === "repairing" || undefined);
     expect([...(await readElements(host.netns)).keys()].sort()).to.deep.equal([...saved.keys()].sort());
+    expect((await agentStatus(stand.plan, host))?.floor).to.equal(true);
     state.empty();
     await start;
     expect(await stand.check()).to.deep.equal([]);
