@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { sequenceOf } from "../../lib/der.ts";
 import { algorithmNode } from "./algorithms.ts";
-import { bitString, encode, integer, type Node, sequence, sequenceOf, tagged, time } from "./der.ts";
+import { bitString, encode, integer, type Node, sequence, tagged, time } from "./der.ts";
 import {
   type AlternativeName,
   authorityKeyIdentifier,

@@ -1,4 +1,5 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
+import { sequenceOf, wrapped } from "../../lib/der.ts";
 import type { Issuer } from "./certificate.ts";
 import {
   bitString,
@@ -11,11 +12,9 @@ import {
   isTagged,
   oid,
   sequence,
-  sequenceOf,
   TAG,
   tagged,
   time,
-  wrapped,
 } from "./der.ts";
 import { extension } from "./extensions.ts";
 

@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import { sequenceOf } from "../../lib/der.ts";
 import { encodePem } from "../../lib/pem.ts";
 import { Problem } from "../../lib/problem.ts";
 import { csrFromPem, csrTooLarge, MAX_CSR_BYTES } from "../../lib/registration/csr.ts";
@@ -15,7 +16,6 @@ import {
   type Node,
   oidOf,
   sequence,
-  sequenceOf,
   TAG,
   tagged,
 } from "./der.ts";

@@ -69,22 +69,6 @@ export const taggedBytes = (n: number, bytes: Uint8Array): Node => asn1.create(C
 
 export const encode = (node: Node): Buffer => fromBinary(asn1.toDer(node).getBytes());
 
-/** SEQUENCE of what is encoded already: what was signed is not encoded a second time. */
-export const sequenceOf = (...encoded: readonly Buffer[]): Buffer => wrapped(0x30, ...encoded);
-
-/** One constructed value with that tag byte around what is encoded already. */
-export function wrapped(tag: number, ...encoded: readonly Buffer[]): Buffer {
-  const length = encoded.reduce((sum, bytes) => sum + bytes.length, 0);
-  return Buffer.concat([Buffer.of(tag, ...lengthBytes(length)), ...encoded]);
-}
-
-function lengthBytes(length: number): readonly number[] {
-  if (length < 0x80) return [length];
-  const bytes: number[] = [];
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) bytes.unshift(rest & 0xff);
-  return [0x80 | bytes.length, ...bytes];
-}
-
 /** ENUMERATED of a small number. */
 export const enumerated = (value: number): Node => primitive(TAG.enumerated, String.fromCharCode(value));
 

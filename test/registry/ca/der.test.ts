@@ -1,5 +1,6 @@
 import { expect } from "chai";
-import { decode, encode, integer, sequence, sequenceOf, time } from "../../../registry/ca/der.ts";
+import { sequenceOf } from "../../../lib/der.ts";
+import { decode, encode, integer, sequence, time } from "../../../registry/ca/der.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text, "hex");
 

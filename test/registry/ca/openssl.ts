@@ -10,8 +10,15 @@ export function opensslFolder(): Disposable & {
   write(name: string, data: string | Uint8Array): string;
   /** Runs openssl there: exit code 0 gives its output, another one throws it. */
   run(...args: string[]): Buffer;
+  /** As `run`, with what it says on standard error behind its output. */
+  runBoth(...args: string[]): string;
 } {
   const path = mkdtempSync(join(tmpdir(), "eos-openssl-"));
+  const run = (args: readonly string[]): { readonly stdout: Buffer; readonly stderr: Buffer } => {
+    const done = spawnSync("openssl", args, { cwd: path, timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
+    if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.stdout}${done.stderr}`);
+    return done;
+  };
   return {
     path,
     write(name, data) {
@@ -19,10 +26,10 @@ export function opensslFolder(): Disposable & {
       writeFileSync(file, data, { mode: 0o600 });
       return file;
     },
-    run(...args) {
-      const done = spawnSync("openssl", args, { cwd: path, timeout: 20_000, maxBuffer: 64 * 1024 * 1024 });
-      if (done.status !== 0) throw new Error(`openssl ${args[0]}: ${done.stdout}${done.stderr}`);
-      return done.stdout;
+    run: (...args) => run(args).stdout,
+    runBoth: (...args) => {
+      const { stdout, stderr } = run(args);
+      return `${stdout}${stderr}`;
     },
     [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
   };
