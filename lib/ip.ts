@@ -10,17 +10,26 @@ export interface Prefix {
   readonly text: string;
 }
 
+/** A dotted form, alone or behind a colon, with a part that has more digits after a leading zero. */
+const OCTAL = /^(?:[\da-f:]*:)?(?=\d+(?:\.\d+){3}$)(?:\d+\.)*0\d+(?:\.\d+)*$/i;
+
 const WIDTH = { 4: 32, 6: 128 } as const;
 
 /**
  * Canonical text of one address: IPv4 dotted decimal, IPv6 as RFC 5952 §4, IPv4-mapped IPv6 as IPv4.
  * Refuses what parsers disagree on: octal and short IPv4 forms, zone ids, IPv4-compatible IPv6 (`::1.2.3.4`).
- * @throws Problem address_invalid | address_zone
+ * @throws Problem address_invalid | address_octal | address_zone
  */
 export function parseAddress(text: string): { family: 4 | 6; address: string } {
   if (isIPv4(text)) return { family: 4, address: text };
   if (text.includes("%"))
     throw new Problem(422, "address_zone", "An address cannot carry a zone (the part after %): send the address alone.");
+  if (OCTAL.test(text))
+    throw new Problem(
+      422,
+      "address_octal",
+      "A part begins with 0, which some programs read as octal: write each part in decimal without it.",
+    );
   if (!isIPv6(text)) {
     throw new Problem(422, "address_invalid", "Not an IPv4 or IPv6 address in its usual form, such as 203.0.113.7 or 2001:db8::7.");
   }
@@ -34,7 +43,7 @@ export function parseAddress(text: string): { family: 4 | 6; address: string } {
 
 /**
  * Canonical form of "ADDRESS" or "ADDRESS/LENGTH". Never widens or cuts: set host bits are an error.
- * @throws Problem address_invalid | address_zone | prefix_length | prefix_host_bits
+ * @throws Problem address_invalid | address_octal | address_zone | prefix_length | prefix_host_bits
  */
 export function parsePrefix(text: string): Prefix {
   const slash = text.indexOf("/");

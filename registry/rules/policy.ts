@@ -36,7 +36,7 @@ export function requestedPrefixes(
     throw new Problem(
       422,
       "addresses_too_many",
-      `This profile registers at most ${maxAddresses} addresses, ${requested.length} were sent.`,
+      `This profile registers at most ${maxAddresses} addresses, and ${requested.length} were sent: leave some out.`,
     );
   }
   const own = observed.map((address) => observedPrefix(address, policy.observed6));

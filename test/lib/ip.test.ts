@@ -33,7 +33,9 @@ describe("parseAddress", () => {
   }
 
   const refused: readonly [text: string, code: string, why: string][] = [
-    ["010.0.0.1", "address_invalid", "an octal look"],
+    ["010.0.0.1", "address_octal", "an octal look"],
+    ["10.0.0.01", "address_octal", "an octal look at the end"],
+    ["08.8.8.8", "address_octal", "a leading zero that is no octal"],
     ["0x0a.0.0.1", "address_invalid", "hexadecimal"],
     ["10.1", "address_invalid", "a short form"],
     ["167772161", "address_invalid", "one number"],
@@ -51,7 +53,7 @@ describe("parseAddress", () => {
     ["::1.2.3.4", "address_invalid", "an IPv4-compatible form that parsers read as mapped"],
     ["64:ff9b::1.2.3.4", "address_invalid", "another dotted form"],
     ["::ffff:0:1.2.3.4", "address_invalid", "an IPv4-translated form, one group off from mapped"],
-    ["::ffff:010.0.0.1", "address_invalid", "an octal look inside a mapped form"],
+    ["::ffff:010.0.0.1", "address_octal", "an octal look inside a mapped form"],
   ];
   for (const [text, code, why] of refused) {
     it(`refuses ${JSON.stringify(text)} (${why}) with ${code}`, () => {

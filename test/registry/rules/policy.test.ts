@@ -54,7 +54,7 @@ describe("the addresses of a registration", () => {
     ["prefix_too_wide", ["observed"], { widest6: 65 }, "2606:4700::1"],
     ["prefix_host_bits", ["9.9.9.9/24"]],
     ["prefix_length", ["9.9.9.9/33"]],
-    ["address_invalid", ["010.0.0.1"]],
+    ["address_octal", ["010.0.0.1"]],
     ["address_zone", ["fe80::1%eth0"]],
     ["address_not_observed", ["9.9.9.9"], { addresses: "observed" }],
     ["address_not_observed", ["8.8.4.0/24"], { addresses: "observed", widest4: 24 }],
