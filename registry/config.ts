@@ -4,15 +4,13 @@ import { FEED } from "../lib/feed/limits.ts";
 import { PATH, PORT } from "../lib/service.ts";
 
 const listenSchema = (port: number) =>
-  z
-    .strictObject({
-      /** Local address; "::" is every IPv4 and IPv6 address. */
-      address: z.string().min(1).default("::"),
-      port: portSchema.default(port),
-      /** Names and addresses that the server certificate is made for. */
-      names: z.array(z.string().min(1).max(253)).min(1).max(32).default(["localhost"]),
-    })
-    .prefault({});
+  z.strictObject({
+    /** Local address; "::" is every IPv4 and IPv6 address. */
+    address: z.string().min(1).default("::"),
+    port: portSchema.default(port),
+    /** Names and addresses that the server certificate is made for. */
+    names: z.array(z.string().min(1).max(253)).min(1).max(32).default(["localhost"]),
+  });
 
 /** The registry's configuration file, YAML. */
 export const registryConfigSchema = z.strictObject({
@@ -20,8 +18,13 @@ export const registryConfigSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, "a name is lower-case letters, digits, dots and hyphens"),
   stateDir: z.string().min(1).default(PATH.registryState),
   runtimeDir: z.string().min(1).default(PATH.registryRuntime),
-  register: listenSchema(PORT.register),
-  control: listenSchema(PORT.control),
+  register: listenSchema(PORT.register)
+    .extend({
+      /** Load balancers whose every connection begins with a PROXY protocol header, version 2. */
+      proxies: z.array(cidrSchema).max(64).default([]),
+    })
+    .prefault({}),
+  control: listenSchema(PORT.control).prefault({}),
   /** Networks that may be registered although they are private or reserved. */
   allowNetworks: z.array(cidrSchema).max(1024).default([]),
   feed: z.strictObject({ heartbeatMs: z.int().min(100).max(FEED.maxHeartbeatMs).default(FEED.heartbeatMs) }).prefault({}),

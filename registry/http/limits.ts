@@ -8,6 +8,8 @@ export const REGISTER = {
   /** From the first byte of a request to its last. */
   requestTimeoutMs: 10_000,
   handshakeTimeoutMs: 10_000,
+  /** From a load balancer's connection to the end of its PROXY header. */
+  proxyHeaderTimeoutMs: 5_000,
   idleTimeoutMs: 30_000,
   keepAliveMs: 10_000,
   /** How long a registration waits for its outcome before it is told "stored". */

@@ -5,6 +5,7 @@ import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
 import Fastify, { type FastifyInstance, type HTTPMethods } from "fastify";
 import type { Clock } from "../../lib/clock.ts";
+import { parsePrefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import type { RegistryConfig } from "../config.ts";
 import { CrlFiles } from "../store/crl-file.ts";
@@ -20,6 +21,7 @@ import { Observations } from "./observation.ts";
 import { Outcomes } from "./outcomes.ts";
 import { methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
 import { Progress } from "./progress.ts";
+import { behindProxies } from "./proxy.ts";
 import { postRegistration } from "./registrations.ts";
 import { postRenewal } from "./renewals.ts";
 import { observedAddress, sourceOf } from "./source.ts";
@@ -56,6 +58,11 @@ export async function startRegister({
   const outcomes = new Outcomes(store, log);
   const attempts = new Attempts(config.limits, { store, clock, log });
   const app = await createApp(tls, log);
+  behindProxies(
+    app.server,
+    config.register.proxies.map((network) => parsePrefix(network)),
+    log,
+  );
   const { registrationsPerMinute } = config.limits;
   const progress = new Progress(store);
   const streams = new Streams();

@@ -34,10 +34,15 @@ export class RegisterUnderTest implements AsyncDisposable {
     this.#agent = new Agent({ ca, keepAlive: true });
   }
 
-  static async start(harness: Harness, change: Partial<RegistryConfig["limits"]> = {}, log: Log = silentLog): Promise<RegisterUnderTest> {
+  static async start(
+    harness: Harness,
+    change: Partial<RegistryConfig["limits"]> = {},
+    log: Log = silentLog,
+    proxies: string[] = [],
+  ): Promise<RegisterUnderTest> {
     const { ca, key, cert } = await pki();
     const limits = { ...parseRegistryConfig("test", "name: r").limits, registrationsPerMinute: 1_000, ...change };
-    const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"] }, limits };
+    const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"], proxies }, limits };
     const { store, clock } = harness;
     return new RegisterUnderTest(
       await startRegister({ config, store, tls: { key, cert, ca }, sealing: SEALING.publicKey, clock, log }),
