@@ -64,6 +64,7 @@ export const USER = { registry: "entityos-registry", agent: "entityos-agent" } a
 export const URN = {
   agent: "urn:entityos:agent:",
   operator: "urn:entityos:operator:",
+  metrics: "urn:entityos:metrics:",
   device: "urn:entityos:device:",
   /** Whole: only control's own certificate has it, so that none made for the same host name can stand in for it. */
   control: "urn:entityos:control",

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { createMetrics } from "../lib/metrics.ts";
 import { Problem } from "../lib/problem.ts";
 import { claimLocalDoor } from "./admin/door.ts";
 import { registerUrl } from "./admin/register-url.ts";
@@ -11,6 +12,7 @@ import { openSealing } from "./ca/sealing.ts";
 import type { RegistryConfig } from "./config.ts";
 import { startFeed } from "./feed/server.ts";
 import { startRegister } from "./http/server.ts";
+import { countConclusions, countRefusals, measuredStore } from "./measure.ts";
 import { pathsOf } from "./paths.ts";
 import { startProcess } from "./process/process.ts";
 import { assertLead, takeLead } from "./store/queries.ts";
@@ -53,10 +55,12 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const certificate = (role: "register" | "control") => serverCertificate(paths.pki, role, config[role].names, ca, clock.now());
   const [registerTls, controlTls] = [await certificate("register"), await certificate("control")];
 
-  const store = stack.use(await openSqliteStore({ file: paths.database, log }));
+  const metrics = createMetrics({ process: true });
+  const store = measuredStore(stack.use(await openSqliteStore({ file: paths.database, log })), metrics, clock);
   const lead = await takeLead(store, clock.now());
   const { lost: leadLost } = stack.use(watchLead(store, lead));
-  const process = stack.use(await startProcess({ store, lead, config, authorities, sealing: sealing.privateKey, clock, log }));
+  const onConcluded = countConclusions(metrics);
+  const process = stack.use(await startProcess({ store, lead, config, authorities, sealing: sealing.privateKey, onConcluded, clock, log }));
   stack.use(
     await startAdmin({
       door,
@@ -64,10 +68,11 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       store,
       lead,
       ca,
+      metrics,
       clock,
       log,
       tls: controlTls,
-      startFeed: (server) => startFeed({ server, config, store, clock, log }),
+      startFeed: (server) => startFeed({ server, config, store, clock, log, metrics }),
     }),
   );
   const register = stack.use(
@@ -76,6 +81,7 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       store,
       tls: { key: registerTls.key, cert: registerTls.certificate, ca: ca.root },
       sealing: sealing.publicKey,
+      onRefused: countRefusals(metrics),
       clock,
       log,
     }),

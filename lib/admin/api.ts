@@ -155,6 +155,8 @@ export interface NewServerCertificate {
 export interface NewOperator {
   readonly name: string;
   readonly csr: string;
+  /** What the certificate is for: everything, or reading metrics alone. */
+  readonly role: "operator" | "metrics";
 }
 
 /** A certificate that was made, all in PEM. */

@@ -4,6 +4,7 @@ import { Problem } from "../../lib/problem.ts";
 import { crlRoute } from "./crl.ts";
 import { checkOrigin } from "./guard.ts";
 import type { Peer, Peers } from "./identity.ts";
+import { metricsRoute } from "./metrics.ts";
 import type { AdminParts } from "./parts.ts";
 import { answerWithProblems } from "./problems.ts";
 import { checkOperator } from "./role.ts";
@@ -55,6 +56,7 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
     { prefix: ADMIN.prefix },
   );
   crlRoute(app, parts, peerOf);
+  metricsRoute(app, parts, peerOf);
   await app.ready();
   return app;
 }
@@ -66,6 +68,7 @@ function actorOf(peer: Peer): string {
     case "operator":
       return `operator:${peer.name}`;
     case "agent":
+    case "metrics":
     case "other":
       throw new Problem(403, "request_role", "Only operators may ask this.");
     default:

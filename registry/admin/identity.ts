@@ -8,10 +8,12 @@ export type Peer =
   | { readonly kind: "socket"; readonly actor: string }
   | { readonly kind: "operator"; readonly name: string; readonly fingerprint: string }
   | { readonly kind: "agent"; readonly name: string; readonly fingerprint: string }
-  /** A certificate of ours that is for neither. */
+  /** May read metrics and nothing else. */
+  | { readonly kind: "metrics"; readonly name: string; readonly fingerprint: string }
+  /** A certificate of ours that is for none of them. */
   | { readonly kind: "other" };
 
-const ROLES = ["operator", "agent"] as const;
+const ROLES = ["operator", "agent", "metrics"] as const;
 const NAME = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 
 /** What a verified client certificate of the infrastructure CA says: its one SAN, a URI of ours. */

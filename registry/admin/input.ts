@@ -45,4 +45,4 @@ export const revokeCertificateBody = z.strictObject({ reason: z.enum(REVOCATION_
 
 export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });
 export const newServerCertificate = z.strictObject({ names: z.array(text(253)).min(1).max(32), csr });
-export const newOperator = z.strictObject({ name, csr });
+export const newOperator = z.strictObject({ name, csr, role: z.enum(["operator", "metrics"]).default("operator") });

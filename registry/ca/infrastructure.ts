@@ -16,6 +16,7 @@ export const LIFE_MS = {
   server: 365 * DAY_MS,
   agent: 90 * DAY_MS,
   operator: 365 * DAY_MS,
+  metrics: 365 * DAY_MS,
 } as const;
 
 /** The CA for servers, agents and operators. Every subject and name comes from the caller, none from the request. */
@@ -36,6 +37,8 @@ export interface InfrastructureCa {
   issueServer(request: CertificateRequest, names: readonly string[], now: number, urn?: string): Promise<Issued>;
   issueAgent(request: CertificateRequest, name: string, now: number): Promise<Issued>;
   issueOperator(request: CertificateRequest, name: string, now: number): Promise<Issued>;
+  /** For what reads metrics and may do nothing else. */
+  issueMetrics(request: CertificateRequest, name: string, now: number): Promise<Issued>;
 }
 
 /** The infrastructure CA's certificate, signed by the root, for 10 years: PEM. */
@@ -51,7 +54,7 @@ export function createInfrastructureCa(root: string, certificate: string, signer
   const sign = (subject: string, template: Omit<CertificateTemplate, "pathLength" | "notAfter">, lifeMs: number): Promise<Issued> =>
     issue(issuer, subject, template, { lifeMs, end });
 
-  function client(kind: "agent" | "operator", request: CertificateRequest, name: string, now: number): Promise<Issued> {
+  function client(kind: "agent" | "operator" | "metrics", request: CertificateRequest, name: string, now: number): Promise<Issued> {
     const urn = URN[kind] + name;
     const template = { subject: name, spki: request.spki, now, names: [{ kind: "uri", value: urn }], uses: ["clientAuth"] } as const;
     return sign(urn, template, LIFE_MS[kind]);
@@ -81,6 +84,7 @@ export function createInfrastructureCa(root: string, certificate: string, signer
     },
     issueAgent: (request, name, now) => client("agent", request, name, now),
     issueOperator: (request, name, now) => client("operator", request, name, now),
+    issueMetrics: (request, name, now) => client("metrics", request, name, now),
   };
 }
 

@@ -9,9 +9,11 @@ import { facts, timeText } from "./print.ts";
 
 export const help = `Makes an operator's key and certificate, for --control from another machine. Over the local socket only
 
-Usage: entityos operator enroll NAME --out DIR
+Usage: entityos operator enroll NAME --out DIR [--metrics]
 
 Writes DIR/operator.key (0600), operator.crt and ca.pem.
+
+--metrics makes one that may read /metrics of control and do nothing else, for Prometheus.
 
 ${CONTROL_HELP}
 
@@ -21,13 +23,17 @@ Examples
 `;
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
-  const { values, words } = parseCommandLine(args, { ...CONTROL_OPTIONS, out: { type: "string" } }, ["NAME"]);
+  const { values, words } = parseCommandLine(
+    args,
+    { ...CONTROL_OPTIONS, out: { type: "string" }, metrics: { type: "boolean", default: false } },
+    ["NAME"],
+  );
   const [name = ""] = words;
   const out = required(values.out, "out");
   const control = await openControl(values);
   makePrivateFolder(out);
   const { key, csr } = await makeKeyAndCsr(name);
-  const body: NewOperator = { name, csr };
+  const body: NewOperator = { name, csr, role: values.metrics ? "metrics" : "operator" };
   const issued = await control.send<IssuedCertificate>("POST", "/certificates/operator", body);
   const files = ["operator.key", "operator.crt", "ca.pem"].map((file) => join(out, file));
   const [keyFile = "", certificateFile = "", caFile = ""] = files;
@@ -37,7 +43,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   if (values.json) return printJson(io, { name, files, notAfter: issued.notAfter });
   io.out(
     facts([
-      ["operator", name],
+      [body.role, name],
       ["certificate until", timeText(issued.notAfter)],
       ["files", files.join(" ")],
     ]),

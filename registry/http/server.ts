@@ -3,7 +3,7 @@ import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import helmet from "@fastify/helmet";
 import rateLimit from "@fastify/rate-limit";
-import Fastify, { type FastifyInstance, type HTTPMethods } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from "fastify";
 import type { Clock } from "../../lib/clock.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
@@ -19,7 +19,7 @@ import { deleteRegistration } from "./leave.ts";
 import { REGISTER } from "./limits.ts";
 import { Observations } from "./observation.ts";
 import { Outcomes } from "./outcomes.ts";
-import { methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
+import { asProblem, methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
 import { Progress } from "./progress.ts";
 import { behindProxies } from "./proxy.ts";
 import { postRegistration } from "./registrations.ts";
@@ -42,6 +42,8 @@ export interface RegisterParts {
   };
   /** Public half of control's sealing key. */
   readonly sealing: KeyObject;
+  /** Told the code of each request that is refused. */
+  readonly onRefused: (code: string) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -52,12 +54,13 @@ export async function startRegister({
   store,
   tls,
   sealing,
+  onRefused,
   clock,
   log,
 }: RegisterParts): Promise<AsyncDisposable & { port: number }> {
   const outcomes = new Outcomes(store, log);
   const attempts = new Attempts(config.limits, { store, clock, log });
-  const app = await createApp(tls, log);
+  const app = await createApp(tls, onRefused, log);
   behindProxies(
     app.server,
     config.register.proxies.map((network) => parsePrefix(network)),
@@ -112,7 +115,11 @@ export async function startRegister({
   return { port, [Symbol.asyncDispose]: dispose };
 }
 
-async function createApp(tls: RegisterParts["tls"], log: Log): Promise<App> {
+async function createApp(tls: RegisterParts["tls"], onRefused: RegisterParts["onRefused"], log: Log): Promise<App> {
+  const refuse = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    onRefused(asProblem(error).code);
+    sendProblem(error, request, reply, log);
+  };
   const app: App = Fastify({
     https: {
       key: tls.key,
@@ -128,12 +135,12 @@ async function createApp(tls: RegisterParts["tls"], log: Log): Promise<App> {
     connectionTimeout: REGISTER.idleTimeoutMs,
     keepAliveTimeout: REGISTER.keepAliveMs,
     clientErrorHandler: refuseConnection,
-    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply, log),
+    frameworkErrors: refuse,
   });
   app.server.maxConnections = REGISTER.maxConnections;
   boundPerSource(app.server, REGISTER.maxConnectionsPerSource);
   app.removeContentTypeParser("text/plain");
-  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply, log));
+  app.setErrorHandler(refuse);
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
   });

@@ -26,6 +26,8 @@ export interface IntakeParts {
   /** Opens what register sealed. */
   readonly sealing: KeyObject;
   readonly allowed: readonly Prefix[];
+  /** Told of each conclusion: its outcome, and milliseconds since it was stored. */
+  readonly onConcluded: (outcome: string, waitedMs: number) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -53,7 +55,7 @@ export class Intake {
   }
 
   async #conclude(item: InboxItem): Promise<void> {
-    const { store, lead, log } = this.#parts;
+    const { store, lead, clock, onConcluded, log } = this.#parts;
     try {
       const work = await this.#work(item);
       const conclusion = await store.write(
@@ -61,7 +63,10 @@ export class Intake {
         ["outcome", "head", ...(item.action === "register" ? [] : (["revocation"] as const))],
       );
       this.#attempts.delete(item.id);
-      if (conclusion !== null) log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
+      if (conclusion !== null) {
+        onConcluded(conclusion.outcome, clock.now() - item.received_at);
+        log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
+      }
     } catch (error) {
       if (error instanceof Problem && error.code !== "certificate_stale") throw error;
       this.#attempts.set(item.id, (this.#attempts.get(item.id) ?? 0) + 1);

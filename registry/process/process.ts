@@ -30,6 +30,8 @@ export interface ProcessParts {
   readonly authorities: Authorities;
   /** Opens what register sealed. */
   readonly sealing: KeyObject;
+  /** Told of each conclusion: its outcome, and milliseconds since it was stored. */
+  readonly onConcluded: (outcome: string, waitedMs: number) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -43,7 +45,16 @@ export interface RunningProcess extends AsyncDisposable {
  * Process: takes submissions from the inbox, concludes each in one transaction, and ends grants and certificates when their time comes.
  * Resolves once the default profile is there, the agents are told which CAs count and what they revoked, and all loops run.
  */
-export async function startProcess({ store, lead, config, authorities, sealing, clock, log }: ProcessParts): Promise<RunningProcess> {
+export async function startProcess({
+  store,
+  lead,
+  config,
+  authorities,
+  sealing,
+  onConcluded,
+  clock,
+  log,
+}: ProcessParts): Promise<RunningProcess> {
   const { name } = config;
   const allowed = config.allowNetworks.map((network) => parsePrefix(network));
   await store.write((db) => ensureDefaultProfile(db, lead, { now: clock.now() }));
@@ -52,7 +63,7 @@ export async function startProcess({ store, lead, config, authorities, sealing, 
   await crls.turn(LOOK_ANYWAY_MS);
   await store.write((db) => publishAuthorities(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
   const abort = new AbortController();
-  const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, sealing, allowed, clock, log });
+  const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, sealing, allowed, onConcluded, clock, log });
   const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   const expiry = loop("head", store, abort.signal, log, expiryTurn(store, lead, clock, log));
   const lists = loop("revocation", store, abort.signal, log, () => crls.turn(LOOK_ANYWAY_MS));

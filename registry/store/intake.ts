@@ -109,6 +109,7 @@ export interface InboxItem {
   readonly csr: Uint8Array | null;
   readonly observed: string;
   readonly sealed: string | null;
+  readonly received_at: number;
   /** The public key of the code, or of the device, that the signer names; null when there is none. */
   readonly code_key: string | null;
   readonly device_key: string | null;
@@ -128,7 +129,17 @@ const selectInbox = prepared((db, v: { limit: number }) =>
     .leftJoin("devices", (join) =>
       join.on((eb) => eb("devices.id", "=", eb.fn<string>("substr", ["submissions.signer", eb.lit(DEVICE_AT)]))),
     )
-    .select(["submissions.id", "action", "signer", "submissions.submission", "signature", "csr", "observed", "inbox.sealed"])
+    .select([
+      "submissions.id",
+      "action",
+      "signer",
+      "submissions.submission",
+      "signature",
+      "csr",
+      "observed",
+      "inbox.sealed",
+      "inbox.received_at",
+    ])
     .select(["codes.public_key as code_key", "devices.public_key as device_key"])
     .orderBy("inbox.submission")
     .limit(v.limit),

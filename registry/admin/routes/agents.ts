@@ -62,8 +62,9 @@ export function certificateRoutes(app: FastifyInstance, parts: AdminParts): void
   // An operator's certificate can be given by the machine's owner only, never by another operator from afar.
   app.post("/certificates/operator", async (request, reply): Promise<IssuedCertificate> => {
     if (!isLocal(request)) throw new Problem(403, "local_only", "Operators are enrolled over the registry's local socket only.");
-    const { name, csr } = newOperator.parse(request.body);
-    const issued = await ca.issueOperator(parseCsrPem(csr, KINDS), name, clock.now());
+    const { name, csr, role } = newOperator.parse(request.body);
+    const issue = role === "metrics" ? ca.issueMetrics : ca.issueOperator;
+    const issued = await issue(parseCsrPem(csr, KINDS), name, clock.now());
     await note(parts, issued, actorOf(request), {});
     reply.code(201);
     return answer(ca, issued);

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AgentFeed } from "../../../lib/admin/api.ts";
 import type { Log } from "../../../lib/log.ts";
+import { createMetrics } from "../../../lib/metrics.ts";
 import { claimLocalDoor } from "../../../registry/admin/door.ts";
 import { startAdmin } from "../../../registry/admin/start.ts";
 import type { Issued } from "../../../registry/ca/authority.ts";
@@ -43,6 +44,7 @@ export interface Identity {
 export interface Reply {
   readonly status: number;
   readonly type: string;
+  readonly text: string;
   // Tests read what they expect to be there.
   readonly body: Record<string, unknown>;
 }
@@ -109,7 +111,9 @@ export class TestControl implements AsyncDisposable {
       server.on("request", () => this.requests++);
       return feed;
     };
-    this.#stack.use(await startAdmin({ door, config, store, lead, ca, clock, log: this.log, tls, startFeed }));
+    this.#stack.use(
+      await startAdmin({ door, config, store, lead, ca, metrics: createMetrics({ process: false }), clock, log: this.log, tls, startFeed }),
+    );
     this.#parts = { store, lead, ca, socketPath: door.path };
   }
 
@@ -131,11 +135,12 @@ export class TestControl implements AsyncDisposable {
   }
 
   /** A key and a certificate of the infrastructure CA, with its chain, noted in Storage. */
-  async identity(kind: "operator" | "agent" | "server", name: string): Promise<Identity & { readonly issued: Issued }> {
+  async identity(kind: "operator" | "metrics" | "agent" | "server", name: string): Promise<Identity & { readonly issued: Issued }> {
     const { key, csr } = await makeKeyAndCsr(null);
     const request = parseCsrPem(csr);
     const issue = {
       operator: this.ca.issueOperator,
+      metrics: this.ca.issueMetrics,
       agent: this.ca.issueAgent,
       server: (r: typeof request, n: string, now: number) => this.ca.issueServer(r, [n], now),
     };
@@ -147,6 +152,11 @@ export class TestControl implements AsyncDisposable {
   /** Over the local socket, as an operator's program asks. */
   local(path: string, ask: Ask = {}): Promise<Reply> {
     return exchange((options, answer) => plainRequest({ ...options, socketPath: this.socketPath }, answer), path, ask);
+  }
+
+  /** What is no JSON: over the local socket, or as somebody. */
+  async text(path: string, identity: Identity | null = null): Promise<string> {
+    return (identity === null ? await this.local(path) : await this.remote(path, identity)).text;
   }
 
   /** Over mutual TLS; rejects when the connection ends without an answer. */
@@ -180,6 +190,7 @@ async function exchange(open: Open, path: string, { method = "GET", headers = {}
           resolve({
             status: answer.statusCode ?? 0,
             type: answer.headers["content-type"] ?? "",
+            text,
             body: /json/.test(answer.headers["content-type"] ?? "") ? JSON.parse(text) : {},
           });
         });

@@ -45,7 +45,7 @@ export class RegisterUnderTest implements AsyncDisposable {
     const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"], proxies }, limits };
     const { store, clock } = harness;
     return new RegisterUnderTest(
-      await startRegister({ config, store, tls: { key, cert, ca }, sealing: SEALING.publicKey, clock, log }),
+      await startRegister({ config, store, tls: { key, cert, ca }, sealing: SEALING.publicKey, onRefused: () => {}, clock, log }),
       ca,
       harness,
     );

@@ -69,7 +69,7 @@ export class Harness implements AsyncDisposable {
   ): Promise<RunningProcess> {
     const config = { name: REGISTRY, allowNetworks: [...allowNetworks] };
     const { store, lead, clock } = this;
-    return startProcess({ store, lead, config, authorities, sealing: SEALING.privateKey, clock, log });
+    return startProcess({ store, lead, config, authorities, sealing: SEALING.privateKey, onConcluded: () => {}, clock, log });
   }
 
   /** A code of the profile "test", which any address may use unless settings say otherwise. */

@@ -1,0 +1,42 @@
+import type { Clock } from "../lib/clock.ts";
+import { type Metrics, SECONDS } from "../lib/metrics.ts";
+import type { Store } from "./store/store.ts";
+
+/** Storage as it is, with the time that each durable write took: its wait for the group commit and the commit itself. */
+export function measuredStore(store: Store, metrics: Metrics, clock: Clock): Store {
+  const seconds = metrics.histogram("entityos_storage_commit_seconds", "From a write being asked for to its being durable.", SECONDS);
+  const failures = metrics.counter("entityos_storage_failures_total", "Writes that did not become durable, refusals included.");
+  return {
+    async write(command, wakes) {
+      const began = clock.monotonic();
+      try {
+        return await store.write(command, wakes);
+      } catch (error) {
+        failures.add();
+        throw error;
+      } finally {
+        seconds.observe((clock.monotonic() - began) / 1_000);
+      }
+    },
+    read: (command) => store.read(command),
+    watch: (topic, listener) => store.watch(topic, listener),
+    snapshot: () => store.snapshot(),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+/** Counts what Process makes of submissions, by outcome. */
+export function countConclusions(metrics: Metrics): (outcome: string, waitedMs: number) => void {
+  const outcomes = metrics.counters("entityos_submissions_total", "Submissions that Process concluded, by outcome.", "outcome");
+  const waited = metrics.histogram("entityos_process_seconds", "From a submission being stored to its being concluded.", SECONDS);
+  return (outcome, waitedMs) => {
+    outcomes.of(outcome).add();
+    waited.observe(Math.max(0, waitedMs) / 1_000);
+  };
+}
+
+/** Counts what register refuses before anything is stored, by code. */
+export function countRefusals(metrics: Metrics): (code: string) => void {
+  const refusals = metrics.counters("entityos_register_refusals_total", "Requests that register refused, by code.", "code");
+  return (code) => refusals.of(code).add();
+}
