@@ -17,11 +17,14 @@ export interface MasterOptions {
   readonly worker?: number;
 }
 
-/** `absent`: no HAProxy runs, so nobody is let in. `failed`: it may have done it or not. */
+/**
+ * `absent`: there is no HAProxy, so nobody is let in. `away`: nobody answers at this moment, as while it is reloaded, when the worker
+ * before goes on serving. `failed`: it may have done it or not.
+ */
 export class MasterError extends Error {
-  readonly kind: "absent" | "failed";
+  readonly kind: "absent" | "away" | "failed";
 
-  constructor(kind: "absent" | "failed", message: string, options?: ErrorOptions) {
+  constructor(kind: "absent" | "away" | "failed", message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "MasterError";
     this.kind = kind;
@@ -31,8 +34,14 @@ export class MasterError extends Error {
 const TIMEOUT_MS = 5_000;
 /** Bound on one answer, characters: 100,000 open connections are 8 MB. */
 const MAX_ANSWER = 64 << 20;
-/** No socket, nobody behind it, or a master that ends or begins anew at this moment. */
-const ABSENT: readonly unknown[] = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"];
+/** A reload leaves the socket's file where it is (2.6); it goes with the folder that it is in, at boot. */
+const KINDS: Readonly<Record<string, "absent" | "away">> = {
+  ENOENT: "absent",
+  ECONNREFUSED: "away",
+  ECONNRESET: "away",
+  EPIPE: "away",
+  EAGAIN: "away",
+};
 
 /** Speaks to the master over its UNIX socket, a connection for each command. */
 export function createMaster(socketPath: string): Master {
@@ -68,8 +77,8 @@ function exchange(socketPath: string, request: string, signal: AbortSignal): Pro
     });
     socket.once("end", () => end(() => resolve(answer)));
     socket.once("error", (cause: NodeJS.ErrnoException) => {
-      if (!ABSENT.includes(cause.code)) return fail(`HAProxy's master cannot be asked: ${cause.message}`, cause);
-      end(() => reject(new MasterError("absent", `No HAProxy answers on ${socketPath}`, { cause })));
+      const kind = KINDS[cause.code ?? ""] ?? "failed";
+      end(() => reject(new MasterError(kind, `HAProxy's master on ${socketPath} cannot be asked: ${cause.message}`, { cause })));
     });
   });
 }

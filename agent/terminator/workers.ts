@@ -37,8 +37,9 @@ export class WorkerList {
         this.#known = [...(workers.current === null ? [] : [workers.current]), ...workers.old];
         return workers;
       } catch (error) {
-        if (!(error instanceof MasterError) || error.kind !== "absent") throw error;
-        const limitMs = this.#known === null ? FIRST_LOOK_MS : this.#lives() ? RELOAD_WITHIN_MS : 0;
+        if (!(error instanceof MasterError) || error.kind === "failed") throw error;
+        const unknown = this.#known === null && error.kind === "away";
+        const limitMs = unknown ? FIRST_LOOK_MS : this.#lives() ? RELOAD_WITHIN_MS : 0;
         if (waitedMs >= limitMs) {
           if (this.#lives()) throw new MasterError("failed", "HAProxy runs and its master does not answer", { cause: error });
           this.#known = [];
@@ -55,7 +56,7 @@ export class WorkerList {
     if (before === null) return null;
     // The master may begin anew before it has said so.
     await this.#master.command("reload", { signal }).catch((error: unknown) => {
-      if (!(error instanceof MasterError) || error.kind !== "absent") throw error;
+      if (!(error instanceof MasterError) || error.kind === "failed") throw error;
     });
     for (let waitedMs = 0; waitedMs < RELOAD_WITHIN_MS; waitedMs += LOOK_AGAIN_MS) {
       const now = await this.look(signal);

@@ -18,6 +18,9 @@ export const registryConfigFile = (plan: LabPlan): string => join(paths(plan).of
 export const storageFile = (plan: LabPlan): string => pathsOf({ stateDir: paths(plan).dataOf("registry") }).database;
 export const agentConfigFile = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "agent.yaml");
 
+export const applicationSocket = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "application.sock");
+export const masterSocket = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "haproxy.sock");
+
 export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfig"] = {}): string {
   const names = [registryName(plan), plan.registry.address, plan.registry.address6];
   return stringify({
@@ -43,6 +46,14 @@ export function agentYaml(plan: LabPlan, host: Member, overrides: LabOptions["ag
     },
     stateDir: paths(plan).dataOf(host.name),
     runtimeDir: folder,
+    gate: { lanes: { ip: true, ipcert: true, roaming: plan.roaming.includes(host.name) } },
+    terminator: {
+      kind: "haproxy",
+      certificate: join(folder, "service.crt"),
+      application: applicationSocket(plan, host),
+      masterSocket: masterSocket(plan, host),
+      maxConnections: 500,
+    },
     ...overrides,
   });
 }

@@ -11,11 +11,13 @@ import {
   enrolAgent,
   initRegistry,
   serviceOf,
-  setProfile,
+  setProfiles,
   startAgent,
   startRegistry,
   startService,
+  startTerminator,
   statusCommand,
+  terminatorOf,
 } from "./programs.ts";
 
 /** What `lab up` prints: all that a test or a person needs to use the lab. */
@@ -82,15 +84,21 @@ async function build(plan: LabPlan, options: StartOptions): Promise<void> {
   progress("registry: starting");
   await startRegistry(plan, signal);
   progress("agents: enrolling");
-  await Promise.all([setProfile(plan, signal), ...plan.hosts.map((host) => enrolAgent(plan, host, agentConfig, signal))]);
+  await Promise.all([setProfiles(plan, signal), ...plan.hosts.map((host) => enrolAgent(plan, host, agentConfig, signal))]);
   copyFileSync(join(paths(plan).of(plan.hosts[0]?.name ?? ""), "ca.pem"), caFile(plan));
   progress("agents and services: starting");
-  await Promise.all(plan.hosts.flatMap((host) => [startAgent(plan, host, { signal, readyTimeoutMs }), startService(plan, host, signal)]));
+  await Promise.all(plan.hosts.map((host) => startHost(plan, host, { signal, readyTimeoutMs })));
   progress("ready");
 }
 
+/** The agent writes what HAProxy starts with. */
+async function startHost(plan: LabPlan, host: Member, options: Parameters<typeof startAgent>[2]): Promise<void> {
+  await Promise.all([startAgent(plan, host, options), startService(plan, host, options?.signal)]);
+  await startTerminator(plan, host, options?.signal);
+}
+
 function describe(plan: LabPlan): LabDescription {
-  const processes = ["registry", ...plan.hosts.flatMap((host) => [agentOf(host), serviceOf(host)])];
+  const processes = ["registry", ...plan.hosts.flatMap((host) => [agentOf(host), terminatorOf(host), serviceOf(host)])];
   return {
     registerUrl: `https://${plan.registry.address}`,
     caFile: caFile(plan),

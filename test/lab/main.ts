@@ -5,13 +5,13 @@ import { CommandError } from "./exec.ts";
 import { listLabs, readPlan, removeLab } from "./folder.ts";
 import { interruption } from "./interrupt.ts";
 import { descriptionFile, releaseLab, startLab } from "./lab.ts";
-import { LabError, type LabPlan } from "./plan.ts";
+import { LabError, type LabOptions, type LabPlan } from "./plan.ts";
 import { findProcess } from "./processes.ts";
-import { agentOf, agentStatus, serviceOf } from "./programs.ts";
+import { agentOf, agentStatus, serviceOf, terminatorOf } from "./programs.ts";
 import { table } from "./terminal.ts";
 import { TimeoutError } from "./wait.ts";
 
-const HELP = `npm run lab -- up [--name NAME] [--agents N] [--devices N]
+const HELP = `npm run lab -- up [--name NAME] [--agents N] [--devices N] [--roaming N]
 npm run lab -- status [--name NAME] [--json]
 npm run lab -- down [--name NAME]
 
@@ -20,7 +20,8 @@ up      builds both zones on this machine in network namespaces (eos-NAME-…), 
 status  what stands, as a table or as JSON
 down    takes everything away, also what a killed up left behind
 
-NAME is 'lab' unless said, N is 1 agent and 2 devices. Needs root.
+NAME is 'lab' unless said, N is 1 agent and 2 devices; of the agents, the last N let certificates in from anywhere
+(--roaming, 0 unless said). Needs root.
 `;
 
 async function main(): Promise<number> {
@@ -30,6 +31,7 @@ async function main(): Promise<number> {
       name: { type: "string", default: "lab" },
       agents: { type: "string", default: "1" },
       devices: { type: "string", default: "2" },
+      roaming: { type: "string", default: "0" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -42,7 +44,7 @@ async function main(): Promise<number> {
   if (process.getuid?.() !== 0) return complain("The lab makes network namespaces: run it as root.", EXIT.permission);
   switch (command) {
     case "up":
-      return up(values.name, Number(values.agents), Number(values.devices));
+      return up(values.name, { agents: Number(values.agents), devices: Number(values.devices), roaming: Number(values.roaming) });
     case "status":
       return status(values.name, values.json);
     case "down":
@@ -53,7 +55,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function up(name: string, agents: number, devices: number): Promise<number> {
+async function up(name: string, sizes: Pick<LabOptions, "agents" | "devices" | "roaming">): Promise<number> {
   const signal = interruption();
   if (readPlan(name)) {
     await status(name, false, process.stderr);
@@ -62,7 +64,7 @@ async function up(name: string, agents: number, devices: number): Promise<number
   const startedAt = performance.now();
   const progress = (text: string) =>
     process.stderr.write(`${((performance.now() - startedAt) / 1_000).toFixed(1).padStart(5)} s  ${text}\n`);
-  const lab = await startLab({ name, agents, devices, progress, signal });
+  const lab = await startLab({ name, ...sizes, progress, signal });
   releaseLab(lab);
   process.stdout.write(`${JSON.stringify(lab.description, null, 2)}\n`);
   return EXIT.ok;
@@ -78,7 +80,9 @@ async function status(name: string, json: boolean, out: NodeJS.WritableStream = 
       const agent = agents[i];
       return [
         row(plan, agentOf(host), host.address, agent ? `${agent.state}, revision ${agent.revision}, ${agent.rules} rules` : "not running"),
-        row(plan, serviceOf(host), host.address, findProcess(plan.folder, serviceOf(host)) ? "serving" : "not running"),
+        ...[terminatorOf(host), serviceOf(host)].map((part) =>
+          row(plan, part, host.address, findProcess(plan.folder, part) ? "serving" : "not running"),
+        ),
       ];
     }),
     ...plan.devices.map((device) => ({ name: device.name, address: device.address, netns: device.netns, pid: null, state: "" })),

@@ -12,6 +12,8 @@ export interface LabPlan {
   readonly registry: Member;
   readonly hosts: readonly Member[];
   readonly devices: readonly Member[];
+  /** Names of the hosts where certificates admit from anywhere. */
+  readonly roaming: readonly string[];
 }
 
 /** One machine of the lab: a network namespace with one link to the bridge. */
@@ -26,6 +28,8 @@ export interface LabOptions {
   readonly name?: string;
   readonly agents?: number;
   readonly devices?: number;
+  /** How many of the hosts, the last ones, have the lane `roaming` on. None by default. */
+  readonly roaming?: number;
   /** Merged over the registry's and every agent's configuration. */
   readonly registryConfig?: Readonly<Record<string, unknown>>;
   readonly agentConfig?: Readonly<Record<string, unknown>>;
@@ -38,6 +42,9 @@ export const LAB = {
   network6: "2001:db8::/64",
   /** Registers addresses of the lab's networks, one by one, also over IPv6: all its machines share one /64. */
   profile: "lab",
+  /** Of laptops: a certificate admits from anywhere. Of vaults: a certificate, and only from the device's own address. */
+  certProfile: "laptop",
+  bothProfile: "vault",
   /** Hosts are .11 to .90, devices .101 to .199. */
   maxHosts: 80,
   maxDevices: 99,
@@ -54,12 +61,13 @@ export class LabError extends Error {}
 
 /** @throws LabError when a name or number is out of range */
 export function planLab(options: LabOptions): LabPlan {
-  const { name = "lab", agents = 1, devices = 2 } = options;
+  const { name = "lab", agents = 1, devices = 2, roaming = 0 } = options;
   if (!/^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$/.test(name)) {
     throw new LabError(`Cannot name a lab '${name}': 1 to 24 lower-case letters, digits and hyphens`);
   }
   bounded("agents", agents, LAB.maxHosts);
   bounded("devices", devices, LAB.maxDevices);
+  if (!Number.isInteger(roaming) || roaming < 0 || roaming > agents) throw new LabError(`Cannot let ${roaming} of ${agents} agents roam`);
   const member = (suffix: string, number: number): Member => ({
     name: suffix,
     netns: `eos-${name}-${suffix}`,
@@ -73,6 +81,7 @@ export function planLab(options: LabOptions): LabPlan {
     bridge: `eos-${name}-net`,
     registry: member("registry", 2),
     hosts: Array.from({ length: agents }, (_, i) => member(`host${i + 1}`, 11 + i)),
+    roaming: Array.from({ length: roaming }, (_, i) => `host${agents - i}`),
     devices: Array.from({ length: devices }, (_, i) => member(`device${i + 1}`, 101 + i)),
   };
 }

@@ -11,13 +11,14 @@ export class Download {
   #lastByteAt = 0;
   #open = true;
 
-  constructor({ host, port, path, ca, localAddress }: Asks["download"], now: () => number) {
+  constructor({ host, port, path, ca, localAddress, client }: Asks["download"], now: () => number) {
     this.#request = httpsGet({
       host,
       port,
       path,
       ca: readFileSync(ca),
       agent: false,
+      ...(client ?? {}),
       ...(localAddress === undefined ? {} : { localAddress }),
     });
     this.started = new Promise((resolve, reject) => {

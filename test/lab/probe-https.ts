@@ -6,12 +6,12 @@ import type { Answers, Asks } from "./probe-messages.ts";
 const MAX_BODY_BYTES = 1 << 20;
 
 /** One request on a connection of its own. @throws Error when no answer comes in time */
-export function get({ host, port, path, ca, timeoutMs, localAddress }: Asks["get"], now: () => number): Promise<Answers["get"]> {
+export function get({ host, port, path, ca, timeoutMs, localAddress, client }: Asks["get"], now: () => number): Promise<Answers["get"]> {
   return new Promise((resolve, reject) => {
     const sentAt = now();
     const local = localAddress === undefined ? {} : { localAddress };
     const signal = AbortSignal.timeout(timeoutMs);
-    const request = httpsGet({ host, port, path, ca: readFileSync(ca), agent: false, signal, ...local }, (response) => {
+    const request = httpsGet({ host, port, path, ca: readFileSync(ca), agent: false, signal, ...(client ?? {}), ...local }, (response) => {
       readBody(response).then((body) => resolve({ status: response.statusCode ?? 0, body, ms: now() - sentAt }), reject);
     });
     request.once("error", reject);

@@ -12,7 +12,15 @@ export interface RegisterAsk {
   readonly registry: string;
   readonly code: string;
   readonly addresses: readonly string[];
+  /** PEM of a request for a certificate. */
+  readonly csr?: string;
   readonly localAddress?: string;
+}
+
+/** PEM of a client's certificate with its chain, and of its key. */
+export interface ClientCertificate {
+  readonly cert: string;
+  readonly key: string;
 }
 
 export interface Asks {
@@ -21,8 +29,8 @@ export interface Asks {
   /** Attempts at every target at once, again every `everyMs`, for `forMs`. */
   storm: { readonly targets: readonly Target[]; readonly everyMs: number; readonly forMs: number };
   register: RegisterAsk;
-  get: Target & { readonly path: string; readonly ca: string; readonly timeoutMs: number };
-  download: Target & { readonly path: string; readonly ca: string };
+  get: Target & { readonly path: string; readonly ca: string; readonly timeoutMs: number; readonly client?: ClientCertificate };
+  download: Target & { readonly path: string; readonly ca: string; readonly client?: ClientCertificate };
   progress: { readonly download: number };
   /** Sends a byte on the download's connection. */
   speak: { readonly download: number };

@@ -1,6 +1,7 @@
-import { randomBytes } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:https";
+import { decodePem } from "../../lib/pem.ts";
 import { parseCode } from "../../lib/registration/code.ts";
 import { type Submission, signSubmission } from "../../lib/registration/submission.ts";
 import { readBody } from "./probe-https.ts";
@@ -18,20 +19,29 @@ export async function register(ask: Asks["register"], now: () => number): Promis
   const { selector, privateKey } = parseCode(ask.code);
   const nonce = randomBytes(16).toString("base64url");
   const time = Date.now();
-  const nothing = { csrDigest: null, deviceKey: null };
+  const csr = ask.csr === undefined ? null : decodePem("CERTIFICATE REQUEST", ask.csr);
+  const csrDigest = csr === null ? null : hash("sha256", csr);
   const submission: Submission = {
     action: "register",
     registry: ask.registry,
     signer: `code:${selector}`,
     addresses: ask.addresses,
-    ...nothing,
+    csrDigest,
+    deviceKey: null,
     nonce,
     time,
   };
   const proof = { nonce, time, signature: signSubmission(submission, privateKey) };
   const agent = agentFor(ask);
   await exchange(ask, agent, "GET", "/v1/address", "", now);
-  return exchange(ask, agent, "POST", "/v1/registrations", JSON.stringify({ selector, proof, addresses: ask.addresses }), now);
+  return exchange(
+    ask,
+    agent,
+    "POST",
+    "/v1/registrations",
+    JSON.stringify({ selector, proof, addresses: ask.addresses, ...(ask.csr === undefined ? {} : { csr: ask.csr }) }),
+    now,
+  );
 }
 
 function exchange(

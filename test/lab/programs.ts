@@ -1,8 +1,19 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AgentStatus, queryStatus } from "../../agent/status.ts";
+import { currentLink } from "../../agent/terminator/layout.ts";
+import { createMaster } from "../../agent/terminator/master.ts";
 import { PATH } from "../../lib/service.ts";
-import { agentConfigFile, agentYaml, BIN, controlSocket, registryConfigFile, registryYaml } from "./configs.ts";
+import {
+  agentConfigFile,
+  agentYaml,
+  applicationSocket,
+  BIN,
+  controlSocket,
+  masterSocket,
+  registryConfigFile,
+  registryYaml,
+} from "./configs.ts";
 import { paths } from "./folder.ts";
 import { LAB, LabError, type LabOptions, type LabPlan, type Member } from "./plan.ts";
 import { findProcess, runRecorded, startProcess } from "./processes.ts";
@@ -11,6 +22,7 @@ import { waitFor } from "./wait.ts";
 /** The lab's long-lived programs, by the names of their records and logs. */
 export const agentOf = (host: Member): string => `${host.name}-agent`;
 export const serviceOf = (host: Member): string => `${host.name}-service`;
+export const terminatorOf = (host: Member): string => `${host.name}-terminator`;
 
 export const statusCommand = (plan: LabPlan, host: Member): readonly string[] => [
   BIN.agent,
@@ -37,9 +49,11 @@ export async function startRegistry(plan: LabPlan, signal?: AbortSignal): Promis
   await startUntil(plan, "registry", plan.registry, registryCommand(plan), async (log) => /^ready .*$/m.test(log), signal);
 }
 
-export async function setProfile(plan: LabPlan, signal?: AbortSignal): Promise<void> {
-  const limits = ["--addresses", `${LAB.network},${LAB.network6}`, "--observed6", "128"];
-  await operator(plan, ["profile", "set", LAB.profile, "--pattern", "ip", ...limits], signal);
+export async function setProfiles(plan: LabPlan, signal?: AbortSignal): Promise<void> {
+  const addresses = ["--addresses", `${LAB.network},${LAB.network6}`, "--observed6", "128"];
+  const set = (name: string, pattern: string, limits: readonly string[]) =>
+    operator(plan, ["profile", "set", name, "--pattern", pattern, ...limits], signal);
+  await Promise.all([set(LAB.profile, "ip", addresses), set(LAB.certProfile, "cert", []), set(LAB.bothProfile, "both", addresses)]);
 }
 
 /** The agent's certificate, its service's certificate and its configuration. */
@@ -63,10 +77,21 @@ export async function startAgent(
 }
 
 export async function startService(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
-  const folder = paths(plan).of(host.name);
-  const files = ["--certificate", join(folder, "service.crt"), "--key", join(folder, "service.key"), "--name", host.name];
-  const command = [BIN.run, "test/lab/service.ts", ...files];
+  const command = [BIN.run, "test/lab/service.ts", "--socket", applicationSocket(plan, host), "--name", host.name];
   await startUntil(plan, serviceOf(host), host, command, async (log) => /^ready service=/m.test(log), signal);
+}
+
+/** Starts HAProxy with the configuration that the agent wrote, and resolves once a worker of it serves. */
+export async function startTerminator(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
+  const config = join(currentLink(paths(plan).dataOf(host.name)), "haproxy.cfg");
+  const socket = masterSocket(plan, host);
+  const command = ["haproxy", "-W", "-S", `${socket},mode,600`, "-f", config];
+  const master = createMaster(socket);
+  const serves = async () => {
+    const answer = await master.command("show proc", { signal: AbortSignal.timeout(1_000) }).catch(() => "");
+    return /^\d+\s+worker/m.test(answer);
+  };
+  await startUntil(plan, terminatorOf(host), host, command, serves, signal);
 }
 
 /** What the agent says of itself; undefined while it does not answer. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { RegistryStatus } from "../../lib/admin/api.ts";
+import { makeKeyAndCsr } from "../../registry/ca/csr.ts";
 import { openControl } from "../../registry/cli/control.ts";
 import { BIN, registryName } from "./configs.ts";
 import { inNetns, run } from "./exec.ts";
@@ -7,7 +8,7 @@ import { paths } from "./folder.ts";
 import type { Lab } from "./lab.ts";
 import { LAB, type Member } from "./plan.ts";
 import { type Probe, startProbe } from "./probe-client.ts";
-import type { Answers, Target } from "./probe-messages.ts";
+import type { Answers, ClientCertificate, Target } from "./probe-messages.ts";
 import { agentStatus, operator } from "./programs.ts";
 import { waitFor } from "./wait.ts";
 
@@ -22,6 +23,22 @@ export interface Revoked {
   readonly grants: number;
   /** In force with this revision. */
   readonly revision: number;
+}
+
+/** A device with a certificate. */
+export interface Certified {
+  readonly device: string;
+  readonly client: ClientCertificate;
+  /** POST sent → answered. */
+  readonly ms: number;
+}
+
+/** The gate's headers as the application got them. */
+export interface Identity {
+  readonly "x-entityos-lane": string;
+  readonly "x-entityos-device"?: string;
+  readonly "x-entityos-pattern"?: string;
+  readonly "x-entityos-subject"?: string;
 }
 
 /** A lab with a probe in the namespace of every device, and what the story and the tests do in it. */
@@ -69,6 +86,31 @@ export class Scene implements AsyncDisposable {
   /** Registers as a device that is not ours would: over HTTPS, signed by the code. */
   async register(device: number, code: string, addresses: readonly string[] = ["observed"]): Promise<Answers["register"]> {
     return this.probe(device).ask("register", { ...this.#registry, ca: this.ca, code, addresses });
+  }
+
+  /** Registers with a new key and a request for its certificate. @throws Error when it is not answered with 201 */
+  async certify(device: number, code: string, addresses: readonly string[] = []): Promise<Certified> {
+    const { key, csr } = await makeKeyAndCsr(null);
+    const answer = await this.probe(device).ask("register", { ...this.#registry, ca: this.ca, code, addresses, csr });
+    if (answer.status !== 201) throw new Error(`the registration was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
+    const body = answer.body as { readonly device: string; readonly certificate: { readonly pem: string; readonly chain: string } };
+    return {
+      device: body.device,
+      client: { cert: body.certificate.pem + body.certificate.chain, key },
+      ms: answer.answeredAt - answer.sentAt,
+    };
+  }
+
+  /** What the application is told of this device, or null when not one HTTP byte comes back in time. */
+  async whoAmI(device: number, host: Member, client?: ClientCertificate, timeoutMs = 1_000): Promise<Identity | null> {
+    const shown = client === undefined ? {} : { client };
+    const ask = { host: host.address, port: LAB.servicePort, path: "/whoami", ca: this.ca, timeoutMs, ...shown };
+    const answer = await this.probe(device)
+      .ask("get", ask)
+      .catch(() => null);
+    if (answer === null) return null;
+    if (answer.status !== 200) throw new Error(`the service answered ${answer.status}`);
+    return JSON.parse(answer.body) as Identity;
   }
 
   /** Registers with the program that users install. */

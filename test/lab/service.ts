@@ -1,26 +1,29 @@
-import { readFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer } from "node:https";
+import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 
 /**
- * The application behind the `ip` lane's listener: a small HTTPS server of its own process.
- * `GET /` answers one line. `GET /stream?bytesPerSecond=N` is a download without end at a bounded speed.
- * Prints `ready service=PORT` once it listens. Ends on SIGTERM and SIGINT.
+ * The application behind the gate: a small HTTP server on a UNIX socket, which the terminator alone can reach.
+ * `GET /` answers one line. `GET /whoami` answers what the gate says of the device. `GET /stream?bytesPerSecond=N` is a download without
+ * end at a bounded speed. Prints `ready service=SOCKET` once it listens. Ends on SIGTERM and SIGINT.
  */
-const { values } = parseArgs({
-  options: { port: { type: "string" }, certificate: { type: "string" }, key: { type: "string" }, name: { type: "string" } },
-});
-const { port = "8441", certificate = "", key = "", name = "service" } = values;
+const { values } = parseArgs({ options: { socket: { type: "string" }, name: { type: "string" } } });
+const { socket = "service.sock", name = "service" } = values;
 
 const MAX_BYTES_PER_SECOND = 100_000_000;
 const TICK_MS = 10;
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "https://service");
-  if (url.pathname === "/stream") stream(response, Number(url.searchParams.get("bytesPerSecond") ?? 1_000_000));
+  if (url.pathname === "/whoami") response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(identityOf(request)));
+  else if (url.pathname === "/stream") stream(response, Number(url.searchParams.get("bytesPerSecond") ?? 1_000_000));
   else if (url.pathname === "/") response.writeHead(200, { "content-type": "text/plain" }).end(`${name} answers\n`);
   else response.writeHead(404).end();
+}
+
+function identityOf({ headers }: IncomingMessage): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(headers).filter(([header]) => header.startsWith("x-entityos-")));
 }
 
 function stream(response: ServerResponse, bytesPerSecond: number): void {
@@ -33,10 +36,11 @@ function stream(response: ServerResponse, bytesPerSecond: number): void {
   response.once("close", () => clearInterval(timer));
 }
 
-const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, answer);
+rmSync(socket, { force: true });
+const server = createServer(answer);
 server.requestTimeout = 0;
 server.keepAliveTimeout = 600_000;
-server.listen({ port: Number(port), host: "::" }, () => console.log(`ready service=${port}`));
+server.listen(socket, () => console.log(`ready service=${socket}`));
 
 for (const signal of ["SIGTERM", "SIGINT"] as const) {
   process.once(signal, () => {

@@ -1,34 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { type Packet, startCapture } from "./capture.ts";
+import { startCapture } from "./capture.ts";
 import { inNetns, run } from "./exec.ts";
-import { LAB, type Member } from "./plan.ts";
-import type { Answers } from "./probe-messages.ts";
+import { LAB } from "./plan.ts";
 import type { Registered, Scene } from "./scene.ts";
+import { CERTIFICATE_STEPS } from "./story-certificates.ts";
+import { demand, demandNone, hostFilter, type Memory, type Outcome, type Step, StepFailed, sentBy, settle } from "./story-tools.ts";
 import { waitFor } from "./wait.ts";
-
-/** What the steps hand on to each other. */
-export interface Memory {
-  code: string;
-  first: string;
-  second: string;
-  registration?: { readonly sentAt: number; readonly watch: Promise<Answers["watch"]> };
-}
-
-export interface Outcome {
-  /** The one time that counts in this step. */
-  readonly ms: number;
-  /** A short plain sentence. */
-  readonly detail: string;
-}
-
-/** The step did not do what it must. */
-export class StepFailed extends Error {}
-
-export interface Step {
-  readonly key: string;
-  readonly title: string;
-  run(scene: Scene, memory: Memory): Promise<Outcome>;
-}
 
 export const STEPS: readonly Step[] = [
   { key: "strangerRefused", title: "A stranger knocks at every door", run: strangerRefused },
@@ -39,6 +16,7 @@ export const STEPS: readonly Step[] = [
   { key: "firstRevoked", title: "The first device is revoked", run: firstRevoked },
   { key: "secondRevoked", title: "The second device is revoked", run: secondRevoked },
   { key: "flushed", title: "Another program flushes nftables", run: flushed },
+  ...CERTIFICATE_STEPS,
 ];
 
 /** How long silence is listened to. */
@@ -150,25 +128,4 @@ async function flushed(scene: Scene): Promise<Outcome> {
   demandNone(sentBy(scene.host(), capture.packets), "the host sent the stranger");
   const line = await scene.fetch(DEVICE);
   return { ms: back.openAt - flushedAt, detail: `set back in full; ${attempts} knocks of a stranger meanwhile, 0 answers; "${line}"` };
-}
-
-const hostFilter = (device: Member): string => `host ${device.address} or host ${device.address6}`;
-
-const sentBy = (host: Member, packets: readonly Packet[]): readonly Packet[] =>
-  packets.filter((packet) => packet.from === host.address || packet.from === host.address6);
-
-/** Sends one last datagram and waits until the capture has it: what happened before is then captured too. */
-async function settle(scene: Scene, device: number, capture: Awaited<ReturnType<typeof startCapture>>): Promise<void> {
-  const before = capture.packets.length;
-  await scene.probe(device).ask("mark", { host: scene.host().address, port: 9 });
-  await capture.until("the last datagram", (packet) => packet.toPort === 9, before);
-}
-
-function demand(fact: boolean, sentence: string): void {
-  if (!fact) throw new StepFailed(sentence);
-}
-
-function demandNone(packets: readonly Packet[], sentence: string): void {
-  const [first] = packets;
-  if (first) throw new StepFailed(`${sentence} ${packets.length} packet(s), first: ${first.from} > ${first.to}: ${first.text}`);
 }

@@ -17,6 +17,10 @@ const KEYS = [
   "firstRevoked",
   "secondRevoked",
   "flushed",
+  "laptopCertified",
+  "laptopAnywhere",
+  "laptopRevoked",
+  "bothNeeded",
 ] as const;
 
 describe("npm start", function () {

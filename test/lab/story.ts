@@ -6,7 +6,8 @@ import { interruption } from "./interrupt.ts";
 import { type Lab, startLab } from "./lab.ts";
 import { LabError } from "./plan.ts";
 import { Scene } from "./scene.ts";
-import { type Memory, STEPS, type Step } from "./story-steps.ts";
+import { STEPS } from "./story-steps.ts";
+import type { Memory, Step } from "./story-tools.ts";
 import { duration } from "./terminal.ts";
 import { whatToTry } from "./try.ts";
 
@@ -68,7 +69,7 @@ interface Wish {
 async function tell({ once, json, name }: Wish, say: (text: string) => void, signal: AbortSignal): Promise<number> {
   if (await removeLab(name)) say("What an earlier run left behind is taken away.\n");
   const startedAt = performance.now();
-  await using lab = await startLab({ name, signal });
+  await using lab = await startLab({ name, agents: 2, devices: 3, roaming: 1, signal });
   const upMs = performance.now() - startedAt;
   say(`\nentityOS gate: an open and a restricted zone on this machine, up in ${duration(upMs)}\n\n`);
   await using scene = await Scene.open(lab);
@@ -94,7 +95,7 @@ async function play(scene: Scene, say: (text: string) => void, signal: AbortSign
     const outcome = await playStep(step, scene, memory, signal);
     told.push(outcome);
     const mark = outcome.ok ? " ok " : "FAIL";
-    say(`${mark}  ${step.title.padEnd(35)} ${outcome.ok ? duration(outcome.ms).padStart(7) : "       "}  ${outcome.detail}\n`);
+    say(`${mark}  ${step.title.padEnd(39)} ${outcome.ok ? duration(outcome.ms).padStart(7) : "       "}  ${outcome.detail}\n`);
     if (!outcome.ok) break;
   }
   return told;
