@@ -38,6 +38,8 @@ export const registryConfigSchema = z.strictObject({
       wrongProofsPerHour: z.int().min(1).max(1_000_000_000).default(120),
       /** Wrong proofs from one source for one selector or device. */
       wrongProofsPerSigner: z.int().min(1).max(1_000_000_000).default(10),
+      /** From so many devices on an address that admits them is flagged to the operator; nobody is refused. */
+      devicesPerAddress: z.int().min(2).max(10_000).default(50),
     })
     .prefault({}),
 });

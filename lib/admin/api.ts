@@ -80,6 +80,8 @@ export interface Grant {
   readonly expiresAt: number;
   readonly endedAt: number | null;
   readonly endReason: "expired" | "revoked" | "left" | null;
+  /** Many devices are admitted from this prefix (the setting limits.devicesPerAddress). */
+  readonly crowded: boolean;
 }
 
 export interface DeviceDetail extends Device {

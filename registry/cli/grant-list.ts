@@ -23,6 +23,13 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
 
 export const grantTable = (grants: readonly Grant[]): string =>
   table(
-    ["PREFIX", "LANE", "DEVICE", "EXPIRES", "ENDED"],
-    grants.map((grant) => [grant.prefix, grant.lane, grant.device, timeText(grant.expiresAt), endText(grant)]),
+    ["PREFIX", "LANE", "DEVICE", "EXPIRES", "ENDED", "SHARED"],
+    grants.map((grant) => [
+      grant.prefix,
+      grant.lane,
+      grant.device,
+      timeText(grant.expiresAt),
+      endText(grant),
+      grant.crowded ? "by many devices" : "-",
+    ]),
   );

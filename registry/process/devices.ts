@@ -3,7 +3,7 @@ import { Problem } from "../../lib/problem.ts";
 import { appendAudit, assertLead, commitChanges } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
-import { endGrants, grantFromRow } from "./grants.ts";
+import { endGrants, grantFromRow, grantRows } from "./grants.ts";
 import { revokeCertificates } from "./held-certificates.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
@@ -21,7 +21,7 @@ export function* listDevices(db: Builder, { after, limit }: PageRequest): Comman
 /** The device with its newest grants, ended ones too. @throws Problem device_unknown */
 export function* showDevice(db: Builder, { device }: { readonly device: string }): Command<DeviceDetail> {
   const row = yield* requireDevice(db, device);
-  const grants = yield* all(db.selectFrom("grants").selectAll().where("device", "=", device).orderBy("id", "desc").limit(MAX_SHOWN));
+  const grants = yield* all(grantRows(db).where("device", "=", device).orderBy("grants.id", "desc").limit(MAX_SHOWN));
   return { ...fromRow(row), grants: grants.reverse().map(grantFromRow) };
 }
 

@@ -8,6 +8,7 @@ import { prepared } from "../store/prepared.ts";
 import { ruleExpiry, trustBody } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command } from "../store/store.ts";
+import { settleCrowd } from "./crowds.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
 const insertGrant = prepared(
@@ -114,7 +115,10 @@ export function* settleRule(db: Builder, lane: RuleLane, prefix: string, now: nu
     longest.map((grant) => ({ expiresAt: grant.expires_at, endedAt: null })),
     now,
   );
-  return ruleChange(lane, prefix, yield* ruleExpiry(db, lane, prefix), after);
+  const before = yield* ruleExpiry(db, lane, prefix);
+  // A prefix that had no rule is one device's now.
+  if (before !== null) yield* settleCrowd(db, lane, prefix, now);
+  return ruleChange(lane, prefix, before, after);
 }
 
 /** What a grant that was made or changed changes for the agents: its rule, and for pattern `both` its binding. */
@@ -162,13 +166,21 @@ export function* listGrants(
   { after, limit, device = null }: PageRequest & { readonly device?: string | null },
 ): Command<Page<Grant>> {
   assertLimit(limit);
-  let query = db.selectFrom("grants").selectAll().orderBy("id").limit(limit);
-  if (after !== null) query = query.where("id", ">", after);
+  let query = grantRows(db).orderBy("grants.id").limit(limit);
+  if (after !== null) query = query.where("grants.id", ">", after);
   if (device !== null) query = query.where("device", "=", device);
   return pageOf((yield* all(query)).map(grantFromRow), limit, (grant) => grant.id);
 }
 
-export const grantFromRow = (row: Database["grants"]): Grant => ({
+/** Grants, and whether many devices share their prefix. */
+export const grantRows = (db: Builder) =>
+  db
+    .selectFrom("grants")
+    .leftJoin("crowded", (join) => join.onRef("crowded.lane", "=", "grants.lane").onRef("crowded.prefix", "=", "grants.prefix"))
+    .selectAll("grants")
+    .select("crowded.since as crowded_since");
+
+export const grantFromRow = (row: Database["grants"] & { readonly crowded_since: number | null }): Grant => ({
   id: row.id,
   device: row.device,
   lane: row.lane,
@@ -177,4 +189,5 @@ export const grantFromRow = (row: Database["grants"]): Grant => ({
   expiresAt: row.expires_at,
   endedAt: row.ended_at,
   endReason: row.end_reason,
+  crowded: row.ended_at === null && row.crowded_since !== null,
 });

@@ -10,6 +10,7 @@ import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
 import { publishAuthorities } from "./authorities.ts";
 import { CrlMaker } from "./crl-maker.ts";
+import { markTold, setCrowdThreshold, untoldCrowds } from "./crowds.ts";
 import { expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
 import { Intake } from "./intake.ts";
 import { ensureDefaultProfile } from "./profiles.ts";
@@ -26,7 +27,9 @@ const TRIMS = [forgetNonces, forgetRefused, forgetGrants];
 export interface ProcessParts {
   readonly store: Store;
   readonly lead: Lead;
-  readonly config: Pick<RegistryConfig, "name" | "allowNetworks">;
+  readonly config: Pick<RegistryConfig, "name" | "allowNetworks"> & {
+    readonly limits: Pick<RegistryConfig["limits"], "devicesPerAddress">;
+  };
   readonly authorities: Authorities;
   /** Opens what register sealed. */
   readonly sealing: KeyObject;
@@ -62,10 +65,12 @@ export async function startProcess({
   // A list before its CA: no gate stands with a CA whose list is missing.
   await crls.turn(LOOK_ANYWAY_MS);
   await store.write((db) => publishAuthorities(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
+  const { devicesPerAddress } = config.limits;
+  await store.write((db) => setCrowdThreshold(db, lead, { devices: devicesPerAddress, now: clock.now() }));
   const abort = new AbortController();
   const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, sealing, allowed, onConcluded, clock, log });
   const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
-  const expiry = loop("head", store, abort.signal, log, expiryTurn(store, lead, clock, log));
+  const expiry = loop("head", store, abort.signal, log, expiryTurn({ store, lead, clock, log }, devicesPerAddress));
   const lists = loop("revocation", store, abort.signal, log, () => crls.turn(LOOK_ANYWAY_MS));
   const stopped = Promise.allSettled([inbox, expiry, lists]);
   const ended = Promise.all([inbox, expiry, lists]).then(() => {});
@@ -112,8 +117,10 @@ async function loop(
   }
 }
 
-/** One look at what ran out. */
-function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Promise<number> {
+type Timed = Pick<ProcessParts, "store" | "lead" | "clock" | "log">;
+
+/** One look at what ran out, and at what the operator should hear. */
+function expiryTurn({ store, lead, clock, log }: Timed, devicesPerAddress: number): () => Promise<number> {
   let trimmedAt = Number.NEGATIVE_INFINITY;
   return async () => {
     const now = clock.now();
@@ -128,6 +135,10 @@ function expiryTurn(store: Store, lead: Lead, clock: Clock, log: Log): () => Pro
       log.info({ certificates: ended, revision }, "Certificates ended");
       return 0;
     }
+    const crowds = await store.read(untoldCrowds);
+    for (const crowd of crowds)
+      log.warn({ alarm: "crowded_address", ...crowd, devicesPerAddress }, "Many devices are admitted from one address");
+    if (crowds.length > 0) await store.write((db) => markTold(db, lead, crowds));
     if (Math.abs(now - trimmedAt) >= TRIM_EVERY_MS) {
       for (const trim of TRIMS) if ((await store.write((db) => trim(db, lead, { now }))) >= TRIM_BATCH) return 0;
       trimmedAt = now;

@@ -81,6 +81,9 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
   `create table grants (
      id text primary key, device text not null references devices (id), lane text not null, prefix text not null, bytes ${bytes} not null,
      created_at ${integer} not null, expires_at ${integer} not null, ended_at ${integer}, end_reason text)${table}`,
+  `create table crowded (
+     lane text not null, prefix text not null, since ${integer} not null, told ${integer} not null, primary key (lane, prefix))${table}`,
+  "create index crowded_untold on crowded (since) where told = 0",
   "create index grants_live_rule on grants (lane, prefix, expires_at) where ended_at is null",
   "create index grants_live_expiry on grants (expires_at) where ended_at is null",
   "create index grants_device on grants (device, id)",

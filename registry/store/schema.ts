@@ -109,6 +109,8 @@ export interface Database {
     ended_at: number | null;
     end_reason: "expired" | "revoked" | "left" | null;
   };
+  /** Prefixes that many devices are admitted from; `told` is 1 once the log said so. */
+  crowded: { lane: "ip" | "ipcert"; prefix: string; since: number; told: number };
   rules: { lane: "ip" | "ipcert"; prefix: string; bytes: Uint8Array; expires_at: number };
   /** CAs, CRLs, registered certificates and bindings as the feed tells them: what is in force. */
   trust: { target: TrustTarget; id: string; body: string };

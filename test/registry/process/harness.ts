@@ -41,6 +41,7 @@ export class Harness implements AsyncDisposable {
   readonly folder: string;
   readonly store: Store;
   readonly lead: Lead;
+  devicesPerAddress = 50;
   /** What the registry's clock says; the system's time when null. */
   now: number | null = null;
   /** What its clock that never steps says; the system's when null. */
@@ -67,7 +68,7 @@ export class Harness implements AsyncDisposable {
     authorities: Authorities = { device: null, all: [] },
     log: Log = silentLog,
   ): Promise<RunningProcess> {
-    const config = { name: REGISTRY, allowNetworks: [...allowNetworks] };
+    const config = { name: REGISTRY, allowNetworks: [...allowNetworks], limits: { devicesPerAddress: this.devicesPerAddress } };
     const { store, lead, clock } = this;
     return startProcess({ store, lead, config, authorities, sealing: SEALING.privateKey, onConcluded: () => {}, clock, log });
   }

@@ -91,8 +91,13 @@ describe("the queries of the hot path", () => {
     expect(scans(sql)).to.deep.equal([
       "SCAN audit",
       "SCAN certificates USING COVERING INDEX certificates_live_end",
+      "SCAN crowded USING COVERING INDEX crowded_untold",
       "SCAN grants USING INDEX grants_live_expiry",
+      // When the setting for crowded addresses changed, at the start.
+      "SCAN grants USING INDEX grants_live_rule",
       "SCAN inbox",
+      // Up to that setting.
+      "SCAN live",
       // Up to the number of refused submissions that are kept.
       "SCAN outcomes USING INDEX outcomes_refused",
     ]);
