@@ -244,4 +244,33 @@ export interface RegistryStatus {
   };
   /** How long the newest timed revision took until it stood on every connected host; null while none was timed. */
   readonly spread: { readonly revision: number; readonly agents: number; readonly ms: number } | null;
+  readonly rulesBy: readonly { readonly lane: RuleLane; readonly family: 4 | 6; readonly rules: number }[];
+  /** Usable: neither expired, spent nor withdrawn. */
+  readonly codes: { readonly made: number; readonly usable: number };
+  /** When the oldest waiting submission came; null when none waits. */
+  readonly waitingSince: number | null;
+  /** Agents with a feed that do not hold the head although it is not new, and enrolled agents without a feed. */
+  readonly behind: NamedAgents;
+  readonly silent: NamedAgents;
+  /** Prefixes that many devices come from, the newest first; ten at most. */
+  readonly crowded: readonly { readonly lane: RuleLane; readonly prefix: string; readonly since: number }[];
+  /** The newest submissions that were decided. */
+  readonly latest: readonly DecidedSubmission[];
+  /** What is not well; empty when all is. */
+  readonly alarms: readonly { readonly code: string; readonly text: string }[];
+}
+
+/** How many there are, and the first ten names. */
+export interface NamedAgents {
+  readonly agents: number;
+  readonly names: readonly string[];
+}
+
+export interface DecidedSubmission {
+  readonly at: number;
+  readonly signer: string;
+  readonly action: "register" | "renew" | "leave";
+  readonly device: string | null;
+  /** Code of the problem; null when it was done. */
+  readonly refused: string | null;
 }

@@ -1,20 +1,21 @@
 import { existsSync } from "node:fs";
 import type { RegistryStatus } from "../../lib/admin/api.ts";
 import { PATH } from "../../lib/service.ts";
-import { parseCommandLine, UsageError } from "./command.ts";
+import { NotTrueError, parseCommandLine, UsageError } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
 import { defaultStateFolder, isEnrolled } from "./device-state.ts";
 import { printDeviceStatus } from "./device-status.ts";
 import type { Io } from "./io.ts";
-import { facts } from "./print.ts";
+import { printRegistryStatus } from "./registry-status.ts";
 
 export const help = `Shows how the registry stands; on an enrolled device, or with --state, how that device stands
 
-Usage: entityos status [--socket PATH | --control URL …]
+Usage: entityos status [--check] [--socket PATH | --control URL …]
        entityos status --state DIR [--offline]
 
 Options
   --state DIR      folder of an enrolled device (default where no registry runs: ${defaultStateFolder()})
+  --check          of the registry: ends with 1 when an alarm stands
   --offline        of a device: tells what its file says and asks nobody
 
 Of a device it ends with 1 when the device is out or all that it registered has expired, and with 69 when no registry answers.
@@ -23,6 +24,7 @@ ${CONTROL_HELP}
 
 Examples
   entityos status --json
+  entityos status --check && echo all is well
   entityos status --state ~/.local/state/entityos
 `;
 
@@ -31,6 +33,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     ...CONTROL_OPTIONS,
     state: { type: "string" },
     offline: { type: "boolean", default: false },
+    check: { type: "boolean", default: false },
   });
   const asksControl = values.socket !== undefined || values.control !== undefined;
   if (values.state !== undefined && asksControl) throw new UsageError("--state is for a device: it goes without --socket and --control.");
@@ -40,32 +43,10 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     return;
   }
   const status = await (await openControl(values)).get<RegistryStatus>("/status");
-  if (values.json) return printJson(io, status);
-  const { agents } = status;
-  io.out(
-    facts([
-      ["registry", status.name],
-      ["epoch", status.epoch],
-      ["revision", String(status.revision)],
-      ["digest", status.digest],
-      ["rules", String(status.rules)],
-      ["devices", String(status.devices)],
-      ["live grants", String(status.grants)],
-      ["waiting", String(status.inbox)],
-      ["agents", `${agents.enrolled} enrolled, ${agents.connected} connected, ${agents.inSync} in sync`],
-      ...(status.spread === null ? [] : [spreadFact(status.spread)]),
-      ...(agents.ahead === 0
-        ? []
-        : [["ALARM", `${agents.ahead} agents hold more than Storage: see 'entityos epoch begin --help'`] as const]),
-      ...(agents.duplicates === 0
-        ? []
-        : [["ALARM", `${agents.duplicates} feeds taken over by a second program of the same name`] as const]),
-    ]),
-  );
+  if (values.json) printJson(io, status);
+  else printRegistryStatus(status, io);
+  if (values.check && status.alarms.length > 0) throw new NotTrueError(`not_well: ${status.alarms.map(({ code }) => code).join(", ")}`);
 }
-
-const spreadFact = ({ revision, agents, ms }: NonNullable<RegistryStatus["spread"]>) =>
-  ["last spread", `revision ${revision} on ${agents} agents in ${ms.toFixed(1)} ms`] as const;
 
 /** Where nothing is named and no registry runs, an enrolled device is what is meant. */
 const ownDevice = (): string | null => {

@@ -5,6 +5,7 @@ import { Problem } from "../../../lib/problem.ts";
 import { readHead, verifyAudit } from "../../store/queries.ts";
 import { all, type Builder, type Command, first } from "../../store/store.ts";
 import { pageQuery } from "../input.ts";
+import { alarmsOf, countRules, details } from "../overview.ts";
 import type { AdminParts } from "../parts.ts";
 
 export function overviewRoutes(app: FastifyInstance, { store, feed, config, clock }: AdminParts): void {
@@ -21,13 +22,17 @@ export function overviewRoutes(app: FastifyInstance, { store, feed, config, cloc
   });
 
   app.get("/status", async (): Promise<RegistryStatus> => {
-    const facts = await store.read((db) => counts(db, clock.now()));
+    const now = clock.now();
     const live = feed.agents();
+    const facts = await store.read((db) => counts(db, now));
+    const more = await store.read((db) => details(db, live, facts, now));
     const inSync = live.filter((agent) => agent.revision === facts.revision && agent.digest === facts.digest).length;
     const { enrolled, ...rest } = facts;
     const ahead = live.filter((agent) => agent.phase === "ahead").length;
     const duplicates = live.reduce((sum, agent) => sum + agent.duplicates, 0);
-    return { name: config.name, ...rest, agents: { enrolled, connected: live.length, inSync, ahead, duplicates }, spread: feed.spread() };
+    const agents = { enrolled, connected: live.length, inSync, ahead, duplicates };
+    const status = { name: config.name, ...rest, ...more, agents, spread: feed.spread(), rulesBy: await countRules(store) };
+    return { ...status, alarms: alarmsOf(status, now) };
   });
 }
 
@@ -39,7 +44,11 @@ function* auditPage(db: Builder, after: number, limit: number): Command<Page<Aud
   return { items, next: last !== undefined && rows.length === limit ? String(last.seq) : null };
 }
 
-function* counts(db: Builder, now: number): Command<Omit<RegistryStatus, "name" | "agents" | "spread"> & { readonly enrolled: number }> {
+type Counts = Pick<RegistryStatus, "epoch" | "revision" | "digest" | "rules" | "devices" | "grants" | "inbox"> & {
+  readonly enrolled: number;
+};
+
+function* counts(db: Builder, now: number): Command<Counts> {
   const { epoch, revision, digest, rules } = yield* readHead(db);
   const devices = yield* first(
     db
