@@ -1,4 +1,4 @@
-import { contains, type Prefix, parsePrefix } from "../../lib/ip.ts";
+import { contains, type Prefix, parsePrefix, prefixBytes } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
 
 interface Kind {
@@ -61,7 +61,12 @@ const BLOCKS: readonly (readonly [prefix: string, kind: Kind])[] = [
   ["4000::/2", RESERVED],
   ["8000::/1", RESERVED],
 ];
-const PARSED = BLOCKS.map(([text, kind]) => ({ block: parsePrefix(text), ...kind }));
+/** A prefix's address as one number, so that comparing it with each block costs next to nothing: every registration is. */
+const bitsOf = (prefix: Prefix): bigint => BigInt(`0x${prefixBytes(prefix).toString("hex")}`);
+const PARSED = BLOCKS.map(([text, kind]) => {
+  const block = parsePrefix(text);
+  return { block, bits: bitsOf(block), ...kind };
+});
 
 /**
  * Refuses prefixes that lie in a special-purpose block or reach over one, unless an allowed network holds them whole.
@@ -70,6 +75,12 @@ const PARSED = BLOCKS.map(([text, kind]) => ({ block: parsePrefix(text), ...kind
  */
 export function assertOrdinary(prefix: Prefix, allowed: readonly Prefix[]): void {
   if (allowed.some((network) => contains(network, prefix))) return;
-  const special = PARSED.find(({ block }) => contains(block, prefix)) ?? PARSED.find(({ block }) => contains(prefix, block));
+  const own = bitsOf(prefix);
+  const width = prefix.family === 4 ? 32 : 128;
+  // Two prefixes overlap when they agree in as many bits as the shorter one has.
+  const overlapping = PARSED.filter(
+    ({ block, bits }) => block.family === prefix.family && (bits ^ own) >> BigInt(width - Math.min(block.length, prefix.length)) === 0n,
+  );
+  const special = overlapping.find(({ block }) => block.length <= prefix.length) ?? overlapping[0];
   if (special !== undefined) throw new Problem(422, special.code, `The address ${prefix.text} ${special.sentence}`);
 }
