@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /**
@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
  * @throws the file system's error; the target is then as it was
  */
 export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): void {
-  const temporary = join(dirname(path), `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
+  const temporary = temporaryBeside(path);
   try {
     const fd = openSync(temporary, "wx", mode);
     try {
@@ -21,7 +21,29 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 
     rmSync(temporary, { force: true });
     throw error;
   }
-  const folder = openSync(dirname(path), "r");
+  syncFolder(dirname(path));
+}
+
+/**
+ * Makes a symbolic link, or turns the one that is there, in one step: who follows it meets the old target or the new.
+ * @throws the file system's error; the link is then as it was
+ */
+export function linkAtomic(path: string, target: string): void {
+  const temporary = temporaryBeside(path);
+  try {
+    symlinkSync(target, temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+const temporaryBeside = (path: string): string => join(dirname(path), `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);
+
+function syncFolder(path: string): void {
+  const folder = openSync(path, "r");
   try {
     fsyncSync(folder);
   } finally {

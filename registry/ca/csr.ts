@@ -20,7 +20,7 @@ import {
   tagged,
 } from "./der.ts";
 import { commonName } from "./name.ts";
-import { generateKey, type Signer } from "./signer.ts";
+import { createRequestSigner, generateKey, type Signer } from "./signer.ts";
 
 /**
  * What is believed of a request: its key, proven to be held. Its subject, names and attributes are never read, so nothing of
@@ -63,6 +63,10 @@ export async function makeCsr(signer: Signer, name: string | null): Promise<Buff
   const info = encode(sequence(integer(Buffer.of(0)), commonName(name), decode(signer.spki, MAX_CSR_BYTES), tagged(0)));
   return sequenceOf(info, encode(algorithmNode(signer.algorithm)), encode(bitString(await signer.sign(info))));
 }
+
+/** A request for a key that is there, without a name: PEM. @throws KeyError unless it is a private key of a kind in KEY_KINDS */
+export const makeCsrFor = async (key: KeyObject): Promise<string> =>
+  encodePem("CERTIFICATE REQUEST", await makeCsr(createRequestSigner(key), null));
 
 /** A new key and the request for it, both in PEM: what someone makes who wants a certificate. */
 export async function makeKeyAndCsr(name: string | null, kind: KeyKind = "P-256"): Promise<{ readonly key: string; readonly csr: string }> {

@@ -1,4 +1,5 @@
 import { printJson } from "./control.ts";
+import { certificateFolder } from "./device-certificate.ts";
 import type { DeviceState } from "./device-state.ts";
 import type { Endpoint } from "./http.ts";
 import { type Sync, untilInForce } from "./in-force.ts";
@@ -19,8 +20,19 @@ export const addressTable = (addresses: DeviceState["addresses"], now: number): 
     ]),
   );
 
+/** What this device holds of certificates: which, until when, and where. */
+export const certificateFacts = (folder: string, { certificate }: DeviceState, now: number): (readonly [name: string, value: string])[] =>
+  certificate === null
+    ? []
+    : [
+        ["certificate", `${certificate.serial} (${certificate.keyType})`],
+        ["valid until", certificate.notAfter > now ? timeText(certificate.notAfter) : `expired ${timeText(certificate.notAfter)}`],
+        ["files", certificateFolder(folder)],
+      ];
+
 /** What has come of a submission that is processed and saved. */
 export interface Come {
+  readonly folder: string;
   readonly state: DeviceState;
   readonly registered: Registered;
   readonly skewMs: number;
@@ -36,7 +48,7 @@ export async function reportRegistered(
   { wait, json }: { readonly wait: boolean; readonly json: boolean },
   io: Io,
 ): Promise<void> {
-  const { state, registered, skewMs, endpoint, key, what } = come;
+  const { folder, state, registered, skewMs, endpoint, key, what } = come;
   const signing = { signer: `device:${state.device}`, key, registry: state.registry };
   const sync = wait ? await untilInForce({ endpoint, id: registered.id, signing, skewMs, io }) : registered.sync;
   if (json) {
@@ -48,8 +60,9 @@ export async function reportRegistered(
       [what, state.registry],
       ["device", state.device],
       ["pattern", state.pattern],
+      ...certificateFacts(folder, state, io.now()),
       ["in force on", sync.applied === sync.agents ? hosts(sync) : `${hosts(sync)} so far`],
     ]),
   );
-  io.out(`\n${addressTable(state.addresses, io.now())}`);
+  if (state.addresses.length > 0) io.out(`\n${addressTable(state.addresses, io.now())}`);
 }

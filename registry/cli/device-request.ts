@@ -1,5 +1,6 @@
 import { type KeyObject, randomBytes } from "node:crypto";
 import type { SecurityCode } from "../../lib/registration/code.ts";
+import { csrDigest, csrFromPem } from "../../lib/registration/csr.ts";
 import { type Submission, signSubmission } from "../../lib/registration/submission.ts";
 import type { Pending } from "./device-state.ts";
 
@@ -10,6 +11,8 @@ export interface Wanted {
   readonly addresses: readonly string[];
   /** Tickets of GET /v1/address. */
   readonly observations: readonly string[];
+  /** PEM of the request for a certificate; null for none. */
+  readonly csr: string | null;
 }
 
 /** The whole request, signed, as it will be sent: a repetition is the same bytes under the same key. */
@@ -23,31 +26,37 @@ export function renewRequest(wanted: Wanted, device: string, key: KeyObject, now
   return pending(wanted, "/v1/renewals", submission, { device }, key);
 }
 
-const unsigned = ({ registry, addresses }: Wanted, who: Pick<Submission, "action" | "signer" | "deviceKey" | "time">): Submission => ({
+const unsigned = ({ registry, addresses, csr }: Wanted, who: Pick<Submission, "action" | "signer" | "deviceKey" | "time">): Submission => ({
   ...who,
   registry,
   addresses,
-  csrDigest: null,
+  csrDigest: csr === null ? null : csrDigest(csrFromPem(csr)),
   nonce: randomBytes(16).toString("base64url"),
 });
 
 function pending(wanted: Wanted, path: string, submission: Submission, who: object, key: KeyObject): Pending {
   const { nonce, time, addresses } = submission;
   const proof = { nonce, time, signature: signSubmission(submission, key) };
-  const body = JSON.stringify({ ...who, proof, addresses, observations: wanted.observations });
+  const certified = wanted.csr === null ? {} : { csr: wanted.csr };
+  const body = JSON.stringify({ ...who, proof, addresses, ...certified, observations: wanted.observations });
   return { url: wanted.url, path, idempotencyKey: randomBytes(16).toString("base64url"), body, time };
 }
 
 /** A request whose answer got lost may be sent again for as long as its proof counts (10 minutes), with time for the way. */
 const PENDING_MS = 9 * 60_000;
 
-/** The request of an earlier run that got no answer, when it asks for the same: sent again, it spends nothing twice. */
+export const isFresh = ({ time }: Pending, now: number): boolean => now - time <= PENDING_MS && time <= now;
+
+/**
+ * The request of an earlier run that got no answer, when it asks for the same: sent again, it spends nothing twice. Of requests for a
+ * certificate only whether there is one is compared: signatures differ, and the key is the one that waits on disk.
+ */
 export function usable(earlier: Pending | null, fresh: Pending, now: number): Pending {
   if (earlier === null || earlier.url !== fresh.url || earlier.path !== fresh.path) return fresh;
-  if (now - earlier.time > PENDING_MS || earlier.time > now) return fresh;
+  if (!isFresh(earlier, now)) return fresh;
   const substance = (body: string): string => {
-    const { selector, device, addresses, deviceKey } = JSON.parse(body) as Record<string, unknown>;
-    return JSON.stringify({ selector, device, addresses, deviceKey });
+    const { selector, device, addresses, deviceKey, csr } = JSON.parse(body) as Record<string, unknown>;
+    return JSON.stringify({ selector, device, addresses, deviceKey, certified: csr !== undefined });
   };
   return substance(earlier.body) === substance(fresh.body) ? earlier : fresh;
 }

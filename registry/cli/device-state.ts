@@ -4,6 +4,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { Problem } from "../../lib/problem.ts";
+import { type HeldCertificate, KEY_TYPES, removeCertificates, sweepCertificates } from "./device-certificate.ts";
 import { isRecord, type Question } from "./http.ts";
 import type { Places } from "./observe.ts";
 import { isAddressList, type Registered } from "./submit.ts";
@@ -18,6 +19,7 @@ export interface DeviceState extends Places {
   readonly addresses: Registered["addresses"];
   /** Addresses as they were asked for, "observed" and the like: what a renewal asks for again. */
   readonly asked: readonly string[];
+  readonly certificate: HeldCertificate | null;
   readonly enrolledAt: number;
   readonly renewedAt: number | null;
 }
@@ -89,16 +91,29 @@ export function dropIfRefused(folder: string, error: unknown): never {
   throw error;
 }
 
+/**
+ * When a third of the life is left of whatever ends first, by this device's clock.
+ * @returns integer milliseconds since 1970
+ */
+export function dueAt({ addresses, certificate, enrolledAt, renewedAt }: DeviceState): number {
+  const lives = addresses.map(({ expiresAt }) => [renewedAt ?? enrolledAt, expiresAt] as const);
+  if (certificate !== null) lives.push([certificate.notBefore, certificate.notAfter]);
+  return Math.min(...lives.map(([begin, end]) => Math.floor(end - Math.max(end - begin, 0) / 3)));
+}
+
 /** The state first, the request then: whoever dies between repeats the request and is told the same. */
 export function writeState(folder: string, state: DeviceState): void {
   const ca = state.ca === null ? null : resolve(state.ca);
   writeFileAtomic(join(folder, STATE), `${JSON.stringify({ ...state, ca }, null, 2)}\n`, 0o600);
   dropPending(folder);
+  if (state.certificate === null) removeCertificates(folder);
+  else sweepCertificates(folder, state.certificate.serial);
 }
 
 /** Without its key a device could not leave any more, so the key goes last. */
 export function removeState(folder: string): void {
   dropPending(folder);
+  removeCertificates(folder);
   for (const name of [STATE, KEY]) rmSync(join(folder, name), { force: true });
 }
 
@@ -116,12 +131,21 @@ const isTextOrNull = (value: unknown): value is string | null => value === null 
 
 function parsed(value: unknown): DeviceState | null {
   if (!isRecord(value)) return null;
-  const { url, url4, url6, ca, registry, device, registration, pattern, addresses, asked, enrolledAt, renewedAt } = value;
+  const { url, url4, url6, ca, registry, device, registration, pattern, addresses, asked, certificate, enrolledAt, renewedAt } = value;
   if (!isText(url) || !isTextOrNull(url4) || !isTextOrNull(url6) || !isTextOrNull(ca)) return null;
   if (!isText(registry) || !isText(device) || !isText(registration) || !isText(pattern)) return null;
   if (!isAddressList(addresses) || !Array.isArray(asked) || !asked.every(isText)) return null;
+  if (certificate !== null && !isHeld(certificate)) return null;
   if (typeof enrolledAt !== "number" || (renewedAt !== null && typeof renewedAt !== "number")) return null;
-  return { url, url4, url6, ca, registry, device, registration, pattern, addresses, asked, enrolledAt, renewedAt };
+  return { url, url4, url6, ca, registry, device, registration, pattern, addresses, asked, certificate, enrolledAt, renewedAt };
+}
+
+function isHeld(value: unknown): value is HeldCertificate {
+  if (!isRecord(value)) return false;
+  const { serial, fingerprint, keyType, notBefore, notAfter } = value;
+  // The serial names a folder.
+  const named = isText(serial) && /^[0-9a-f]{1,40}$/.test(serial) && isText(fingerprint) && KEY_TYPES.some((type) => type === keyType);
+  return named && typeof notBefore === "number" && typeof notAfter === "number";
 }
 
 function readJson(file: string): unknown {

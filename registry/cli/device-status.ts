@@ -2,7 +2,7 @@ import { contains, parseAddress, parsePrefix, prefixOf } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
 import { NotTrueError } from "./command.ts";
 import { printJson } from "./control.ts";
-import { addressTable, hosts } from "./device-report.ts";
+import { addressTable, certificateFacts, hosts } from "./device-report.ts";
 import { type DeviceState, readDeviceKey, readState } from "./device-state.ts";
 import { ask, ConnectionError, isRecord } from "./http.ts";
 import type { Sync } from "./in-force.ts";
@@ -38,36 +38,43 @@ export async function printDeviceStatus(folder: string, { json, offline }: { jso
         return null;
       });
   const addresses = state.addresses.map((address) => ({ ...address, live: asked?.ended == null && address.expiresAt > io.now() }));
-  const covered = asked === null ? null : addresses.some((address) => address.live && holds(address.prefix, asked.seenFrom));
+  const covered =
+    asked === null || addresses.length === 0 ? null : addresses.some((address) => address.live && holds(address.prefix, asked.seenFrom));
   if (json) printJson(io, { ...state, addresses, registryAnswers: asked !== null, ...asked, covered });
-  else print(state, asked, covered, io);
+  else print(folder, state, { asked, covered }, io);
   if (unreachable !== null) throw unreachable;
   const out = asked?.ended ?? null;
   if (out !== null) throw new NotTrueError(`device_${out}: This device ${out === "left" ? "has left" : "was revoked"}.`);
-  if (!addresses.some(({ live }) => live)) throw new NotTrueError("all_expired: Nothing that this device registered lives any more.");
+  const certified = state.certificate !== null && state.certificate.notAfter > io.now();
+  if (!certified && !addresses.some(({ live }) => live))
+    throw new NotTrueError("all_expired: Nothing that this device registered lives any more.");
 }
 
-function print(state: DeviceState, asked: Asked | null, covered: boolean | null, io: Io): void {
+/** @param covered null where that is no question: nobody answered, or the certificate admits from anywhere */
+function print(folder: string, state: DeviceState, { asked, covered }: { asked: Asked | null; covered: boolean | null }, io: Io): void {
   const told: [string, string][] =
     asked === null
       ? []
       : [
           ["state", asked.ended ?? "live"],
           ["in force on", hosts(asked.sync)],
-          ["seen from", `${asked.seenFrom}, ${covered ? "which is registered" : "which is not registered: entityos renew"}`],
+          ["seen from", covered === null ? asked.seenFrom : `${asked.seenFrom}, ${coverText(covered)}`],
         ];
   io.out(
     facts([
       ["device", state.device],
       ["registry", `${state.registry} at ${state.url}`],
       ["pattern", state.pattern],
+      ...certificateFacts(folder, state, io.now()),
       ["enrolled", timeText(state.enrolledAt)],
       ["renewed", timeText(state.renewedAt)],
       ...told,
     ]),
   );
-  io.out(`\n${addressTable(state.addresses, io.now())}`);
+  if (state.addresses.length > 0) io.out(`\n${addressTable(state.addresses, io.now())}`);
 }
+
+const coverText = (covered: boolean): string => (covered ? "which is registered" : "which is not registered: entityos renew");
 
 async function question({ url, ca, registry, device, registration }: DeviceState, folder: string): Promise<Asked> {
   const endpoint = tlsEndpoint(url, { ca: ca ?? undefined }, "url");

@@ -1,5 +1,6 @@
 import { Problem } from "../../lib/problem.ts";
 import { parseCode, rawPublicKey } from "../../lib/registration/code.ts";
+import { CERTIFICATE_HELP, CERTIFICATE_OPTIONS, certificateWish, keepCertificate, requestCertificate } from "./certificate-wish.ts";
 import { parseCommandLine, required, UsageError } from "./command.ts";
 import { reportRegistered } from "./device-report.ts";
 import { registerRequest, usable } from "./device-request.ts";
@@ -11,7 +12,7 @@ import { parseHttpsUrl, readFile } from "./tls.ts";
 
 export const help = `Registers this device with a security code
 
-Usage: entityos enroll --url URL [--ca FILE] [--code-file FILE|-]
+Usage: entityos enroll --url URL [--ca FILE] [--code-file FILE|-] [--certificate]
 
 The code never leaves this device: what is sent is signed with it. Without --code-file it is asked for on the terminal; there is no
 option for the code itself, because other users of this machine can read command lines.
@@ -25,16 +26,22 @@ Options
   --wait            waits until it is in force on every host, and says how far it is; 1 when it is not within ten minutes
   --json            prints JSON
 
+Certificate
+  --certificate     asks for one: DIR/certificate/ then holds key.pem, made here, certificate.pem and chain.pem
+${CERTIFICATE_HELP}
+
 ${ADDRESS_HELP}
 
 Examples
   entityos enroll --url https://register.example --ca ca.pem
   entityos enroll --url https://register.example --dual-stack --wait
+  entityos enroll --url https://register.example --certificate --no-addresses --pkcs12 ./device.p12
   pass show entityos/code | entityos enroll --url https://register.example --code-file - --address 203.0.113.7
 `;
 
 const OPTIONS = {
   ...ADDRESS_OPTIONS,
+  ...CERTIFICATE_OPTIONS,
   url: { type: "string" },
   registry: { type: "string" },
   ca: { type: "string" },
@@ -50,6 +57,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const registry = values.registry ?? parseHttpsUrl(url, "url").hostname;
   const places = { url, url4: values.url4 ?? null, url6: values.url6 ?? null, ca: values.ca ?? null };
   const asked = askedAddresses(values) ?? ["observed"];
+  if (asked.length === 0 && !values.certificate) throw new UsageError("--no-addresses goes with --certificate: nothing else is left.");
   if (places.ca !== null) readFile(places.ca);
   const folder = values.state ?? defaultStateFolder();
   if (isEnrolled(folder)) {
@@ -59,10 +67,15 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
       `This device is enrolled already (${folder}): another registration needs another --state DIR.`,
     );
   }
+  if (values["code-file"] === "-" && values["pkcs12-password-file"] === "-")
+    throw new UsageError("Standard input holds the code or the password, not both.");
   const code = parseCode(await readCode(values["code-file"], io));
+  const wish = await certificateWish(values, { wanted: values.certificate, before: null }, io);
   const { endpoint, ...observed } = await observe(asked, places);
   const key = makeDeviceKey(folder);
-  const make = (now: number) => registerRequest({ url, registry, ...observed }, code, rawPublicKey(key), now);
+  const requested = await requestCertificate(folder, wish, io);
+  const wanted = { url, registry, ...observed, csr: requested?.csr ?? null };
+  const make = (now: number) => registerRequest(wanted, code, rawPublicKey(key), now);
   const { registered, skewMs } = await submit({
     endpoint,
     first: kept(folder, usable(readPending(folder), make(io.now()), io.now())),
@@ -70,10 +83,22 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     signing: { signer: `code:${code.selector}`, key: code.privateKey, registry },
     io,
   }).catch((error: unknown) => dropIfRefused(folder, error));
+  const certificate = keepCertificate(folder, requested, registered);
   const { id: registration, device, pattern, addresses } = registered;
-  const state = { ...places, registry, device, registration, pattern, addresses, asked, enrolledAt: io.now(), renewedAt: null };
+  const state = {
+    ...places,
+    registry,
+    device,
+    registration,
+    pattern,
+    addresses,
+    asked,
+    certificate,
+    enrolledAt: io.now(),
+    renewedAt: null,
+  };
   writeState(folder, state);
-  await reportRegistered({ state, registered, skewMs, endpoint, key, what: "registered with" }, values, io);
+  await reportRegistered({ folder, state, registered, skewMs, endpoint, key, what: "registered with" }, values, io);
 }
 
 async function readCode(file: string | undefined, io: Io): Promise<string> {

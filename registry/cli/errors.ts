@@ -21,6 +21,9 @@ const HINTS: Readonly<Record<string, string>> = {
   code_spent: "Ask the operator for a new code.",
   code_expired: "Ask the operator for a new code.",
   code_withdrawn: "Ask the operator for a new code.",
+  certificate_required: "Ask for one: --certificate",
+  certificate_not_offered: "Ask for none: leave --certificate out, and renew with --no-certificate.",
+  addresses_not_offered: "Register the certificate alone: --certificate --no-addresses",
   all_expired: "Renew it: entityos renew",
   address_not_observed: "Connect over that family too (--dual-stack, --url4, --url6), or register what is observed.",
 };

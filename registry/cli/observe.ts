@@ -28,6 +28,7 @@ export interface Observed {
 export const ADDRESS_OPTIONS = {
   address: { type: "string", multiple: true },
   "dual-stack": { type: "boolean", default: false },
+  "no-addresses": { type: "boolean", default: false },
   url4: { type: "string" },
   url6: { type: "string" },
 } as const;
@@ -35,16 +36,20 @@ export const ADDRESS_OPTIONS = {
 export const ADDRESS_HELP = `Addresses
   --address A       observed (the one that this device connects from), observed4, observed6, or a prefix; may be repeated
   --dual-stack      both families, those of them that the registry is reached over
+  --no-addresses    none: where a certificate alone admits, from anywhere
   --url4, --url6 U  the registry's names for IPv4 only and IPv6 only, when --url has not both`;
 
 /** What was asked for, in the words of {@link observe}; null when nothing was. @throws UsageError */
 export function askedAddresses(values: {
   readonly address?: string[] | undefined;
   readonly "dual-stack": boolean;
+  readonly "no-addresses": boolean;
 }): readonly string[] | null {
-  if (!values["dual-stack"]) return values.address ?? null;
-  if (values.address !== undefined) throw new UsageError("--dual-stack and --address exclude each other.");
-  return [DUAL_STACK];
+  const { address, "dual-stack": dual, "no-addresses": none } = values;
+  if ([address !== undefined, dual, none].filter(Boolean).length > 1)
+    throw new UsageError("--address, --dual-stack and --no-addresses exclude each other.");
+  if (none) return [];
+  return dual ? [DUAL_STACK] : (address ?? null);
 }
 
 /**

@@ -10,7 +10,15 @@ export interface Registered {
   readonly device: string;
   readonly pattern: string;
   readonly addresses: readonly { readonly prefix: string; readonly lane: string; readonly expiresAt: number }[];
+  /** Null when none was asked for. */
+  readonly certificate: AnsweredCertificate | null;
   readonly sync: { readonly applied: number; readonly agents: number };
+}
+
+/** PEM of a certificate, and of what goes behind it. */
+export interface AnsweredCertificate {
+  readonly pem: string;
+  readonly chain: string;
 }
 
 export interface SubmitParts {
@@ -81,15 +89,18 @@ async function patiently(attempt: () => Promise<Answer>, io: Io): Promise<Answer
 /** @throws Problem answer_unreadable unless it is a registration */
 export function registeredOf({ body }: Answer): Registered {
   if (!isRecord(body)) throw unreadable();
-  const { id, device, pattern, addresses, sync } = body;
+  const { id, device, pattern, addresses, certificate = null, sync } = body;
   const named = typeof id === "string" && typeof device === "string" && typeof pattern === "string";
-  if (!named || !isAddressList(addresses) || !isRecord(sync)) throw unreadable();
+  if (!named || !isAddressList(addresses) || !isCertificate(certificate) || !isRecord(sync)) throw unreadable();
   const { applied, agents } = sync;
   if (typeof applied !== "number" || typeof agents !== "number") throw unreadable();
-  return { id, device, pattern, addresses, sync: { applied, agents } };
+  return { id, device, pattern, addresses, certificate, sync: { applied, agents } };
 }
 
 export const isAddressList = (value: unknown): value is Registered["addresses"] => Array.isArray(value) && value.every(isAddress);
+
+const isCertificate = (value: unknown): value is AnsweredCertificate | null =>
+  value === null || (isRecord(value) && typeof value.pem === "string" && typeof value.chain === "string");
 
 const isAddress = (value: unknown): boolean =>
   isRecord(value) && typeof value.prefix === "string" && typeof value.lane === "string" && typeof value.expiresAt === "number";

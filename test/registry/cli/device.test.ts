@@ -1,6 +1,4 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import { request } from "node:https";
 import { expect } from "chai";
 import { cli, type Ran, TestRegistry } from "./registry.ts";
 
@@ -160,32 +158,15 @@ describe("an enrolled device's commands", () => {
     expect(await ended(folder)).to.equal(null);
   });
 
-  /** Hands a request on to the registry; the answer is dropped when `lose` says so, as by a process that dies. */
-  const handOn = (incoming: IncomingMessage, response: ServerResponse, bodies: string[], lose: boolean): void => {
-    const chunks: Buffer[] = [];
-    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-    incoming.on("end", () => {
-      bodies.push(Buffer.concat(chunks).toString());
-      const { url: path, method, headers } = incoming;
-      const onward = request({ host: "localhost", port: registry.port, ca: readFileSync(registry.ca), path, method, headers }, (answer) => {
-        if (!lose) response.writeHead(answer.statusCode ?? 0, answer.headers);
-        answer.on("data", (chunk: Buffer) => lose || response.write(chunk));
-        answer.on("end", () => (lose ? incoming.socket.destroy() : response.end()));
-      });
-      onward.end(Buffer.concat(chunks));
-    });
-  };
-
   it("renew again what got no answer sends the same again, and is one renewal", async () => {
     const folder = await enrolled();
-    const bodies: string[] = [];
-    let lose = true;
-    await using proxy = await registry.answering((incoming, response) => handOn(incoming, response, bodies, lose));
+    await using proxy = await registry.handingOn();
+    proxy.lose = true;
     const lost = await run("renew", folder, "--url", proxy.url);
     expect([lost.exit, readdirSync(registry.path(folder)).sort()]).to.deep.equal([69, ["device.json", "device.key", "pending.json"]]);
-    lose = false;
+    proxy.lose = false;
     expect((await run("renew", folder, "--url", proxy.url)).exit).to.equal(0);
-    expect(new Set(bodies).size).to.equal(1);
+    expect(new Set(proxy.bodies).size).to.equal(1);
     const { items } = await registry.json<{ items: { action: string; actor: string }[] }>("audit", "list", "--limit", "1000");
     const renewals = items.filter(({ action, actor }) => action === "device.renewed" && actor === `device:${state(folder).device}`);
     expect(renewals).to.have.length(1);

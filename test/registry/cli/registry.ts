@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { RequestListener } from "node:http";
-import { createServer as createTlsServer } from "node:https";
+import { createServer as createTlsServer, request } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -124,6 +124,27 @@ export class TestRegistry implements AsyncDisposable {
         await new Promise((resolve) => server.close(resolve));
       },
     };
+  }
+  /** Hands requests on to the registry; with `lose` the answer is dropped, as by a process that dies before it comes. */
+  async handingOn(): Promise<AsyncDisposable & { readonly url: string; lose: boolean; readonly bodies: readonly string[] }> {
+    const bodies: string[] = [];
+    const server = await this.answering((incoming, response) => {
+      const chunks: Buffer[] = [];
+      incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+      incoming.on("end", () => {
+        const { lose } = proxy;
+        bodies.push(Buffer.concat(chunks).toString());
+        const { url: path, method, headers } = incoming;
+        const onward = request({ host: "localhost", port: this.port, ca: readFileSync(this.ca), path, method, headers }, (answer) => {
+          if (!lose) response.writeHead(answer.statusCode ?? 0, answer.headers);
+          answer.on("data", (chunk: Buffer) => lose || response.write(chunk));
+          answer.on("end", () => (lose ? incoming.socket.destroy() : response.end()));
+        });
+        onward.end(Buffer.concat(chunks));
+      });
+    });
+    const proxy = { url: server.url, lose: false, bodies, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+    return proxy;
   }
   /** `entityos enroll` as a device runs it. */
   enroll(state: string, code: string, ...more: string[]): Promise<Ran> {

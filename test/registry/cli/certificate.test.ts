@@ -1,0 +1,405 @@
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { expect } from "chai";
+import { opensslFolder } from "../ca/openssl.ts";
+import { cli, type Ran, TestRegistry } from "./registry.ts";
+
+interface Held {
+  readonly serial: string;
+  readonly fingerprint: string;
+  readonly keyType: string;
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+const HOUR_MS = 3_600_000;
+
+describe("a device with a certificate", () => {
+  let registry: TestRegistry;
+  before(async () => {
+    registry = await TestRegistry.start();
+    for (const pattern of ["cert", "either", "both"]) {
+      const more = ["--addresses", "any", "--address-lifetime", "6h", "--certificate-lifetime", "6h"];
+      await registry.operator("profile", "set", pattern, "--pattern", pattern, ...more);
+    }
+    await registry.operator("profile", "set", "desktop", "--addresses", "any");
+  });
+  after(() => registry[Symbol.asyncDispose]());
+
+  let number = 0;
+  const enroll = async (profile: string, ...more: string[]): Promise<Ran & { folder: string }> => {
+    const folder = `certified-${number++}`;
+    return { folder, ...(await registry.enroll(folder, await registry.code("--profile", profile), ...more)) };
+  };
+  /** The name of a folder with a freshly enrolled device. */
+  const enrolled = async (profile = "cert", ...more: string[]): Promise<string> => {
+    const addresses = profile === "cert" ? ["--no-addresses"] : [];
+    const { folder, exit, err } = await enroll(profile, "--certificate", ...addresses, ...more);
+    expect([exit, err]).to.deep.equal([0, ""]);
+    return folder;
+  };
+  const run = (command: string, folder: string, ...more: string[]): Promise<Ran> =>
+    cli([command, "--state", registry.path(folder), ...more]);
+  const state = (folder: string): { device: string; certificate: Held | null } =>
+    JSON.parse(readFileSync(registry.path(folder, "device.json"), "utf8"));
+  const held = (folder: string): Held => state(folder).certificate ?? expect.fail("no certificate");
+  const file = (folder: string, name: string): string => readFileSync(registry.path(folder, "certificate", name), "utf8");
+  const mode = (...names: string[]): number => statSync(registry.path(...names)).mode & 0o777;
+  /** A key and a certificate that belong together, under the chain and the registry's root. */
+  const assertWhole = (folder: string): void => {
+    const certificate = new X509Certificate(file(folder, "certificate.pem"));
+    expect(certificate.checkPrivateKey(createPrivateKey(file(folder, "key.pem")))).to.equal(true);
+    expect(certificate.serialNumber.toLowerCase()).to.equal(held(folder).serial);
+    const issuer = new X509Certificate(file(folder, "chain.pem"));
+    expect(certificate.verify(issuer.publicKey) && issuer.verify(new X509Certificate(readFileSync(registry.ca)).publicKey)).to.equal(true);
+  };
+  const listed = async (folder: string): Promise<{ fingerprint: string; state: string }[]> => {
+    const { items } = await registry.json<{ items: { fingerprint: string; state: string; device: string | null; notBefore: number }[] }>(
+      "cert",
+      "list",
+      "--limit",
+      "1000",
+    );
+    return items.filter(({ device }) => device === state(folder).device);
+  };
+
+  it("enrols with a key made here, and keeps key, certificate and chain together, the key for its owner alone", async () => {
+    const { folder, exit, out } = await enroll("cert", "--certificate", "--no-addresses");
+    expect(exit).to.equal(0);
+    const { device } = state(folder);
+    const { serial, notAfter } = held(folder);
+    const until = `${new Date(notAfter).toISOString().slice(0, 19).replace("T", " ")} UTC`;
+    expect(out).to.equal(
+      `registered with: register.example\ndevice:          ${device}\npattern:         cert\ncertificate:     ${serial} (P-256)\n` +
+        `valid until:     ${until}\nfiles:           ${registry.path(folder, "certificate")}\nin force on:     0 of 0 hosts\n`,
+    );
+    assertWhole(folder);
+    expect(readdirSync(registry.path(folder)).sort()).to.deep.equal(["certificate", "certificates", "device.json", "device.key"]);
+    expect(readlinkSync(registry.path(folder, "certificate"))).to.equal(`certificates/${serial}`);
+    expect(readdirSync(registry.path(folder, "certificate")).sort()).to.deep.equal(["certificate.pem", "chain.pem", "key.pem"]);
+    expect([mode(folder, "certificate", "key.pem"), mode(folder, "certificate")]).to.deep.equal([0o600, 0o700]);
+    expect((await listed(folder)).map(({ fingerprint, state: now }) => [fingerprint, now])).to.deep.equal([
+      [held(folder).fingerprint, "live"],
+    ]);
+    expect(file(folder, "certificate.pem")).to.equal(
+      file(folder, "certificate.pem").slice(0, -file(folder, "chain.pem").length) + file(folder, "chain.pem"),
+    );
+  });
+
+  for (const [type, expected] of [
+    ["P-256", "ec prime256v1"],
+    ["P-384", "ec secp384r1"],
+    ["Ed25519", "ed25519 undefined"],
+    ["RSA", "rsa undefined"],
+  ] as const) {
+    it(`enrols with a key of type ${type} and writes it as PKCS #12, which openssl reads back`, async () => {
+      using openssl = opensslFolder();
+      const password = openssl.write("password", "correct horse\n");
+      const p12 = `${openssl.path}/device.p12`;
+      const folder = await enrolled("cert", "--key-type", type, "--pkcs12", p12, "--pkcs12-password-file", password);
+      const { asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(file(folder, "key.pem"));
+      expect(`${asymmetricKeyType} ${asymmetricKeyDetails?.namedCurve}`).to.equal(expected);
+      expect([statSync(p12).mode & 0o777, held(folder).keyType]).to.deep.equal([0o600, type]);
+      const read = openssl.run("pkcs12", "-in", p12, "-passin", "file:password", "-noenc").toString();
+      expect(createPrivateKey(read).equals(createPrivateKey(file(folder, "key.pem")))).to.equal(true);
+      const names = (read.match(/^subject=.*$/gm) ?? []).map((line) => line.replace(/[0-9A-F]{16,}/gi, "ID"));
+      expect(names).to.have.length(2);
+      expect(names[0]).to.equal(`subject=CN = urn:entityos:device:${state(folder).device}`);
+      expect(read).to.contain(`friendlyName: entityos ${state(folder).device}`);
+    });
+  }
+
+  it("asks for the PKCS #12 password twice on the terminal, and takes none from the command line", async () => {
+    const args = [
+      "enroll",
+      "--url",
+      registry.url,
+      "--registry",
+      "register.example",
+      "--ca",
+      registry.ca,
+      "--certificate",
+      "--no-addresses",
+    ];
+    writeFileSync(registry.path("cert-code"), await registry.code("--profile", "cert"));
+    const p12 = ["--pkcs12", registry.path("typed.p12"), "--code-file", registry.path("cert-code")];
+    expect((await cli([...args, ...p12, "--state", registry.path("p12")])).err.split("\n")[0]).to.equal(
+      "usage: There is no terminal to ask for the password: give it with --pkcs12-password-file FILE, or - for standard input.",
+    );
+    expect((await cli([...args, ...p12, "--pkcs12-password", "x"])).err.split("\n")[0]).to.equal(
+      "usage: Unknown option '--pkcs12-password'.",
+    );
+    const { exit } = await cli([...args, ...p12, "--state", registry.path("p12")], { typed: "typed here" });
+    expect(exit).to.equal(0);
+    using openssl = opensslFolder();
+    openssl.run("pkcs12", "-in", registry.path("typed.p12"), "-passin", "pass:typed here", "-noout");
+  });
+
+  const wrong: readonly (readonly [args: readonly string[], exit: number, err: string, files?: Record<string, string>])[] = [
+    [["--no-addresses"], 64, "usage: --no-addresses goes with --certificate: nothing else is left."],
+    [["--no-addresses", "--address", "observed"], 64, "usage: --address, --dual-stack and --no-addresses exclude each other."],
+    [["--key-type", "P-256"], 64, "usage: Options of a certificate go with --certificate."],
+    [["--pkcs12", "x.p12"], 64, "usage: Options of a certificate go with --certificate."],
+    [["--certificate", "--key-type", "p256"], 64, "usage: --key-type is one of P-256, P-384, Ed25519, RSA: 'p256' is none."],
+    [["--certificate", "--pkcs12-password-file", "x"], 64, "usage: --pkcs12-password-file goes with --pkcs12."],
+    [
+      ["--certificate", "--pkcs12", "/x.p12", "--pkcs12-password-file", "-"],
+      64,
+      "usage: Standard input holds the code or the password, not both.",
+    ],
+    [
+      ["--certificate", "--pkcs12", "/nonexistent/x.p12", "--pkcs12-password-file", "/dev/null"],
+      65,
+      "file_unwritable: Cannot write /nonexistent/x.p12: its folder is not there, or not to be written.",
+    ],
+    [["--certificate", "--pkcs12", "/tmp"], 65, "file_unwritable: Cannot write /tmp: it is a folder."],
+    [
+      ["--certificate", "--pkcs12", "/tmp/never.p12", "--pkcs12-password-file", "/dev/null"],
+      65,
+      "password_form: A password is one line of 1 to 256 characters.",
+    ],
+  ];
+  for (const [args, exit, err] of wrong) {
+    it(`ends 'enroll ${args.join(" ")}' with ${exit}, and has sent nothing`, async () => {
+      const code = await registry.code("--profile", "cert");
+      const ran = await registry.enroll("wrong", code, ...args);
+      expect([ran.exit, ran.err.split("\n")[0]]).to.deep.equal([exit, err]);
+      expect(existsSync(registry.path("wrong"))).to.equal(false);
+    });
+  }
+
+  for (const [profile, args, err] of [
+    ["cert", ["--no-addresses"], "usage: --no-addresses goes with --certificate: nothing else is left.\nSee: entityos enroll --help\n"],
+    [
+      "either",
+      [],
+      "certificate_required: This profile admits with a certificate: send a csr, the request to sign.\nAsk for one: --certificate\n",
+    ],
+    [
+      "cert",
+      ["--certificate"],
+      "addresses_not_offered: This profile admits by certificate from any address: leave the addresses out and send a CSR.\nRegister the certificate alone: --certificate --no-addresses\n",
+    ],
+    [
+      "desktop",
+      ["--certificate"],
+      "certificate_not_offered: This profile admits by address alone: leave the csr out.\nAsk for none: leave --certificate out, and renew with --no-certificate.\n",
+    ],
+  ] as const) {
+    it(`is told what profile ${profile} wants instead of '${args.join(" ")}', and has spent nothing`, async () => {
+      const code = await registry.code("--profile", profile);
+      const folder = `wants-${number++}`;
+      expect((await registry.enroll(folder, code, ...args)).err).to.equal(err);
+      const right = profile === "cert" ? ["--certificate", "--no-addresses"] : profile === "either" ? ["--certificate"] : [];
+      expect((await registry.enroll(folder, code, ...right)).exit).to.equal(0);
+    });
+  }
+
+  it("renews with another key of the same kind, and nothing is left of the one before", async () => {
+    const folder = await enrolled("cert", "--key-type", "P-384");
+    const [before, key] = [held(folder), file(folder, "key.pem")];
+    expect((await run("renew", folder)).exit).to.equal(0);
+    assertWhole(folder);
+    const after = held(folder);
+    expect(after.keyType).to.equal("P-384");
+    expect([after.serial === before.serial, file(folder, "key.pem") === key]).to.deep.equal([false, false]);
+    expect(readdirSync(registry.path(folder, "certificates"))).to.deep.equal([after.serial]);
+    expect(await listed(folder)).to.have.length(2);
+  });
+
+  it("renews with the same key, with another kind of key, or without a certificate, when told so", async () => {
+    const folder = await enrolled("either");
+    const [before, key] = [held(folder), file(folder, "key.pem")];
+    expect((await run("renew", folder, "--same-key")).exit).to.equal(0);
+    expect([file(folder, "key.pem"), held(folder).serial === before.serial]).to.deep.equal([key, false]);
+    expect((await run("renew", folder, "--key-type", "Ed25519")).exit).to.equal(0);
+    assertWhole(folder);
+    const { serial, keyType } = held(folder);
+    expect(keyType).to.equal("Ed25519");
+    expect((await run("renew", folder, "--no-certificate")).exit).to.equal(0);
+    expect(held(folder).serial).to.equal(serial);
+    assertWhole(folder);
+  });
+
+  it("gets its first certificate by a renewal, and loses the files with a profile that admits by address alone", async () => {
+    await registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
+    const { folder } = await enroll("moving");
+    expect(state(folder).certificate).to.equal(null);
+    expect((await run("renew", folder, "--same-key", "--certificate")).err.split("\n")[0]).to.equal(
+      "no_certificate: There is no certificate here whose key could be used again.",
+    );
+    await registry.operator("profile", "set", "moving", "--pattern", "either", "--addresses", "any");
+    expect((await run("renew", folder, "--certificate")).exit).to.equal(0);
+    assertWhole(folder);
+    await registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
+    expect((await run("renew", folder)).err.split(":")[0]).to.equal("certificate_not_offered");
+    assertWhole(folder);
+    expect((await run("renew", folder, "--no-certificate")).exit).to.equal(0);
+    expect(readdirSync(registry.path(folder)).sort()).to.deep.equal(["device.json", "device.key"]);
+  });
+
+  it("renews --if-due in the last third of what ends first, and when an answer never came", async () => {
+    const folder = await enrolled("either");
+    const { notBefore, notAfter, serial } = held(folder);
+    const due = Math.floor(notAfter - (notAfter - notBefore) / 3);
+    const at = (now: number, ...more: string[]) =>
+      cli(["renew", "--if-due", "--state", registry.path(folder), ...more], { now: () => now });
+    const early = await at(due - 1);
+    expect([early.exit, early.out]).to.deep.equal([
+      0,
+      `not due before ${new Date(due).toISOString().slice(0, 19).replace("T", " ")} UTC\n`,
+    ]);
+    expect(JSON.parse((await at(due - 1, "--json")).out)).to.deep.equal({ due: false, dueAt: due });
+    expect(held(folder).serial).to.equal(serial);
+    expect((await at(due)).exit).to.equal(0);
+    expect(held(folder).serial).to.not.equal(serial);
+
+    const waiting = await enrolled("either");
+    await using proxy = await registry.handingOn();
+    proxy.lose = true;
+    expect((await run("renew", waiting, "--url", proxy.url)).exit).to.equal(69);
+    proxy.lose = false;
+    const again = await run("renew", waiting, "--if-due", "--url", proxy.url);
+    expect([again.exit, again.out.startsWith("renewed with:")]).to.deep.equal([0, true]);
+  });
+
+  it("status tells certificate, serial and until when, and whether anything lives", async () => {
+    const folder = await enrolled("cert");
+    const { serial, notAfter } = held(folder);
+    const { exit, out } = await run("status", folder);
+    expect(exit).to.equal(0);
+    expect(out).to.match(new RegExp(`\\ncertificate: +${serial} \\(P-256\\)\\nvalid until: +\\d{4}-.* UTC\\nfiles: .*/certificate\\n`));
+    expect(out).to.match(/\nseen from: +127\.0\.0\.1\n$/);
+    expect(JSON.parse((await run("status", folder, "--json")).out)).to.deep.include({ covered: null, certificate: held(folder) });
+    const later = await cli(["status", "--offline", "--state", registry.path(folder)], { now: () => notAfter });
+    expect([later.exit, later.err.split("\n")[0]]).to.deep.equal([1, "all_expired: Nothing that this device registered lives any more."]);
+    expect(later.out).to.match(/\nvalid until: +expired /);
+  });
+
+  it("leaves with all of its files, and the registry revokes the certificate", async () => {
+    const folder = await enrolled("both");
+    const { device } = state(folder);
+    const before = await listed(folder);
+    expect(before.map(({ state: now }) => now)).to.deep.equal(["live"]);
+    expect((await run("leave", folder)).out).to.equal(`left: ${device}\n`);
+    expect(readdirSync(registry.path(folder))).to.deep.equal([]);
+    const { items } = await registry.json<{ items: { device: string | null; state: string }[] }>("cert", "list", "--limit", "1000");
+    expect(items.filter((item) => item.device === device).map(({ state: now }) => now)).to.deep.equal(["revoked"]);
+  });
+
+  describe("whose process dies", () => {
+    const files = (folder: string): string[] => readdirSync(registry.path(folder)).sort();
+
+    for (const command of ["enroll", "renew"] as const) {
+      it(`between ${command}'s request and its answer has the key on disk, and gets the same certificate by running it again`, async () => {
+        await using proxy = await registry.handingOn();
+        const code = await registry.code("--profile", "cert");
+        const folder = command === "enroll" ? `dies-${number++}` : await enrolled();
+        const once = (): Promise<Ran> =>
+          command === "enroll"
+            ? registry.enroll(folder, code, "--certificate", "--no-addresses", "--url", proxy.url)
+            : run("renew", folder, "--url", proxy.url);
+        proxy.lose = true;
+        expect((await once()).exit).to.equal(69);
+        const base = command === "enroll" ? [] : ["certificate", "certificates", "device.json"];
+        expect(files(folder)).to.deep.equal([...base, "device.key", "next.key", "pending.json"].sort());
+        expect(mode(folder, "next.key")).to.equal(0o600);
+        if (command === "renew") assertWhole(folder);
+        const next = readFileSync(registry.path(folder, "next.key"), "utf8");
+        cpSync(registry.path(folder), registry.path("snapshot"), { recursive: true, verbatimSymlinks: true });
+
+        proxy.lose = false;
+        expect((await once()).exit).to.equal(0);
+        assertWhole(folder);
+        const { serial } = held(folder);
+        expect(file(folder, "key.pem")).to.equal(next);
+        expect(new Set(proxy.bodies).size).to.equal(1);
+        expect(files(folder)).to.deep.equal(["certificate", "certificates", "device.json", "device.key"]);
+
+        // As if it had died after the files were put in place and before that was written down.
+        for (const name of ["pending.json", "next.key"]) cpSync(registry.path("snapshot", name), registry.path(folder, name));
+        if (command === "enroll") rmSync(registry.path(folder, "device.json"));
+        else cpSync(registry.path("snapshot/device.json"), registry.path(folder, "device.json"));
+        expect((await once()).exit).to.equal(0);
+        assertWhole(folder);
+        expect(held(folder).serial).to.equal(serial);
+        expect(await listed(folder)).to.have.length(command === "enroll" ? 1 : 2);
+        rmSync(registry.path("snapshot"), { recursive: true });
+      });
+    }
+
+    it("while files are put in place leaves the certificate before whole, whatever stopped it", async () => {
+      const folder = await enrolled();
+      const { serial } = held(folder);
+      // A folder in the place of the link stops the next one before it is turned, as a full disk would.
+      cpSync(registry.path(folder, "certificates"), registry.path(folder, "certificates.away"), { recursive: true });
+      rmSync(registry.path(folder, "certificate"));
+      mkdirSync(registry.path(folder, "certificate"));
+      cpSync(registry.path(folder, "certificates.away", serial), registry.path(folder, "certificate"), { recursive: true });
+      const stopped = await run("renew", folder);
+      expect(stopped.exit).to.equal(70);
+      expect(held(folder).serial).to.equal(serial);
+      assertWhole(folder);
+      rmSync(registry.path(folder, "certificate"), { recursive: true });
+      expect((await run("renew", folder)).exit).to.equal(0);
+      assertWhole(folder);
+      expect(await listed(folder)).to.have.length(2);
+    });
+
+    it("between the new certificate and the sweep asks with another key the next time", async () => {
+      const folder = await enrolled();
+      const key = file(folder, "key.pem");
+      writeFileSync(registry.path(folder, "next.key"), key, { mode: 0o600 });
+      expect((await run("renew", folder)).exit).to.equal(0);
+      expect(file(folder, "key.pem")).to.not.equal(key);
+    });
+  });
+
+  it("keeps nothing of an answer whose certificate is not for its key", async () => {
+    const other = file(await enrolled(), "certificate.pem");
+    const folder = await enrolled();
+    const { serial } = held(folder);
+    const body = (certificate: unknown) =>
+      JSON.stringify({
+        id: "0198f2c1-7d1e-7000-8000-0123456789ab",
+        device: state(folder).device,
+        pattern: "cert",
+        addresses: [],
+        certificate,
+        sync: { applied: 0, agents: 0 },
+      });
+    for (const [certificate, err] of [
+      [{ pem: other, chain: "" }, "certificate_unfit: The certificate in the answer is not for this device's key.\n"],
+      [{ pem: "none", chain: "" }, "certificate_unfit: The certificate in the answer is not for this device's key.\n"],
+      [{ pem: 1 }, "answer_unreadable: The answer is not a registration: is this address a registry's?\n"],
+      [undefined, "answer_unreadable: The answer holds no certificate, though one was asked for.\n"],
+    ] as const) {
+      await using stub = await registry.answering((_incoming, response) => {
+        response.writeHead(201, { "content-type": "application/json" }).end(body(certificate));
+      });
+      expect(await run("renew", folder, "--url", stub.url)).to.deep.include({ exit: 69, err });
+      expect(held(folder).serial).to.equal(serial);
+      assertWhole(folder);
+    }
+  });
+
+  it("makes its folder private even where one was there", async () => {
+    mkdirSync(registry.path("open"), { mode: 0o755 });
+    chmodSync(registry.path("open"), 0o755);
+    const { exit } = await registry.enroll("open", await registry.code("--profile", "cert"), "--certificate", "--no-addresses");
+    expect(exit).to.equal(0);
+    expect([mode("open", "certificates"), mode("open", "certificate", "key.pem")]).to.deep.equal([0o700, 0o600]);
+    expect(held("open").notAfter - held("open").notBefore).to.equal(6 * HOUR_MS + 60_000);
+  });
+});
