@@ -7,8 +7,11 @@ import { makePrivateFile } from "../lib/file.ts";
 const APPLICATION_ID = 0x454f4741;
 /** Raised with every change of the tables: a file of another format is set aside. */
 const FORMAT = 2;
-/** SQLite's result codes for a file that is no database, or a damaged one (sqlite.org/rescode.html). */
-const UNREADABLE: readonly unknown[] = [11, 26];
+/**
+ * SQLite's result codes for a file that is no database, or a damaged one (sqlite.org/rescode.html): CORRUPT, NOTADB, and ERROR, which is
+ * what a damaged schema, or a format of another version, makes of our own statements.
+ */
+const UNREADABLE: readonly unknown[] = [1, 11, 26];
 
 /** The file can be read, and must not be believed. */
 export class StateRefusedError extends Error {}

@@ -47,7 +47,7 @@ export class StateFile implements Disposable {
    */
   static open(file: string, agent: string, log: Log): StateFile {
     try {
-      return new StateFile(openDatabase(file, agent));
+      return StateFile.#opened(file, agent);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       log.error(
@@ -56,6 +56,16 @@ export class StateFile implements Disposable {
       );
       setAside(file);
       return new StateFile(openDatabase(file, agent));
+    }
+  }
+
+  static #opened(file: string, agent: string): StateFile {
+    const opened = openDatabase(file, agent);
+    try {
+      return new StateFile(opened);
+    } catch (error) {
+      opened.db.close();
+      throw error;
     }
   }
 

@@ -11,9 +11,19 @@ export interface FuzzTarget {
   run(seed: number, count: number): void | Promise<void>;
 }
 
+/** What all inputs so far came to: coded refusals by code, and the input that took longest. For who reports a run. */
+export const seen = { refusals: new Map<string, number>(), slowest: { ms: 0, input: "" } };
+const SHOWN_CHARACTERS = 60;
+
 /** Runs `check` on `count` inputs. @throws with the smallest input that fails */
 export function fuzz<T>(inputs: fc.Arbitrary<T>, seed: number, count: number, check: (input: T) => void): void {
-  fc.assert(fc.property(inputs, check), { seed, numRuns: count, verbose: 0 });
+  const timed = (input: T): void => {
+    const startedAt = performance.now();
+    check(input);
+    const ms = performance.now() - startedAt;
+    if (ms > seen.slowest.ms) seen.slowest = { ms, input: fc.stringify(input).slice(0, SHOWN_CHARACTERS) };
+  };
+  fc.assert(fc.property(inputs, timed), { seed, numRuns: count, verbose: 0 });
 }
 
 /** The value, or null when the input was refused with a code and a sentence. @throws whatever else is thrown: a fault of ours */
@@ -23,6 +33,7 @@ export function valueOrRefusal<T>(read: () => T): T | null {
   } catch (error) {
     if (!(error instanceof Problem) || error.status < 400 || error.status > 499) throw error;
     if (!/^[a-z][a-z_]*$/.test(error.code) || !/[.?]$/.test(error.message)) throw new Error(`odd refusal: ${error.code}`, { cause: error });
+    seen.refusals.set(error.code, (seen.refusals.get(error.code) ?? 0) + 1);
     return null;
   }
 }
