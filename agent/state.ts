@@ -180,6 +180,7 @@ export class StateFile implements Disposable {
   #writePosition(position: PositionRow): void {
     const { epoch, revision, digest, memory, seenMs } = position;
     this.#lines.position.run(epoch, revision, digest, memory, seenMs, checkOf(position));
+    // Not before: a write that fails leaves what is durable.
     this.#position = position;
   }
 
