@@ -3,10 +3,14 @@ import type { Log } from "../lib/log.ts";
 /** What an operator is to know, in one sentence each. The names are stable: monitoring relies on them. */
 export const ALARM = {
   clock_skew: "This host's clock differs from the registry's",
+  certificate_expiring: "The agent's own certificate runs out within a day",
+  elements_tampered: "Somebody else changed the gate's elements; they were set back",
+  feed_stale: "The feed is silent for longer than is configured",
   floor_lost: "The floor is gone with its holder; it is being made again",
   not_answering: "A part that the gate hangs on does not answer",
   reload_refused: "The configuration that was to be loaded is not in force",
   not_saved: "The disk takes nothing: the kernel follows, and nothing is acknowledged",
+  structure_tampered: "Somebody else changed the gate's structure; it was set back",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",
   trust_held_back: "The registry names trust that this host does not believe; it is held back",
 } as const;

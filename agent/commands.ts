@@ -1,12 +1,14 @@
-import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 import { ConfigError } from "../lib/config.ts";
 import { credentialPath } from "../lib/credentials.ts";
 import type { Log } from "../lib/log.ts";
+import { createMetrics } from "../lib/metrics.ts";
 import { EXIT, PATH } from "../lib/service.ts";
 import { hangupBell, stopSignal } from "../lib/signals.ts";
 import { VERSION } from "../lib/version.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
+import { credentialProblems } from "./credentials.ts";
+import { checkGate } from "./nft/check.ts";
 import { renderGate } from "./nft/gate.ts";
 import { probeNft } from "./nft/probe.ts";
 import { removeGate } from "./nft/target.ts";
@@ -16,6 +18,8 @@ import { type AgentStatus, AlreadyRunningError, queryStatus, tellAccept } from "
 import { renderHaproxy, USUAL_LENGTHS } from "./terminator/haproxy-config.ts";
 import { currentLink, layoutOf } from "./terminator/layout.ts";
 
+const CHECK_TIMEOUT_MS = 10_000;
+
 /** Runs until SIGTERM or SIGINT, and reads its configuration again at SIGHUP; a second signal half a second later or more ends the process at once. */
 export async function run(file: string, log: Log): Promise<number> {
   const config = checkedConfig(file);
@@ -23,7 +27,14 @@ export async function run(file: string, log: Log): Promise<number> {
   using hangups = hangupBell();
   try {
     const reloads = { bell: hangups.bell, load: () => loaded(checkedConfig(file)) };
-    await runAgent({ loaded: loaded(config), version: VERSION, log, signal: stop.signal, reloads });
+    await runAgent({
+      loaded: loaded(config),
+      version: VERSION,
+      log,
+      signal: stop.signal,
+      reloads,
+      metrics: createMetrics({ process: true }),
+    });
     return EXIT.ok;
   } catch (error) {
     log.error({ err: error }, "The agent cannot go on; the gate stays as it is");
@@ -33,12 +44,15 @@ export async function run(file: string, log: Log): Promise<number> {
 
 /** Says all that is wrong, or that nothing is. */
 export async function check(file: string): Promise<number> {
-  const config = checkedConfig(file);
+  const config = checkedConfig(file, Date.now());
   const problem = await probeNft();
   if (problem !== null) {
     process.stderr.write(`entityos-agent: ${problem}\n`);
     return EXIT.unavailable;
   }
+  await checkGate(config, [], { timeoutMs: CHECK_TIMEOUT_MS, signal: new AbortController().signal }).catch((cause: unknown) => {
+    throw new ConfigError(file, [`gate: nft does not take it: ${cause instanceof Error ? cause.message : String(cause)}`], cause);
+  });
   process.stdout.write(`${file} is usable: agent '${config.name}', zone ${config.zone}\n`);
   return EXIT.ok;
 }
@@ -112,19 +126,11 @@ export async function cleanup(file: string, log: Log): Promise<number> {
   return EXIT.ok;
 }
 
-/** With the key where this process can read it. @throws ConfigError when the file, or a file that it names, cannot be used */
-function checkedConfig(file: string): AgentConfig {
+/** With the key where this process can read it. @param nowMs null: a certificate that ran out is no problem here @throws ConfigError when the file, or a file that it names, cannot be used */
+function checkedConfig(file: string, nowMs: number | null = null): AgentConfig {
   const written = loadAgentConfig(file);
   const config = { ...written, registry: { ...written.registry, key: credentialPath(written.registry.key) } };
-  const { ca, certificate, key } = config.registry;
-  const problems = Object.entries({ ca, certificate, key }).flatMap(([name, path]) => {
-    try {
-      accessSync(path, constants.R_OK);
-      return [];
-    } catch {
-      return [`registry.${name}: ${path} cannot be read`];
-    }
-  });
+  const problems = credentialProblems(config, nowMs);
   if (problems.length > 0) throw new ConfigError(file, problems);
   return config;
 }
@@ -149,7 +155,9 @@ function table(status: AgentStatus): string {
     ],
     ["last apply", status.lastApply === null ? "none" : `${status.lastApply.changes} changes in ${status.lastApply.tookMs.toFixed(1)} ms`],
     ["clock skew", `${status.time.skewMs} ms`],
+    ["certificate", `runs out at ${new Date(status.certificate.notAfter).toISOString()}`],
+    ...status.notCompared.map((set): [string, string] => ["not compared", `${set}: more elements than compare.upTo`]),
     ...status.alarms.map(({ name, message }): [string, string] => ["alarm", `${message} (${name})`]),
   ];
-  return rows.map(([name, value]) => `${name.padEnd(12)}${value}\n`).join("");
+  return rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join("");
 }

@@ -92,12 +92,25 @@ export const agentConfigSchema = z
         rules: z.int().min(1).max(5_000_000).default(2_000_000),
       })
       .prefault({}),
+    /** Reading the kernel's sets back: how often, 0 is never, and up to how many elements a set is read at all. */
+    compare: z
+      .strictObject({ everySeconds: z.int().min(0).max(604_800).default(3_600), upTo: z.int().min(1).max(1_000_000).default(100_000) })
+      .prefault({}),
     /** Feed silent for longer than this: keep what stands until it expires, or close. 0 is never. */
     stale: z.strictObject({ afterSeconds: z.int().min(0).default(0), action: z.enum(["keep", "close"]).default("keep") }).prefault({}),
   })
   .superRefine((config, context) => {
     const closed = config.zone === "open" && config.gate.lanes.roaming;
-    if (closed) context.addIssue({ code: "custom", path: ["gate", "lanes", "roaming"], message: "the open zone has no lanes" });
+    const issue = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
+    if (closed) issue(["gate", "lanes", "roaming"], "the open zone has no lanes");
+    if (config.stale.action === "close" && config.stale.afterSeconds === 0)
+      issue(["stale", "afterSeconds"], "to close when the feed is silent takes a time above 0");
+    if (config.zone === "open") return;
+    // Who is in no lane gets no packet at all: no port of the restricted zone is for everyone.
+    for (const ports of ["management", "probe"] as const) {
+      for (const [at, network] of config.gate[ports].networks.entries())
+        if (network.endsWith("/0")) issue(["gate", ports, "networks", String(at)], "everyone is no network: name those that it is for");
+    }
   });
 
 export type AgentConfig = z.output<typeof agentConfigSchema>;

@@ -4,6 +4,7 @@ import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { Alarms, tolerateDisk } from "./alarms.ts";
 import { Belief } from "./belief.ts";
+import { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Crew } from "./crew.ts";
 import type { DesiredState } from "./desired.ts";
@@ -15,7 +16,7 @@ import { checkGate } from "./nft/check.ts";
 import { type Floor, startFloor } from "./nft/floor.ts";
 import { startMonitor } from "./nft/monitor.ts";
 import { type NftTarget, startNftTarget } from "./nft/target.ts";
-import { Reconciler } from "./reconciler.ts";
+import { type Applied, Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
 import type { StateFile } from "./state.ts";
 import type { AgentStatus } from "./status.ts";
@@ -24,6 +25,8 @@ import { RegistryTime } from "./time.ts";
 import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
 import type { Living } from "./watchdog.ts";
 
+/** An alarm about somebody else's deed stays on this long after the last one. */
+const TAMPERED_FOR_MS = 300_000;
 const KEEP_TIME_TICKS = 60;
 const CHECK_TIMEOUT_MS = 10_000;
 
@@ -32,6 +35,7 @@ export interface PartsOptions {
   readonly version: string;
   readonly log: Log;
   readonly clock?: Clock;
+  readonly onApplied?: (applied: Applied) => void;
   /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
   readonly within?: readonly string[];
 }
@@ -53,7 +57,7 @@ export interface Parts {
 }
 
 export async function startParts(
-  { loaded, version, log, clock = systemClock, within = [] }: PartsOptions,
+  { loaded, version, log, clock = systemClock, within = [], onApplied = () => {} }: PartsOptions,
   state: StateFile,
   stack: AsyncDisposableStack,
   crew: Crew,
@@ -69,6 +73,11 @@ export async function startParts(
   const onLost = () => alarms.set("floor_lost", {});
   const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost, within })) : null;
   const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within }));
+  const tampered = (name: "structure_tampered" | "elements_tampered", fields: object) => {
+    alarms.set(name, fields);
+    tamperedAtMs.set(name, clock.monotonic());
+  };
+  const tamperedAtMs = new Map<"structure_tampered" | "elements_tampered", number>();
   const terminator = startTerminator({ config, log, signal, cut: (flows, until) => target.cut(flows, until) }, stack);
   const onEffect = (effect: Effect) => {
     if (effect.kind === "changed") reconciler.ring();
@@ -84,13 +93,33 @@ export async function startParts(
   const reconciler: Reconciler = new Reconciler({
     ...{ desired, targets: terminator === null ? [target] : [target, terminator], state, time, clock, log, settled },
     isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
-    onApplied: (applied) => feed.applied(applied.tookMs),
+    onApplied: (applied) => {
+      feed.applied(applied.tookMs);
+      onApplied(applied);
+    },
+  });
+  const onTampered = (what: string) => {
+    tampered("structure_tampered", { what });
+    reconciler.requestResync(what, [target]);
+  };
+  const comparing = new Comparing({
+    ...{ desired, target, log, signal },
+    config: () => live.loaded.config.compare,
+    unsettled: () => reconciler.dirty || reconciler.closed,
+    onForeign: (elements) => {
+      tampered("elements_tampered", { elements });
+      reconciler.requestResync("elements were changed by somebody else", [target]);
+    },
   });
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
-  stack.use(await startMonitor({ log, signal, onTampered: (what: string) => reconciler.requestResync(what, [target]), within }));
+  stack.use(await startMonitor({ log, signal, onTampered, within }));
   crew.run(reconciler.run(signal));
+  crew.run(comparing.run());
   const seen: Seen = {
-    ...{ version, desired, time, feed, reconciler, floor, alarms, stopping: () => signal.aborted },
+    ...{ version, desired, time, feed, reconciler, floor, alarms, comparing, stopping: () => signal.aborted },
+    get notAfter() {
+      return live.loaded.notAfter;
+    },
     get config() {
       return live.loaded.config;
     },
@@ -112,6 +141,7 @@ export async function startParts(
       // Staleness may have begun or ended: the loop compares with what it last did.
       if (live.loaded.config.stale.afterSeconds > 0) reconciler.ring();
       lookForAlarms(seen);
+      for (const [name, atMs] of tamperedAtMs) if (clock.monotonic() - atMs > TAMPERED_FOR_MS) alarms.set(name, null);
     },
     reload: (next, until) => reload(next, { live, within, desired, feed, floor, target, terminator, reconciler, settled }, until),
   };

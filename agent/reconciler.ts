@@ -84,6 +84,11 @@ export class Reconciler {
     return this.#failing || this.#due.size > 0;
   }
 
+  /** Targets are shown nothing, on purpose: see {@link ReconcilerParts.isClosed}. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   get applied(): Applied | null {
     return this.#applied;
   }

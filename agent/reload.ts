@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { type AgentConfig, serviceKey } from "./config.ts";
@@ -29,6 +29,8 @@ export interface Loaded {
   readonly service: string;
   /** PEM text of the pinned root. */
   readonly pinned: string;
+  /** End of the agent's own certificate, integer ms. */
+  readonly notAfter: number;
 }
 
 /** @throws the file system's error when a file cannot be read */
@@ -37,7 +39,8 @@ export function loaded(config: AgentConfig): Loaded {
   const pinned = readFileSync(ca, "utf8");
   const { terminator } = config;
   const service = terminator.kind === "none" ? [] : [terminator.certificate, serviceKey(terminator)];
-  return { pinned, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
+  const notAfter = Date.parse(new X509Certificate(readFileSync(certificate)).validTo);
+  return { pinned, notAfter, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
 }
 
 const digestOf = (files: readonly string[]): string => files.map((file) => hash("sha256", readFileSync(file))).join(" ");

@@ -2,12 +2,14 @@ import { join } from "node:path";
 import { delay, type Wakeup } from "../lib/abort.ts";
 import { makePrivateFolder, writeFileAtomic } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
+import { createMetrics, type Metrics } from "../lib/metrics.ts";
 import { PATH } from "../lib/service.ts";
 import { createNotifier, type Notifier } from "../lib/systemd.ts";
 import { tolerateDisk } from "./alarms.ts";
 import type { AgentConfig } from "./config.ts";
 import { Crew } from "./crew.ts";
 import type { AgentStateName } from "./lifecycle.ts";
+import { AgentMetrics } from "./metrics.ts";
 import { renderClosedGate } from "./nft/gate.ts";
 import { type Parts, type PartsOptions, startParts } from "./parts.ts";
 import type { Loaded } from "./reload.ts";
@@ -26,6 +28,8 @@ const ROUND_MS = 10_000;
 export interface AgentOptions extends PartsOptions {
   readonly signal: AbortSignal;
   readonly notifier?: Notifier;
+  /** Where the agent's own are told beside others; by themselves if not given. */
+  readonly metrics?: Metrics;
   /** Rings when the configuration is to be read again by `load`, which throws when it cannot be used. */
   readonly reloads?: { readonly bell: Wakeup; readonly load: () => Loaded };
 }
@@ -43,13 +47,15 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   makePrivateFolder(config.runtimeDir);
   let running: Parts | null = null;
   const status = () => running?.status() ?? null;
-  stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), { status, accept: (epoch) => running?.feed?.accept(epoch) }));
+  const metrics = new AgentMetrics(options.metrics ?? createMetrics({ process: false }), status);
+  const answers = { status, metrics: () => metrics.text(), accept: (epoch: string) => running?.feed?.accept(epoch) };
+  stack.use(await serveStatus(join(config.runtimeDir, PATH.agentSocketName), answers));
 
   // Declared after the stack, so ended before it: nobody works with parts that are being taken away.
   await using crew = new Crew(options.signal);
   const notifier = options.notifier ?? createNotifier((error) => log.warn({ err: error }, "Cannot tell systemd"));
   const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
-  const agent = await startParts(options, state, stack, crew);
+  const agent = await startParts({ ...options, onApplied: (applied) => metrics.applied(applied) }, state, stack, crew);
   running = agent;
   await Promise.race([agent.reconciler.stands, crew.failed]);
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");

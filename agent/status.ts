@@ -1,6 +1,7 @@
 import { chmodSync, rmSync } from "node:fs";
-import { createServer, request } from "node:http";
+import { createServer, request, type ServerResponse } from "node:http";
 import { connect } from "node:net";
+import { METRICS_TYPE } from "../lib/metrics.ts";
 import type { RaisedAlarm } from "./alarms.ts";
 import type { AgentStateName } from "./lifecycle.ts";
 
@@ -36,6 +37,10 @@ export interface AgentStatus {
     readonly ahead: boolean;
     readonly unknownMessages: number;
   };
+  /** The agent's own: its end, integer ms. */
+  readonly certificate: { readonly notAfter: number };
+  /** Sets that are never read back and compared, for their size (compare.upTo). */
+  readonly notCompared: readonly string[];
   readonly lastApply: { readonly atMs: number; readonly tookMs: number; readonly changes: number } | null;
   readonly time: { readonly registryMs: number; readonly skewMs: number };
 }
@@ -55,6 +60,8 @@ export class StartingError extends Error {
 export interface LocalAnswers {
   /** Null while it starts. */
   status(): AgentStatus | null;
+  /** Text for Prometheus. */
+  metrics?(): Promise<string>;
   /** Lets the next snapshot of that epoch take the place of what is held, whatever goes back by it. */
   accept?(epoch: string): void;
 }
@@ -71,6 +78,10 @@ export async function serveStatus(path: string, answers: LocalAnswers): Promise<
   if (await isAnswered(path)) throw new AlreadyRunningError(`Another agent answers on ${path}`);
   rmSync(path, { force: true });
   const server = createServer((incoming, response) => {
+    if (incoming.url === "/metrics" && incoming.method === "GET" && answers.metrics !== undefined) {
+      void tellMetrics(answers.metrics, response);
+      return;
+    }
     const { code, body } = answerTo(`${incoming.method} ${incoming.url}`, answers);
     response.writeHead(code, { "content-type": "application/json" });
     response.end(JSON.stringify(body));
@@ -91,6 +102,15 @@ export async function serveStatus(path: string, answers: LocalAnswers): Promise<
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+async function tellMetrics(metrics: () => Promise<string>, response: ServerResponse): Promise<void> {
+  try {
+    const text = await metrics();
+    response.writeHead(200, { "content-type": METRICS_TYPE }).end(text);
+  } catch {
+    response.writeHead(500).end();
+  }
 }
 
 function answerTo(request: string, answers: LocalAnswers): { readonly code: number; readonly body: object } {

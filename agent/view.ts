@@ -1,14 +1,16 @@
 import type { Alarms } from "./alarms.ts";
+import type { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
 import type { DesiredState } from "./desired.ts";
 import type { FeedClient } from "./feed/client.ts";
-import { type AgentStateName, type Facts, stateOf } from "./lifecycle.ts";
+import { type AgentStateName, type Facts, isStale, stateOf } from "./lifecycle.ts";
 import type { Floor } from "./nft/floor.ts";
 import type { Reconciler } from "./reconciler.ts";
 import type { AgentStatus } from "./status.ts";
 import type { RegistryTime } from "./time.ts";
 
 const MAX_DOUBTS = 5;
+const DAY_MS = 86_400_000;
 
 /** The running parts that facts are read from. */
 export interface Seen {
@@ -21,6 +23,9 @@ export interface Seen {
   /** Null in the open zone, which has none. */
   readonly floor: Floor | null;
   readonly alarms: Alarms;
+  readonly comparing: Comparing;
+  /** End of the agent's own certificate, integer ms. */
+  readonly notAfter: number;
   readonly stopping: () => boolean;
 }
 
@@ -55,7 +60,10 @@ function someDoubts(desired: DesiredState): string[] {
 }
 
 /** Raises and ends the alarms that facts are the reason of. */
-export function lookForAlarms({ alarms, desired, floor, time }: Seen): void {
+export function lookForAlarms({ alarms, config, desired, feed, floor, notAfter, time }: Seen): void {
+  alarms.set("feed_stale", isStale(stalenessOf(config, feed)) ? { silentMs: feed.silentMs } : null);
+  const leftMs = notAfter - time.now();
+  alarms.set("certificate_expiring", config.zone === "restricted" && leftMs < DAY_MS ? { leftMs } : null);
   alarms.set("clock_skew", time.skewed ? { skewMs: time.skewMs } : null);
   alarms.set("rules_held_back", desired.refused > 0 ? { heldBack: desired.refused, tooMany: desired.tooMany } : null);
   alarms.set("trust_held_back", desired.trustRefused > 0 ? { heldBack: desired.trustRefused, some: someDoubts(desired) } : null);
@@ -90,6 +98,8 @@ export function statusOf(seen: Seen): AgentStatus {
       unknownMessages: feed.unknownMessages,
     },
     lastApply: applied === null ? null : { atMs: applied.atMs, tookMs: applied.tookMs, changes: applied.changes },
+    certificate: { notAfter: seen.notAfter },
+    notCompared: seen.comparing.skipped,
     time: { registryMs: time.now(), skewMs: time.skewMs },
   };
 }

@@ -5,6 +5,7 @@ import type { DesiredState } from "../desired.ts";
 import type { Difference, Differences, Flow, Target } from "../target.ts";
 import { ANSWER_MS, type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
 import { type Nft, startNft } from "./child.ts";
+import { type Comparison, compareSets } from "./compare.ts";
 import { cutScripts } from "./cut.ts";
 import { differenceScripts, lifeSeconds, MAX_DIFFERENCES, placeOf } from "./elements.ts";
 import { NftError, type NftErrorKind } from "./error.ts";
@@ -122,6 +123,22 @@ export class NftTarget implements Target, AsyncDisposable {
       this.#known = null;
       throw error;
     }
+  }
+
+  /**
+   * Compares the kernel's elements with the rules, off the path of changes.
+   * @param upTo sets of more elements are left out
+   * @returns null when there is nothing to compare
+   */
+  async compare(desired: DesiredState, upTo: number, signal: AbortSignal): Promise<Comparison | null> {
+    const known = this.#known;
+    if (known === null || known.config.zone === "open") return null;
+    const { now, within = [] } = this.#options;
+    const compared = await compareSets({
+      ...{ rules: () => desired.rules(), tuples: [...known.tuples.values()], slot: known.slot, upTo, now, within, signal },
+    });
+    // A resync meanwhile filled the other slot's sets: what was read is gone.
+    return this.#known === known ? compared : null;
   }
 
   /** Resolves when the kept-open nft answered, in turn after what it is given already. @throws NftError when it does not */

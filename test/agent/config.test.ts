@@ -49,6 +49,7 @@ describe("the agent's configuration", () => {
       },
       ceiling: { widest4: 24, widest6: 48, rules: 2_000_000 },
       stale: { afterSeconds: 0, action: "keep" },
+      compare: { everySeconds: 3_600, upTo: 100_000 },
     });
   });
 
@@ -79,6 +80,9 @@ describe("the agent's configuration", () => {
     ["an unknown lane", "gate: { lanes: { vip: true } }", /^gate\.lanes: Unrecognized key: "vip"$/],
     ["roaming in the open zone", "zone: open\ngate: { lanes: { roaming: true } }", /^gate\.lanes\.roaming: the open zone has no lanes$/],
     ["a ceiling that is no prefix length", "ceiling: { widest4: 33 }", /^ceiling\.widest4: /],
+    ["to close without a time", "stale: { action: close }", /^stale\.afterSeconds: to close when the feed is silent takes a time above 0$/],
+    ["management by everyone", "gate: { management: { networks: [0.0.0.0/0] } }", /^gate\.management\.networks\.0: everyone is no network/],
+    ["a probe port for everyone", "gate: { probe: { networks: ['::/0'] } }", /^gate\.probe\.networks\.0: everyone is no network/],
     ["an unknown act when stale", "stale: { action: open }", /^stale\.action: /],
     ["a misspelt key", "stateDirectory: /var", /^\(whole file\): Unrecognized key: "stateDirectory"$/],
   ] as const) {

@@ -8,6 +8,7 @@ const state = (more: object, credentials = "1", service = "1") => ({
   credentials,
   service,
   pinned: "root",
+  notAfter: 1,
 });
 const NOTHING = { gate: false, terminator: false, limits: false, feed: false };
 

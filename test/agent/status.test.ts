@@ -3,29 +3,8 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type AgentStatus, AlreadyRunningError, queryStatus, serveStatus, tellAccept } from "../../agent/status.ts";
-
-const STATUS: AgentStatus = {
-  name: "host1",
-  zone: "restricted",
-  version: "0.1.0",
-  pid: 1,
-  state: "enforcing",
-  epoch: "e1",
-  revision: 7,
-  digest: "0".repeat(32),
-  rules: 1,
-  refused: 0,
-  trust: 0,
-  trustRefused: 0,
-  pending: 0,
-  alarms: [],
-  lanes: { ip: true, ipcert: false, roaming: false },
-  floor: true,
-  feed: { connected: true, address: "https://control.example:8444", silentMs: 3, ahead: false, unknownMessages: 0 },
-  lastApply: { atMs: 1_000, tookMs: 0.9, changes: 1 },
-  time: { registryMs: 2_000, skewMs: 1 },
-};
+import { AlreadyRunningError, queryStatus, serveStatus, tellAccept } from "../../agent/status.ts";
+import { STATUS } from "./status.ts";
 
 /** The rejection of a promise, for its code and text. */
 async function failure(work: Promise<unknown>): Promise<NodeJS.ErrnoException> {

@@ -1,8 +1,7 @@
 import { parseAgentConfig } from "../../agent/config.ts";
 import { DesiredState } from "../../agent/desired.ts";
 import { type Floor, startFloor } from "../../agent/nft/floor.ts";
-import { startNftTarget } from "../../agent/nft/target.ts";
-import type { Target } from "../../agent/target.ts";
+import { type NftTarget, startNftTarget } from "../../agent/nft/target.ts";
 import { silentLog } from "../../lib/log.ts";
 import { LANES, PORT, type RuleLane } from "../../lib/service.ts";
 import { run } from "../lab/exec.ts";
@@ -12,7 +11,7 @@ const HOUR_MS = 3_600_000;
 
 /** A host with floor, gate and one listener per lane, driven as the reconciler drives it. */
 export interface GatedScene extends Scene {
-  readonly target: Target;
+  readonly target: NftTarget;
   readonly floor: Floor;
   readonly desired: DesiredState;
   /** Brings the pending differences into the kernel. */
