@@ -45,15 +45,24 @@ export class Alarms {
   }
 }
 
-/**
- * Runs work on the disk that must not end who needs it: a disk that is full or read-only is the alarm `not_saved` until work of this
- * kind succeeds again.
- */
-export function tolerateDisk(alarms: Alarms, work: () => void): void {
+/** Runs work on the disk, and tells by the alarm `not_saved` whether it succeeded. @throws what it throws */
+export function toldDisk(alarms: Alarms, work: () => void): void {
   try {
     work();
     alarms.set("not_saved", null);
   } catch (error) {
     alarms.set("not_saved", { err: error });
+    throw error;
+  }
+}
+
+/**
+ * As {@link toldDisk}, for work that must not end who needs it.
+ */
+export function tolerateDisk(alarms: Alarms, work: () => void): void {
+  try {
+    toldDisk(alarms, work);
+  } catch {
+    // Told.
   }
 }

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
-import { Alarms, tolerateDisk } from "./alarms.ts";
+import { Alarms, toldDisk, tolerateDisk } from "./alarms.ts";
 import { Belief } from "./belief.ts";
 import { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
@@ -91,7 +91,11 @@ export async function startParts(
     acknowledged: () => reconciler.applied,
   });
   const reconciler: Reconciler = new Reconciler({
-    ...{ desired, targets: terminator === null ? [target] : [target, terminator], state, time, clock, log, settled },
+    ...{ desired, targets: terminator === null ? [target] : [target, terminator], time, clock, log, settled },
+    state: {
+      save: (position, pending) => toldDisk(alarms, () => state.save(position, pending)),
+      replace: (position, whole) => toldDisk(alarms, () => state.replace(position, whole)),
+    },
     isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
     onApplied: (applied) => {
       feed.applied(applied.tookMs);
