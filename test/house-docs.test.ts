@@ -71,6 +71,20 @@ describe("the documents", () => {
     expect([...new Set(named)].filter((path) => globSync(path, { cwd: ROOT }).length === 0)).to.deep.equal([]);
   });
 
+  it("number decisions from 1 on, each once, as their headings do", () => {
+    const files = globSync("docs/decisions/*.md", { cwd: ROOT }).sort();
+    expect(files.length).to.be.greaterThan(5);
+    const named = files.map((file) => Number(/\/(\d{4})-[a-z0-9-]+\.md$/.exec(file)?.[1]));
+    expect(named).to.deep.equal(files.map((_, index) => index + 1));
+    expect(files.map((file) => Number(/^# (\d+)\. \S/.exec(read(file))?.[1]))).to.deep.equal(named);
+  });
+
+  it("refer to decisions that are there", () => {
+    const sources = [...documents, ...globSync("{agent,registry,lib,infra,test,scripts}/**/*.{ts,yaml}", { cwd: ROOT })];
+    const named = sources.flatMap((file) => [...read(file).matchAll(/\bdecisions\/(\d{4}-[a-z0-9-]+\.md)/g)].map(([, name]) => name ?? ""));
+    expect([...new Set(named)].filter((name) => globSync(`docs/decisions/${name}`, { cwd: ROOT }).length === 0)).to.deep.equal([]);
+  });
+
   it("leave no place to be filled in", () => {
     expect(documents.filter((file) => read(file).includes("<!--"))).to.deep.equal([]);
   });
