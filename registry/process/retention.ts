@@ -8,7 +8,7 @@ export const TRIM_BATCH = 500;
 /** Refused submissions are told about for an hour, and so many of them at most: a flood of refusals fills no disk. */
 export const REFUSED_KEPT_MS = 60 * 60_000;
 export const REFUSED_KEPT = 20_000;
-/** A device's newest submissions that were done. It may be asked for by each, and leave by each. */
+/** A device's newest submissions that were done, beside the one that enrolled it. It may be asked for by each, and leave by each. */
 export const DONE_KEPT = 3;
 /** Ended grants: a device's newest, and of all none that ended longer ago. The audit log tells of them for ever. */
 export const ENDED_GRANTS_KEPT = 64;
@@ -59,6 +59,15 @@ const selectOlderDone = prepared((db, v: { device: string }) =>
     .selectFrom("outcomes")
     .select("submission")
     .where("device", "=", v.device)
+    .where(({ eb, selectFrom }) =>
+      eb(
+        "submission",
+        ">",
+        selectFrom("outcomes as own")
+          .select(({ fn }) => fn.min("own.submission").as("enrolment"))
+          .where("own.device", "=", v.device),
+      ),
+    )
     .orderBy("submission", "desc")
     .limit(sql.lit(TRIM_BATCH))
     .offset(sql.lit(DONE_KEPT - 1)),

@@ -54,7 +54,7 @@ describe("POST /v1/registrations with a csr", () => {
       "entityos-signature": signSubmission(ask, code.privateKey),
     };
     const again = await register.send("GET", `/v1/registrations/${String(first.body.id)}`, { headers });
-    expect(again.body).to.deep.equal(first.body);
+    expect(again.body).to.deep.equal({ ...first.body, ended: null });
     expect(await harness.used(code)).to.equal(1);
   });
 

@@ -71,8 +71,8 @@ describe("what Storage keeps", function () {
     for (let n = 0; n < ENDED_GRANTS_KEPT + 5; n++)
       renewed.push(String((await harness.own(device, "renew", { addresses: [`8.8.8.${n}`] })).body.id));
     const left = await harness.rows((db) => all(db.selectFrom("outcomes").select("submission").orderBy("submission")));
-    expect(left.map(({ submission }) => submission)).to.deep.equal(renewed.slice(-DONE_KEPT));
-    expect([await count("submissions"), await count("grants")]).to.deep.equal([DONE_KEPT, ENDED_GRANTS_KEPT + 1]);
+    expect(left.map(({ submission }) => submission)).to.deep.equal([device.registration, ...renewed.slice(-DONE_KEPT)]);
+    expect([await count("submissions"), await count("grants")]).to.deep.equal([DONE_KEPT + 1, ENDED_GRANTS_KEPT + 1]);
     expect(await harness.rules()).to.have.length(1);
     expect(await verifyAudit(harness.store)).to.deep.include({ ok: true });
   });
