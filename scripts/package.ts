@@ -5,16 +5,18 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { EXIT } from "../lib/service.ts";
+import { VERSION } from "../lib/version.ts";
 import { buildDeb, type Package } from "./package/deb.ts";
 import { agentPackage, cliPackage, nodePackage, type PackageSource, registryPackage } from "./package/packages.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const HELP = `package: makes the Debian packages of all programs, byte for byte the same from the same sources
 
-Usage: npm run package -- [--only NAME,…] [--out DIR]
+Usage: npm run package -- [--only NAME,…] [--build NAME] [--out DIR]
 
 Options
   --only NAMES   agent, registry, cli, node-amd64, node-arm64, comma-separated; all of them by default
+  --build NAME   the programs' version is VERSION+NAME: builds of one version that can upgrade each other
   --out DIR      default dist
 
 The time that their files bear is SOURCE_DATE_EPOCH, or that of the last commit.
@@ -30,7 +32,12 @@ const PACKAGES: Readonly<Record<string, (source: PackageSource) => Package>> = {
 
 function main(): number {
   const { values } = parseArgs({
-    options: { only: { type: "string" }, out: { type: "string", default: join(ROOT, "dist") }, help: { type: "boolean", default: false } },
+    options: {
+      only: { type: "string" },
+      build: { type: "string" },
+      out: { type: "string", default: join(ROOT, "dist") },
+      help: { type: "boolean", default: false },
+    },
   });
   if (values.help) {
     process.stdout.write(HELP);
@@ -42,12 +49,17 @@ function main(): number {
     process.stderr.write(`package: there is no ${unknown.join(", ")}; there is ${Object.keys(PACKAGES).join(", ")}\n`);
     return EXIT.usage;
   }
+  if (values.build !== undefined && !/^[a-z0-9.]{1,32}$/.test(values.build)) {
+    process.stderr.write("package: --build is 1 to 32 lower-case letters, digits and dots\n");
+    return EXIT.usage;
+  }
+  const version = values.build === undefined ? VERSION : `${VERSION}+${values.build}`;
   const out = resolve(values.out);
   mkdirSync(out, { recursive: true });
   const bundles = mkdtempSync(join(tmpdir(), "entityos-bundles-"));
   try {
     run(join(ROOT, "scripts/run"), ["scripts/build.ts", bundles]);
-    const source = { root: ROOT, bundles, epoch: sourceEpoch() };
+    const source = { root: ROOT, bundles, version, epoch: sourceEpoch() };
     for (const name of wanted) {
       const deb = PACKAGES[name]?.(source);
       if (deb !== undefined) tell(buildDeb(deb, out, source.epoch));

@@ -29,9 +29,10 @@ describe("scripts/system-deps", () => {
   }
 
   /** The script with one more tool in its list that no system has, its places in the folder. */
-  function run(options: { uid?: number; args?: string[]; absent?: string } = {}) {
+  function run(options: { uid?: number; args?: string[]; absent?: string; hosts?: string } = {}) {
     const text = readFileSync(SCRIPT, "utf8")
       .replace(/^tools='$/m, options.absent === undefined ? "tools='" : `tools='\neos-absent ${options.absent} the test`)
+      .replace(/^hosts='$/m, options.hosts === undefined ? "hosts='" : `hosts='\neos-absent-too ${options.hosts} the test`)
       .replace("policy=/usr/sbin/policy-rc.d", `policy=${path("policy")}`)
       .replace("lists=/var/lib/apt/lists", `lists=${path("lists")}`);
     writeFileSync(path("system-deps"), text, { mode: 0o755 });
@@ -82,6 +83,18 @@ describe("scripts/system-deps", () => {
       "",
     ]);
     expect(log()).to.deep.equal([]);
+  });
+
+  it("asks for what booted hosts need only when they are wanted", () => {
+    const text = readFileSync(SCRIPT, "utf8");
+    expect(text).to.match(/^hosts='\ndebootstrap debootstrap .*\nsystemd-nspawn systemd-container .*\n'$/m);
+    for (const [args, asked] of [
+      [["--check"], false],
+      [["--hosts", "--check"], true],
+    ] as const) {
+      const { stderr } = run({ args: [...args], absent: "tcpdump", hosts: "debootstrap" });
+      expect(stderr.includes("  eos-absent-too (package debootstrap) for the test"), args.join()).to.equal(asked);
+    }
   });
 
   it("only tells with --check, to root too", () => {

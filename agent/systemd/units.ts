@@ -1,17 +1,16 @@
 import { PATH, USER } from "../../lib/service.ts";
 
-/** Enrolled is who has a key: before that, a host that merely has the package is left as it is. */
-const ENROLLED = "/etc/entityos-agent/agent.key";
+/** Enrolled is who has a certificate: before that, a host that merely has the package is left as it is. */
+const ENROLLED = "/etc/entityos-agent/agent.crt";
 
-/** What both units may do: change this network namespace's packet filter, and nothing else beyond an ordinary user. */
+/** What HAProxy is started with, by the link that always names the latest generation. */
+const TERMINATOR_CONFIG = `${PATH.agentState}/terminator/current/haproxy.cfg`;
+
+/** What every unit of the agent's user may do at most. */
 const SANDBOX = `User=${USER.agent}
 Group=${USER.agent}
 UMask=0077
-AmbientCapabilities=CAP_NET_ADMIN
-CapabilityBoundingSet=CAP_NET_ADMIN
 NoNewPrivileges=yes
-StateDirectory=entityos-agent
-StateDirectoryMode=0700
 ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
@@ -33,9 +32,19 @@ RemoveIPC=yes
 LockPersonality=yes
 KeyringMode=private
 DevicePolicy=closed
+LimitCORE=0
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service`;
+
+/** Who changes this network namespace's packet filter. */
+const FILTERS = `AmbientCapabilities=CAP_NET_ADMIN
+CapabilityBoundingSet=CAP_NET_ADMIN
+StateDirectory=entityos-agent
+StateDirectoryMode=0700`;
+
+/** Sets owner and mode of what an enrolment wrote, as root. */
+const SETTLE = "+systemd-tmpfiles --create entityos-agent.conf";
 
 /**
  * entityos-gate.service closes the gate before any interface comes up, without Node and without the agent: a host whose agent cannot
@@ -56,6 +65,7 @@ ExecStart=${PATH.programs}/entityos-gate
 RestrictAddressFamilies=AF_NETLINK
 IPAddressDeny=any
 MemoryDenyWriteExecute=yes
+${FILTERS}
 ${SANDBOX}
 SystemCallFilter=~@privileged @resources
 
@@ -73,7 +83,7 @@ ConditionPathExists=${ENROLLED}
 DefaultDependencies=no
 After=local-fs.target systemd-sysusers.service systemd-tmpfiles-setup.service nftables.service entityos-gate.service
 Before=network-pre.target
-Wants=network-pre.target entityos-gate.service
+Wants=network-pre.target entityos-gate.service entityos-terminator.service
 # Trying again never ends: the gate stands meanwhile.
 StartLimitIntervalSec=0
 
@@ -81,10 +91,14 @@ StartLimitIntervalSec=0
 Type=notify
 # systemd-notify(1) speaks for the agent: Node has no UNIX datagram sockets.
 NotifyAccess=all
+ExecStartPre=${SETTLE}
 ExecStartPre=/usr/sbin/entityos-agent check
 ExecStart=/usr/sbin/entityos-agent run
+ExecReload=${SETTLE}
+ExecReload=kill -HUP $MAINPID
 # Read by root, seen by this service alone.
-LoadCredential=agent.key:${ENROLLED}
+LoadCredential=agent.key:/etc/entityos-agent/agent.key
+KillMode=mixed
 Restart=always
 RestartSec=1
 TimeoutStartSec=90
@@ -92,12 +106,48 @@ TimeoutStopSec=15
 WatchdogSec=30
 # A hung agent has nothing to tell, and its memory holds a key.
 WatchdogSignal=SIGKILL
-LimitCORE=0
 RuntimeDirectory=entityos-agent
 RuntimeDirectoryMode=0700
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+${FILTERS}
 ${SANDBOX}
-# @resources stays: the watching nft is started with a limit of its own (setrlimit).
+# nft is started with a limit of its own (setrlimit, of @resources), through setpriv(1), which sets the capabilities that it has.
+SystemCallFilter=~@privileged
+SystemCallFilter=capset
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+/**
+ * entityos-terminator.service runs HAProxy as the agent configures it, by the same user and without any capability: its ports are high,
+ * and the agent reloads it through its master's socket. The agent's start wants it; without a configuration of the agent's it is skipped.
+ */
+export const terminatorUnit = (): string => `[Unit]
+Description=entityOS terminator: HAProxy, as the agent configures it
+ConditionPathExists=${TERMINATOR_CONFIG}
+After=network.target entityos-agent.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=haproxy -Ws -S ${PATH.masterSocket},mode,600 -f ${TERMINATOR_CONFIG}
+# A reload starts the program anew, a newer one too, and hands the listeners over.
+ExecReload=kill -USR2 $MAINPID
+KillMode=mixed
+# What the program says when it is asked to end (SIGTERM).
+SuccessExitStatus=143
+Restart=always
+RestartSec=1
+TimeoutStopSec=15
+# Four for each of terminator.maxConnections.
+LimitNOFILE=524288
+RuntimeDirectory=entityos-terminator
+RuntimeDirectoryMode=0700
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+CapabilityBoundingSet=
+PrivateUsers=yes
+${SANDBOX}
 SystemCallFilter=~@privileged
 
 [Install]
@@ -135,5 +185,7 @@ exit 1
 /** sysusers.d(5). */
 export const agentUsers = (): string => `u ${USER.agent} - "entityOS agent" ${PATH.agentState}\n`;
 
-/** tmpfiles.d(5): the folder of the configuration may have been made by an enrolment, for root alone. */
-export const agentFolders = (): string => `d /etc/entityos-agent 0755 root root -\n`;
+/** tmpfiles.d(5): an enrolment may have made the folder for root alone; the terminator reads the service's key. */
+export const agentFolders = (): string => `d /etc/entityos-agent 0755 root root -
+z ${PATH.serviceCertificate.replace(/\.crt$/, ".key")} 0640 root ${USER.agent} -
+`;

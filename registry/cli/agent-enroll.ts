@@ -18,7 +18,8 @@ Options
   --out DIR        folder for the files, made if needed
   --zone ZONE      restricted (default) or open
   --service NAMES  also writes service.key and service.crt for the service behind the gate: names and addresses, comma-separated
-  --csr FILE       a request of your own, made where the key is to stay; no agent.key is written
+  --csr FILE       a request made where the key is to stay (entityos agent request); no agent.key is written
+  --service-csr FILE   the same for the service's key
   --replace        take the place of an agent of that name, whose certificate is revoked
 
 ${CONTROL_HELP}
@@ -34,6 +35,7 @@ const OPTIONS = {
   zone: { type: "string", default: "restricted" },
   service: { type: "string" },
   csr: { type: "string" },
+  "service-csr": { type: "string" },
   replace: { type: "boolean", default: false },
 } as const;
 
@@ -41,11 +43,12 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const { values, words } = parseCommandLine(args, OPTIONS, ["NAME"]);
   const [name = ""] = words;
   const out = required(values.out, "out");
+  if (values["service-csr"] !== undefined && values.service === undefined) throw new UsageError("--service-csr goes with --service.");
   const control = await openControl(values);
   const own = values.csr === undefined ? await makeKeyAndCsr(name) : { key: null, csr: readFile(values.csr) };
   const body: NewAgent = { name, zone: readZone(values.zone), csr: own.csr, replace: values.replace };
   // The service first: when its names are refused, no agent is enrolled yet. Files last: a refused one leaves those of a living agent alone.
-  const service = values.service === undefined ? null : await certify(control, values.service.split(","));
+  const service = values.service === undefined ? null : await certify(control, values.service.split(","), values["service-csr"]);
   const issued = await control.send<IssuedCertificate>("POST", "/agents", body);
   makePrivateFolder(out);
   const files = new Files(out);
@@ -53,7 +56,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   files.write("agent.crt", issued.certificate + issued.chain, 0o644);
   files.write("ca.pem", issued.ca, 0o644);
   if (service !== null) {
-    files.write("service.key", service.key, 0o600);
+    if (service.key !== null) files.write("service.key", service.key, 0o600);
     files.write("service.crt", service.certificate, 0o644);
   }
   if (values.json) return printJson(io, { name, zone: body.zone, files: files.written, notAfter: issued.notAfter });
@@ -67,9 +70,13 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   );
 }
 
-/** Key and certificate with its chain, for the service behind the gate. */
-async function certify(control: Control, names: readonly string[]): Promise<{ readonly key: string; readonly certificate: string }> {
-  const { key, csr } = await makeKeyAndCsr(null);
+/** Key, unless it is elsewhere, and certificate with its chain, for the service behind the gate. */
+async function certify(
+  control: Control,
+  names: readonly string[],
+  request: string | undefined,
+): Promise<{ readonly key: string | null; readonly certificate: string }> {
+  const { key, csr } = request === undefined ? await makeKeyAndCsr(null) : { key: null, csr: readFile(request) };
   const body: NewServerCertificate = { names, csr };
   const issued = await control.send<IssuedCertificate>("POST", "/certificates/server", body);
   return { key, certificate: issued.certificate + issued.chain };

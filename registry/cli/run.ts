@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, readonly [about: string, load: () => Pro
   "cert list": ["lists certificates", () => import("./cert-list.ts")],
   "cert revoke": ["ends one certificate", () => import("./cert-revoke.ts")],
   "agent list": ["lists agents and what they have", () => import("./agent-list.ts")],
+  "agent request": ["makes an agent's key and request on its host", () => import("./agent-request.ts")],
   "agent enroll": ["makes an agent's key and certificate", () => import("./agent-enroll.ts")],
   "operator enroll": ["makes an operator's key and certificate", () => import("./operator-enroll.ts")],
   "epoch begin": ["makes every agent take what Storage holds, after it was put back", () => import("./epoch-begin.ts")],

@@ -19,6 +19,7 @@ Restart=always
 RestartSec=1
 TimeoutStartSec=90
 TimeoutStopSec=15
+KillMode=mixed
 LimitCORE=0
 LimitNOFILE=65536
 User=${USER.registry}

@@ -2,9 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseAgentConfig } from "../../agent/config.ts";
 import { renderClosedGate } from "../../agent/nft/gate.ts";
-import { agentFolders, agentUnit, agentUsers, gateProgram, gateUnit, nftablesDropIn } from "../../agent/systemd/units.ts";
+import { agentFolders, agentUnit, agentUsers, gateProgram, gateUnit, nftablesDropIn, terminatorUnit } from "../../agent/systemd/units.ts";
 import { PATH } from "../../lib/service.ts";
-import { VERSION } from "../../lib/version.ts";
 import { registryFolders, registryUnit, registryUsers } from "../../registry/systemd/units.ts";
 import { bundledPackages, type Copyright, copyrightOf } from "./copyright.ts";
 import type { Package, PackageFile } from "./deb.ts";
@@ -18,6 +17,8 @@ export interface PackageSource {
   readonly root: string;
   /** Where `npm run build` put its bundles. */
   readonly bundles: string;
+  /** Of the programs; Node's is its own. */
+  readonly version: string;
   /** Seconds since 1970, for the changelog's date. */
   readonly epoch: number;
 }
@@ -29,7 +30,7 @@ const SYSTEMD = "systemd (>= 252)";
 const AGENT: ServicePackage = {
   name: "entityos-agent",
   service: "entityos-agent.service",
-  units: ["entityos-gate.service", "entityos-agent.service"],
+  units: ["entityos-gate.service", "entityos-agent.service", "entityos-terminator.service"],
   purge: `rm -rf ${PATH.agentState} ${PATH.agentRuntime} /etc/entityos-agent
 if command -v nft >/dev/null; then
   nft "add table inet entityos; delete table inet entityos" || true
@@ -62,6 +63,7 @@ export function agentPackage(source: PackageSource): Package {
       text(`${lib}/closed.nft`, renderClosedGate(unconfigured())),
       text("/usr/lib/systemd/system/entityos-agent.service", agentUnit()),
       text("/usr/lib/systemd/system/entityos-gate.service", gateUnit()),
+      text("/usr/lib/systemd/system/entityos-terminator.service", terminatorUnit()),
       text("/usr/lib/systemd/system/nftables.service.d/entityos.conf", nftablesDropIn()),
       text("/usr/lib/sysusers.d/entityos-agent.conf", agentUsers()),
       text("/usr/lib/tmpfiles.d/entityos-agent.conf", agentFolders()),
@@ -144,14 +146,14 @@ interface Program {
 }
 
 function program(
-  { root, bundles, epoch }: PackageSource,
+  { root, bundles, version, epoch }: PackageSource,
   bundle: string,
   { name = bundle, depends, recommends, about, files, scripts }: Program,
 ): Package {
   const source = readFileSync(join(bundles, `${bundle}.mjs`), "utf8");
   return {
     name,
-    version: VERSION,
+    version,
     architecture: "all",
     level: 9,
     fields: fields(depends, recommends, about),
@@ -159,7 +161,7 @@ function program(
       // Started by the launcher, not by its first line.
       text(`${PATH.programs}/${bundle}.mjs`, source.replace(/^#!.*\n/, "")),
       ...files,
-      ...documents(name, VERSION, epoch, copyrightOf(root, name, bundledPackages(source))),
+      ...documents(name, version, epoch, copyrightOf(root, name, bundledPackages(source))),
     ],
     scripts,
   };

@@ -30,7 +30,9 @@ export const PROVOCATIONS: readonly { readonly name: string; readonly family: 4 
   { name: "an odd destination option", family: 6, packet: (ends) => oddDestination(ends, PORT.service) },
 ];
 
-export const endsOf = (from: Station, to: Station, family: 4 | 6): Ends =>
+type Addressed = Pick<Station, "v4" | "v6">;
+
+export const endsOf = (from: Addressed, to: Addressed, family: 4 | 6): Ends =>
   family === 4 ? { from: from.v4, to: to.v4 } : { from: from.v6, to: to.v6 };
 
 /** Lets the host answer everything at once, without limits of its own. */

@@ -19,7 +19,7 @@ describe("the gate that is closed at boot", function () {
       .replaceAll(/\/(etc|var\/lib)\/entityos-agent|\/usr\/lib\/entityos/g, folder)
       .replace(/^if \[ "\$\(id -u\)" = 0 \][\s\S]*?^fi$/m, "");
     writeFileSync(join(folder, "program"), program, { mode: 0o755 });
-    writeFileSync(join(folder, "agent.key"), "");
+    writeFileSync(join(folder, "agent.crt"), "");
     writeFileSync(join(folder, "closed.nft"), renderClosedGate(gateConfig()));
     writeFileSync(join(folder, "gate.nft"), renderClosedGate(gateConfig({ management: { ports: [2222], networks: ["10.0.0.0/8"] } })));
   });
@@ -74,7 +74,7 @@ describe("the gate that is closed at boot", function () {
   it("leaves a host alone that was never enrolled", async () => {
     await using scene = await makeGatedScene(1);
     await scene.nft("delete table inet entityos");
-    rmSync(join(folder, "agent.key"));
+    rmSync(join(folder, "agent.crt"));
     expect(await close(scene)).to.equal("");
     expect((await scene.nft("list tables")).trim()).to.equal("table inet entityos_floor");
   });

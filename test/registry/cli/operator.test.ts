@@ -1,7 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { expect } from "chai";
-import { makeKeyAndCsr } from "../../../registry/ca/csr.ts";
 import { cli, TestRegistry } from "./registry.ts";
 
 describe("entityos, for operators", () => {
@@ -96,12 +95,21 @@ describe("entityos, for operators", () => {
     expect(existsSync(registry.path("host-3"))).to.equal(false);
   });
 
-  it("signs a request made elsewhere and writes no key for it", async () => {
-    const { csr } = await makeKeyAndCsr("whatever");
-    writeFileSync(registry.path("host.csr"), csr);
+  it("signs requests made where the keys are to stay, and writes no key for them", async () => {
+    const host = registry.path("host-4-itself");
+    expect((await cli(["agent", "request", "host-4", "--out", host, "--service"])).exit).to.equal(0);
+    expect(readdirSync(host).sort()).to.deep.equal(["agent.csr", "agent.key", "service.csr", "service.key"]);
+    const again = await cli(["agent", "request", "host-4", "--out", host]);
+    expect([again.exit, again.err.split("\n")[0]]).to.deep.equal([64, `usage: ${host}/agent.key is there; --replace makes another one.`]);
+
     const out = registry.path("host-4");
-    expect((await registry.operator("agent", "enroll", "host-4", "--out", out, "--csr", registry.path("host.csr"))).exit).to.equal(0);
-    expect(readdirSync(out).sort()).to.deep.equal(["agent.crt", "ca.pem"]);
+    const requests = ["--csr", `${host}/agent.csr`, "--service", "app.example", "--service-csr", `${host}/service.csr`];
+    expect((await registry.operator("agent", "enroll", "host-4", "--out", out, ...requests)).exit).to.equal(0);
+    expect(readdirSync(out).sort()).to.deep.equal(["agent.crt", "ca.pem", "service.crt"]);
+    for (const name of ["agent", "service"]) {
+      const certificate = new X509Certificate(readFileSync(`${out}/${name}.crt`));
+      expect(certificate.checkPrivateKey(createPrivateKey(readFileSync(`${host}/${name}.key`))), name).to.equal(true);
+    }
   });
 
   it("asks control from afar with an operator's certificate", async () => {
@@ -176,6 +184,7 @@ describe("entityos, for operators", () => {
       "usage: --control is https://HOST or https://HOST:PORT: 'http://a' is not.",
     ],
     ["agent enroll a", 64, "usage: --out is missing."],
+    ["agent enroll a --out b --service-csr c", 64, "usage: --service-csr goes with --service."],
     ["agent enroll a --out b --zone c", 64, "usage: --zone is restricted or open: 'c' is not."],
     ["profile set a --pattern b", 64, "usage: --pattern is one of ip, cert, either, both: 'b' is not."],
     ["constructor", 64, "usage: There is no command 'constructor'."],
@@ -193,7 +202,7 @@ describe("entityos, for operators", () => {
   it("helps with every command: usage, options, examples, exit codes", async () => {
     const { out } = await cli(["--help"]);
     const commands = [...out.matchAll(/^ {2}((?:[a-z]+ )?[a-z]+) {2,}\S/gm)].map((match) => match[1] ?? "");
-    expect(commands).to.have.length(22);
+    expect(commands).to.have.length(23);
     for (const command of commands) {
       const { exit, out } = await cli([...command.split(" "), "--help"]);
       expect([

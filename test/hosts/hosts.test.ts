@@ -1,0 +1,243 @@
+import { expect } from "chai";
+import type { Packet } from "../lab/capture.ts";
+import { waitFor } from "../lab/wait.ts";
+import { install, reaches, statusOf } from "./install.ts";
+import type { Machine } from "./machine.ts";
+import { ask, makeStand, register, type Stand } from "./stand.ts";
+import { provoke, watch } from "./watch.ts";
+
+const SILENT = 28;
+
+/** On booted Debians, from packages: each test leaves the stand as the next one wants it. */
+describe("hosts", function () {
+  this.timeout(600_000);
+  let stand: Stand;
+  before(async () => {
+    stand = await makeStand();
+  });
+  after(async () => {
+    if (stand === undefined) return;
+    for (const [name, ms] of Object.entries(stand.readyMs))
+      process.stdout.write(`    ${name}: ${(ms / 1_000).toFixed(1)} s from apt install to READY\n`);
+    await stand[Symbol.asyncDispose]();
+  });
+  const first = (): Machine => stand.gates[0] ?? stand.registry;
+  const exposure = async (machine: Machine, unit: string): Promise<number> => {
+    const said = await machine.sh(`systemd-analyze security --no-pager ${unit}.service | tail -1`);
+    return Number(/service: ([\d.]+)/.exec(said)?.[1]);
+  };
+  /** Ours, beside those of /etc/nftables.conf. */
+  const tables = async (machine: Machine) => (await machine.sh("nft list tables")).split("\n").filter((line) => line.includes("entityos"));
+
+  it("run what they run with as little as they need", async () => {
+    for (const gate of stand.gates) {
+      expect(await exposure(gate, "entityos-agent"), gate.name).to.be.at.most(3);
+      expect(await exposure(gate, "entityos-gate"), gate.name).to.be.at.most(2);
+      expect(await exposure(gate, "entityos-terminator"), gate.name).to.be.at.most(2);
+      const terminator = await gate.sh("cat /proc/$(systemctl show -P MainPID entityos-terminator)/status");
+      expect(terminator)
+        .to.match(/^CapEff:\t0{16}$/m)
+        .and.not.match(/^Uid:\t0/m);
+      const status = await gate.sh("cat /proc/$(systemctl show -P MainPID entityos-agent)/status");
+      expect(status)
+        .to.match(/^CapEff:\t0{12}1000$/m)
+        .and.match(/^NoNewPrivs:\t1$/m)
+        .and.not.match(/^Uid:\t0/m);
+    }
+    expect(await exposure(stand.registry, "entityos-registry")).to.be.at.most(2);
+    for (const machine of [stand.registry, ...stand.gates]) expect(await machine.sh("systemctl --failed --no-legend")).to.equal("");
+  });
+
+  it("let a device in that registered over HTTPS, and answer a stranger with nothing", async () => {
+    await using knocks = await provoke(stand.stranger, first());
+    for (const gate of stand.gates) expect(await ask(stand, stand.registered, gate).catch(String)).to.not.match(/answers/);
+    await register(stand, stand.registered);
+    for (const gate of stand.gates) expect(await ask(stand, stand.registered, gate)).to.equal(`${gate.name} answers`);
+    expect(await ask(stand, stand.stranger, first())).to.equal(SILENT);
+    expect(knocks.volleys).to.be.greaterThan(2);
+    expect(knocks.answers).to.deep.equal([]);
+  });
+
+  it("keep strangers out and the registered in while nftables.service is restarted, reloaded and stopped", async () => {
+    for (const gate of stand.gates) {
+      await using knocks = await provoke(stand.stranger, gate);
+      for (const verb of ["restart", "reload", "stop", "start"]) {
+        await gate.sh(`systemctl ${verb} nftables`);
+        await reaches(gate, "enforcing");
+        expect(await ask(stand, stand.registered, gate), verb).to.equal(`${gate.name} answers`);
+      }
+      expect(knocks.answers).to.deep.equal([]);
+    }
+  });
+
+  it("are closed after each flush of nftables.service also without an agent", async () => {
+    for (const gate of stand.gates) {
+      await gate.sh("systemctl stop entityos-agent");
+      for (const verb of ["restart", "reload", "stop"]) {
+        await gate.sh(`systemctl ${verb} nftables`);
+        expect(await tables(gate), verb).to.deep.equal(["table inet entityos"]);
+      }
+      expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
+      expect((await stand.operator.actor.ask("connect", { host: gate.v4, port: 22, timeoutMs: 2_000 })).label).to.match(/^SSH-2\.0/);
+      await gate.sh("systemctl start nftables entityos-agent");
+      expect(await ask(stand, stand.registered, gate)).to.equal(`${gate.name} answers`);
+    }
+  });
+
+  it("take a new version under constant traffic of the registered without one refused connection", async () => {
+    for (const gate of stand.gates) {
+      const { pid } = await statusOf(gate);
+      await using knocks = await provoke(stand.stranger, gate);
+      const traffic = startTraffic(stand, gate);
+      await install(gate, "2", ["agent", "cli"]);
+      await reaches(gate, "enforcing");
+      const { answered, refused } = await traffic.stop();
+      expect(refused).to.equal(0);
+      expect(answered).to.be.greaterThan(10);
+      expect((await statusOf(gate)).pid).to.not.equal(pid);
+      expect(await gate.sh("dpkg -s entityos-agent")).to.match(/^Version: .*\+2$/m);
+      expect(knocks.answers).to.deep.equal([]);
+    }
+  });
+
+  it("take a changed configuration by a reload, for the next boot too", async () => {
+    for (const gate of stand.gates) {
+      const { pid } = await statusOf(gate);
+      for (const [from, to] of [
+        ["22", "2222"],
+        ["2222", "22"],
+      ]) {
+        await gate.sh(`sed -i 's/- ${from}$/- ${to}/' /etc/entityos-agent/agent.yaml && systemctl reload entityos-agent`);
+        await waitFor(`port ${to} for operators`, async () => {
+          const [now, next] = [await gate.sh("nft list chain inet entityos input"), await gate.sh("cat /var/lib/entityos-agent/gate.nft")];
+          return [now, next].every((rules) => rules.includes(` dport ${to} `) && !rules.includes(` dport ${from} `)) || undefined;
+        });
+      }
+      expect((await reaches(gate, "enforcing")).pid).to.equal(pid);
+    }
+  });
+
+  it("have a terminator that is reloaded without one refused connection, and started again when it is killed", async () => {
+    for (const gate of stand.gates) {
+      await using knocks = await provoke(stand.stranger, gate);
+      const traffic = startTraffic(stand, gate);
+      await gate.sh("systemctl reload entityos-terminator");
+      await waitFor("requests of the new worker", () => traffic.answered > 20 || undefined, { timeoutMs: 60_000 });
+      expect((await traffic.stop()).refused).to.equal(0);
+      await gate.sh("systemctl kill --signal=KILL entityos-terminator");
+      await waitFor("another terminator", async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined);
+      expect(knocks.answers).to.deep.equal([]);
+    }
+  });
+
+  it("have a hung agent killed and replaced by the watchdog, with the gate as it was throughout", async () => {
+    for (const gate of stand.gates) {
+      await gate.sh(`mkdir -p /run/systemd/system/entityos-agent.service.d
+printf '[Service]\\nWatchdogSec=6\\n' >/run/systemd/system/entityos-agent.service.d/test.conf
+systemctl daemon-reload && systemctl restart entityos-agent`);
+      const { pid } = await reaches(gate, "enforcing");
+      await using knocks = await provoke(stand.stranger, gate);
+      const traffic = startTraffic(stand, gate);
+      await gate.sh(`kill -STOP ${pid}`);
+      await waitFor("another agent", async () => ((await statusOf(gate).catch(() => null))?.pid ?? pid) !== pid || undefined, {
+        timeoutMs: 60_000,
+        everyMs: 200,
+      });
+      await reaches(gate, "enforcing");
+      expect((await traffic.stop()).refused).to.equal(0);
+      expect(knocks.answers).to.deep.equal([]);
+      expect(await gate.sh("systemctl show -P NRestarts entityos-agent")).to.equal("1\n");
+      await gate.sh("rm -r /run/systemd/system/entityos-agent.service.d && systemctl daemon-reload");
+    }
+  });
+
+  it("boot closed, and let the registered back in without the registry, when the agent stands", async () => {
+    await stand.registry.sh("systemctl stop entityos-registry");
+    for (const gate of stand.gates) {
+      await using knocks = await provoke(stand.stranger, gate);
+      await using seen = await watch(stand.registered, gate);
+      const traffic = startTraffic(stand, gate);
+      await gate.reboot();
+      await reaches(gate, "detached");
+      await waitFor(
+        "the registered to be answered",
+        async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined,
+      );
+      await traffic.stop();
+      expect(knocks.answers).to.deep.equal([]);
+      // Without a gate the kernel answers what nobody listens for.
+      expect(seen.answers.filter(({ text }) => / R|ICMP|unreachable/.test(text))).to.deep.equal([]);
+      const [booted, ready] = [await wallTime(gate, "UserspaceTimestamp"), await wallTime(gate, "ActiveEnterTimestamp", "entityos-agent")];
+      const early = ({ at, text }: Packet) => text.startsWith("Flags [S.]") && at > booted && at < ready;
+      expect(seen.answers.filter(early)).to.deep.equal([]);
+      expect(ready).to.be.greaterThan(booted);
+    }
+    await stand.registry.sh("systemctl start entityos-registry");
+    for (const gate of stand.gates) await reaches(gate, "enforcing");
+  });
+
+  it("boot closed when the agent cannot start, with operators let in", async () => {
+    for (const gate of stand.gates) {
+      await gate.sh("cp -p /etc/entityos-agent/agent.yaml /root/ && echo 'nonsense: [' >>/etc/entityos-agent/agent.yaml");
+      await using knocks = await provoke(stand.stranger, gate);
+      await gate.reboot();
+      expect(await tables(gate)).to.deep.equal(["table inet entityos"]);
+      expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
+      expect((await stand.operator.actor.ask("connect", { host: gate.v4, port: 22, timeoutMs: 2_000 })).label).to.match(/^SSH-2\.0/);
+      expect(knocks.answers).to.deep.equal([]);
+      await gate.sh("cp -p /root/agent.yaml /etc/entityos-agent/ && systemctl restart entityos-agent");
+      await reaches(gate, "enforcing");
+      expect(await ask(stand, stand.registered, gate)).to.equal(`${gate.name} answers`);
+    }
+  });
+
+  it("keep the gate when the package is removed, and nothing at all when it is purged", async () => {
+    for (const gate of stand.gates) {
+      await gate.sh("apt-get remove -y -q entityos-agent");
+      expect(await tables(gate)).to.deep.equal(["table inet entityos"]);
+      expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
+      await gate.sh("apt-get purge -y -q entityos-agent entityos-cli entityos-node");
+      expect(await gate.sh("getent passwd entityos-agent || true; systemctl list-unit-files --no-legend 'entityos*' || true")).to.equal("");
+      expect(
+        await gate.sh(
+          "find / -xdev \\( -name '*entityos*' -o -path '*/entityos/*' \\) -not -path '/dist/*' -not -path '/proc/*' -not -path '/var/log/*'",
+        ),
+      ).to.equal("");
+    }
+    await stand.registry.sh("apt-get purge -y -q entityos-registry entityos-cli entityos-node");
+    expect(await stand.registry.sh("find /etc /var/lib /run -xdev -name 'entityos*'; getent passwd entityos-registry || true")).to.equal(
+      "",
+    );
+  });
+});
+
+/** Milliseconds since 1970 of a moment that systemd remembers; monotonic time is the same inside and outside. */
+async function wallTime(machine: Machine, property: string, unit = ""): Promise<number> {
+  const then = Number(await machine.sh(`systemctl show -P ${property}Monotonic ${unit}`)) / 1_000;
+  return Date.now() - (Number(process.hrtime.bigint()) / 1e6 - then);
+}
+
+interface Traffic {
+  /** Requests answered so far. */
+  readonly answered: number;
+  stop(): Promise<{ readonly answered: number; readonly refused: number }>;
+}
+
+/** Requests of the registered device, one after the other, each over a connection of its own. */
+function startTraffic(stand: Stand, gate: Machine): Traffic {
+  let going = true;
+  const counts = { answered: 0, refused: 0 };
+  const working = (async () => {
+    while (going) counts[(await ask(stand, stand.registered, gate)) === `${gate.name} answers` ? "answered" : "refused"]++;
+  })();
+  return {
+    get answered() {
+      return counts.answered;
+    },
+    async stop() {
+      going = false;
+      await working;
+      return counts;
+    },
+  };
+}

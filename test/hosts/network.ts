@@ -1,0 +1,104 @@
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Answers, Asks } from "../kernel/actor.ts";
+import { sendPackets } from "../kernel/frames.ts";
+import { inNetns, run } from "../lab/exec.ts";
+import { type Peer, startPeer } from "../lab/peer.ts";
+import { CGROUPS, removeCgroups } from "./cgroups.ts";
+
+const ACTOR = fileURLToPath(new URL("../kernel/actor.ts", import.meta.url));
+/** Names of everything that a run makes begin with this and its process number. */
+const PREFIX = "eosh";
+export const WORK = "/var/tmp";
+
+/** A device on the hosts' link, in a network namespace of its own. */
+export interface Device {
+  readonly netns: string;
+  readonly v4: string;
+  readonly v6: string;
+  readonly actor: Peer<Asks, Answers>;
+  /** Runs a command as the device. */
+  run(command: readonly string[], input?: string): Promise<string>;
+  /** Sends crafted IP packets to a neighbour as they are. */
+  send(mac: string, packets: readonly Buffer[]): Promise<void>;
+}
+
+/** A link with devices, to which machines are attached. */
+export interface Network extends AsyncDisposable {
+  /** Namespace of the bridge br0, in which machines are started. */
+  readonly netns: string;
+  readonly prefix: string;
+  readonly devices: readonly Device[];
+}
+
+export const addressOf = (number: number) => ({ v4: `203.0.113.${number}`, v6: `2001:db8::${number}` });
+
+/** Makes the link; device n has the address 101 + n. Takes away first what killed runs left. */
+export async function startNetwork(devices: number): Promise<Network> {
+  await sweep();
+  await using stack = new AsyncDisposableStack();
+  const prefix = `${PREFIX}${process.pid}`;
+  const netns = `${prefix}-net`;
+  await addNamespace(netns, stack);
+  await ip(netns, ["link set lo up", "link add br0 type bridge forward_delay 0 mcast_snooping 0", "link set br0 up"]);
+  const made: Device[] = [];
+  for (let number = 0; number < devices; number++) made.push(await addDevice(prefix, netns, number, stack));
+  const held = stack.move();
+  return { netns, prefix, devices: made, [Symbol.asyncDispose]: () => held.disposeAsync() };
+}
+
+async function addDevice(prefix: string, bridge: string, number: number, stack: AsyncDisposableStack): Promise<Device> {
+  const netns = `${prefix}-d${number}`;
+  const { v4, v6 } = addressOf(101 + number);
+  await addNamespace(netns, stack);
+  await ip(bridge, [
+    `link add p${number} type veth peer name eth0 netns ${netns}`,
+    `link set p${number} master br0`,
+    `link set p${number} up`,
+  ]);
+  await ip(netns, ["link set lo up", `addr add ${v4}/24 dev eth0`, `addr add ${v6}/64 dev eth0 nodad`, "link set eth0 up"]);
+  const [link] = JSON.parse(await run(["ip", "-j", "-n", netns, "link", "show", "dev", "eth0"])) as { ifindex: number }[];
+  const actor = stack.use(await startPeer<Asks, Answers>(inNetns(netns, [process.execPath, ACTOR])));
+  return {
+    netns,
+    v4,
+    v6,
+    actor,
+    run: (command, input = "") => run(inNetns(netns, command), { input }),
+    send: (mac, packets) => sendPackets(netns, { index: link?.ifindex ?? 0, neighbour: mac }, packets),
+  };
+}
+
+async function addNamespace(netns: string, stack: AsyncDisposableStack): Promise<void> {
+  await run(["ip", "netns", "add", netns]);
+  stack.defer(async () => {
+    await run(["ip", "netns", "delete", netns]);
+  });
+}
+
+async function ip(netns: string, lines: readonly string[]): Promise<void> {
+  await run(["ip", "-n", netns, "-batch", "-"], { input: `${lines.join("\n")}\n` });
+}
+
+/** Whoever made it and is gone was killed: its machines went with it, names and folders stayed. */
+async function sweep(): Promise<void> {
+  const abandoned = (name: string): boolean => {
+    const pid = new RegExp(`^${PREFIX}(\\d+)`).exec(name)?.[1];
+    return pid !== undefined && !isTest(pid);
+  };
+  const names = existsSync("/run/netns") ? readdirSync("/run/netns") : [];
+  for (const name of names.filter(abandoned)) await run(["ip", "netns", "delete", name]);
+  const cgroups = CGROUPS.filter((folder) => existsSync(folder)).flatMap((folder) => readdirSync(folder));
+  for (const name of new Set(cgroups.filter(abandoned))) await removeCgroups(name);
+  for (const name of readdirSync(WORK).filter(abandoned)) rmSync(join(WORK, name), { recursive: true, force: true });
+}
+
+/** Numbers are given out again: only a Node still counts. */
+function isTest(pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("mocha");
+  } catch {
+    return false;
+  }
+}
