@@ -68,6 +68,7 @@ describe("scripts/system-deps", () => {
       "openssl openssl",
       "certtool gnutls-bin",
       "tcpdump tcpdump",
+      "faketime faketime",
     ]);
   });
 
