@@ -1,10 +1,9 @@
 /** RFC 7468 text of one DER value; ends in a line break. */
 export function encodePem(label: string, der: Uint8Array): string {
-  const lines =
-    Buffer.from(der)
-      .toString("base64")
-      .match(/.{1,64}/g) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+  const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString("base64");
+  let text = `-----BEGIN ${label}-----\n`;
+  for (let at = 0; at < base64.length; at += 64) text += `${base64.slice(at, at + 64)}\n`;
+  return `${text}-----END ${label}-----\n`;
 }
 
 /**

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { type Node, nothing, oid, sequence } from "./der.ts";
+import { nothing, oid, sequence } from "./der-write.ts";
 
 /** Kinds of keys that a certificate may be made for (DESIGN.md §6). */
 export const KEY_KINDS = ["P-256", "P-384", "Ed25519", "RSA"] as const;
@@ -63,5 +63,5 @@ export const OWN_SIGNATURE: Readonly<Record<KeyKind, SignatureAlgorithm>> = {
 };
 
 /** AlgorithmIdentifier. */
-export const algorithmNode = ({ oid: id, nullParameters }: SignatureAlgorithm): Node =>
+export const algorithmBytes = ({ oid: id, nullParameters }: SignatureAlgorithm): Buffer =>
   sequence(oid(id), ...(nullParameters ? [nothing()] : []));

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { encodePem } from "../../lib/pem.ts";
 import { type Certificate, type CertificateTemplate, createIssuer, type Issuer, issueCertificate } from "./certificate.ts";
-import { readPublicKey } from "./extensions.ts";
+import { keyIdOf } from "./extensions.ts";
 import type { Signer } from "./signer.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -32,7 +32,7 @@ export const caName = (role: CaRole, { spki }: Pick<Signer, "spki">): string => 
 /** What a CA is called in URLs and on the feed: "device-1a2b3c4d". */
 export const caId = (role: CaRole, spki: Buffer): string => `${role.replace(" CA", "")}-${keyPart(spki)}`;
 
-const keyPart = (spki: Buffer): string => readPublicKey(spki).keyId.toString("hex").slice(0, 8);
+const keyPart = (spki: Buffer): string => keyIdOf(spki).toString("hex").slice(0, 8);
 
 /** Self-signed root for 20 years: PEM. No limit on its path, so that the next root can be cross-signed by it. */
 export async function makeRoot(signer: Signer, now: number): Promise<string> {

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { sequenceOf } from "../../lib/der.ts";
-import { algorithmNode } from "./algorithms.ts";
-import { bitString, encode, integer, type Node, sequence, tagged, time } from "./der.ts";
+import { algorithmBytes } from "./algorithms.ts";
+import { bitString, integer, sequence, tagged, time } from "./der-write.ts";
 import {
   type AlternativeName,
   authorityKeyIdentifier,
@@ -9,8 +8,9 @@ import {
   crlDistributionPoint,
   type ExtendedUse,
   extendedKeyUsage,
+  keyIdOf,
+  keyIdOfRead,
   keyUsage,
-  readPublicKey,
   subjectAltName,
   subjectKeyIdentifier,
 } from "./extensions.ts";
@@ -20,23 +20,23 @@ import type { Signer } from "./signer.ts";
 /** Clocks of those who check differ: a certificate is valid from a minute before it was made. */
 const BACKDATE_MS = 60_000;
 
-/** Who signs: the CA's name and key, with what every certificate repeats of them. */
+/** Who signs: the CA's name and key, with what is repeated of them. */
 export interface Issuer {
   readonly name: string;
   readonly signer: Signer;
-  readonly nameNode: Node;
-  readonly keyIdentifier: Node;
-  readonly algorithm: Node;
+  /** DER of what every certificate and list repeats. */
+  readonly nameBytes: Buffer;
+  readonly keyIdentifier: Buffer;
+  readonly algorithm: Buffer;
 }
 
 export function createIssuer(name: string, signer: Signer): Issuer {
-  const { keyId } = readPublicKey(signer.spki);
   return {
     name,
     signer,
-    nameNode: commonName(name),
-    keyIdentifier: authorityKeyIdentifier(keyId),
-    algorithm: algorithmNode(signer.algorithm),
+    nameBytes: commonName(name),
+    keyIdentifier: authorityKeyIdentifier(keyIdOf(signer.spki)),
+    algorithm: algorithmBytes(signer.algorithm),
   };
 }
 
@@ -69,31 +69,45 @@ export interface Certificate {
 export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Certificate> {
   const serial = randomSerial();
   const [notBefore, notAfter] = [wholeSeconds(template.now - BACKDATE_MS), wholeSeconds(template.notAfter)];
-  const { node: spki, keyId } = readPublicKey(template.spki);
-  const extensions = [
-    basicConstraints(template.pathLength),
-    keyUsage(template.pathLength !== undefined),
-    ...(template.uses.length > 0 ? [extendedKeyUsage(template.uses)] : []),
-    ...(template.names.length > 0 ? [subjectAltName(template.names, !fitsCommonName(template.subject))] : []),
-    subjectKeyIdentifier(keyId),
-    issuer.keyIdentifier,
-    ...(template.crlUrl === undefined ? [] : [crlDistributionPoint(template.crlUrl)]),
-  ];
-  const body = encode(
-    sequence(
-      VERSION_3,
-      integer(serial),
-      issuer.algorithm,
-      issuer.nameNode,
-      sequence(time(new Date(notBefore)), time(new Date(notAfter))),
-      commonName(template.subject),
-      spki,
-      tagged(3, sequence(...extensions)),
+  const { pathLength, uses, names, crlUrl } = template;
+  const body = sequence(
+    VERSION_3,
+    integer(serial),
+    issuer.algorithm,
+    issuer.nameBytes,
+    sequence(time(notBefore), time(notAfter)),
+    commonName(template.subject),
+    template.spki,
+    tagged(
+      3,
+      sequence(
+        once(`ca ${pathLength}`, () => Buffer.concat([basicConstraints(pathLength), keyUsage(pathLength !== undefined)])),
+        uses.length > 0 ? once(`use ${uses.join()}`, () => extendedKeyUsage(uses)) : NONE,
+        names.length > 0 ? subjectAltName(names, !fitsCommonName(template.subject)) : NONE,
+        subjectKeyIdentifier(keyIdOfRead(template.spki)),
+        issuer.keyIdentifier,
+        crlUrl === undefined ? NONE : once(`crl ${crlUrl}`, () => crlDistributionPoint(crlUrl)),
+      ),
     ),
   );
-  const signature = encode(bitString(await issuer.signer.sign(body)));
-  const der = sequenceOf(body, encode(issuer.algorithm), signature);
+  const der = sequence(body, issuer.algorithm, bitString(await issuer.signer.sign(body)));
   return { der, serial: serial.toString("hex"), notBefore, notAfter };
+}
+
+const NONE = Buffer.alloc(0);
+/** Parts that many certificates have in common. The oldest makes room: there are as many as CAs and uses. */
+const MAX_PREPARED = 64;
+const preparedParts = new Map<string, Buffer>();
+
+function once(name: string, make: () => Buffer): Buffer {
+  let part = preparedParts.get(name);
+  if (part === undefined) {
+    const [oldest] = preparedParts.keys();
+    if (preparedParts.size >= MAX_PREPARED && oldest !== undefined) preparedParts.delete(oldest);
+    part = make();
+    preparedParts.set(name, part);
+  }
+  return part;
 }
 
 const wholeSeconds = (ms: number): number => Math.floor(ms / 1_000) * 1_000;

@@ -1,21 +1,7 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
-import { sequenceOf, wrapped } from "../../lib/der.ts";
 import type { Issuer } from "./certificate.ts";
-import {
-  bitString,
-  childrenOf,
-  contentOf,
-  decode,
-  encode,
-  enumerated,
-  integer,
-  isTagged,
-  oid,
-  sequence,
-  TAG,
-  tagged,
-  time,
-} from "./der.ts";
+import { childrenOf, contentOf, decode, isTagged, oidOf, TAG } from "./der.ts";
+import { bitString, enumerated, integer, sequence, tagged, time, tlv } from "./der-write.ts";
 import { extension } from "./extensions.ts";
 
 /** CRLReason (RFC 5280 §5.3.1); `unspecified` is told by saying nothing. */
@@ -36,14 +22,14 @@ export interface Revoked {
 }
 
 const SEQUENCE = 0x30;
-const VERSION_2 = encode(integer(Buffer.of(1)));
+const VERSION_2 = integer(Buffer.of(1));
 const extensions = new Map<RevocationReason, Buffer>();
 
 /** The entryExtensions of a reason. */
 function reasonExtension(reason: RevocationReason): Buffer {
   let bytes = extensions.get(reason);
   if (bytes === undefined) {
-    bytes = reason === "unspecified" ? Buffer.alloc(0) : encode(sequence(extension("2.5.29.21", false, enumerated(CODES[reason]))));
+    bytes = reason === "unspecified" ? Buffer.alloc(0) : sequence(extension("2.5.29.21", false, enumerated(CODES[reason])));
     extensions.set(reason, bytes);
   }
   return bytes;
@@ -54,7 +40,7 @@ export function crlEntry({ serial, revokedAt, reason }: Revoked): Buffer {
   const number = Buffer.from(serial.length % 2 === 0 ? serial : `0${serial}`, "hex");
   const sign = (number[0] ?? 0) >= 0x80 ? 1 : 0;
   const reasonBytes = reasonExtension(reason);
-  const when = timeBytes(revokedAt);
+  const when = time(revokedAt);
   const content = 2 + sign + number.length + when.length + reasonBytes.length;
   // Serials are at most 16 bytes, so no length here needs a second byte.
   const entry = Buffer.alloc(2 + content);
@@ -69,13 +55,6 @@ export function crlEntry({ serial, revokedAt, reason }: Revoked): Buffer {
   return entry;
 }
 
-/** As der.ts's `time`, without a node. */
-function timeBytes(ms: number): Buffer {
-  const iso = new Date(ms).toISOString();
-  const digits = `${iso.slice(0, 4)}${iso.slice(5, 7)}${iso.slice(8, 10)}${iso.slice(11, 13)}${iso.slice(14, 16)}${iso.slice(17, 19)}Z`;
-  return digits < "2050" ? Buffer.from(`\x17\x0d${digits.slice(2)}`, "latin1") : Buffer.from(`\x18\x0f${digits}`, "latin1");
-}
-
 export interface CrlFacts {
   /** Higher than that of every list before it. */
   readonly number: number;
@@ -87,18 +66,17 @@ export interface CrlFacts {
 /** CRL version 2 (RFC 5280 §5) with number and authority key identifier. @param entries from {@link crlEntry} */
 export async function signCrl(issuer: Issuer, { number, thisUpdate, nextUpdate }: CrlFacts, entries: readonly Buffer[]): Promise<Buffer> {
   const numberExtension = extension("2.5.29.20", false, integer(numberBytes(number)));
-  const algorithm = encode(issuer.algorithm);
-  const list = sequenceOf(
+  const list = sequence(
     VERSION_2,
-    algorithm,
-    encode(issuer.nameNode),
-    encode(time(new Date(thisUpdate))),
-    encode(time(new Date(nextUpdate))),
+    issuer.algorithm,
+    issuer.nameBytes,
+    time(thisUpdate),
+    time(nextUpdate),
     // RFC 5280 §5.1.2.6: no list at all rather than an empty one.
-    ...(entries.length > 0 ? [wrapped(SEQUENCE, ...entries)] : []),
-    encode(tagged(0, sequence(issuer.keyIdentifier, numberExtension))),
+    ...(entries.length > 0 ? [tlv(SEQUENCE, Buffer.concat(entries))] : []),
+    tagged(0, sequence(issuer.keyIdentifier, numberExtension)),
   );
-  return sequenceOf(list, algorithm, encode(bitString(await issuer.signer.sign(list))));
+  return sequence(list, issuer.algorithm, bitString(await issuer.signer.sign(list)));
 }
 
 function numberBytes(number: number): Buffer {
@@ -116,7 +94,7 @@ export function readCrlFacts(der: Buffer): CrlFacts {
   const fields = childrenOf(list, TAG.sequence);
   const wrapper = fields.find((field) => isTagged(field, 0));
   const all = childrenOf(typeof wrapper?.value === "string" ? undefined : wrapper?.value[0], TAG.sequence);
-  const found = all.map((one) => childrenOf(one, TAG.sequence)).find(([id]) => id?.value === oid("2.5.29.20").value);
+  const found = all.map((one) => childrenOf(one, TAG.sequence)).find(([id]) => oidOf(id) === "2.5.29.20");
   const number = contentOf(decode(contentOf(found?.[1], TAG.octetString), MAX_READ_BYTES), TAG.integer);
   return { number: Number(`0x${number.toString("hex")}`), thisUpdate: timeOf(fields[3]), nextUpdate: timeOf(fields[4]) };
 }

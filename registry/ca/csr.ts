@@ -1,24 +1,10 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
-import { sequenceOf } from "../../lib/der.ts";
 import { encodePem } from "../../lib/pem.ts";
 import { Problem } from "../../lib/problem.ts";
 import { csrFromPem, csrTooLarge, MAX_CSR_BYTES } from "../../lib/registration/csr.ts";
-import { algorithmNode, KEY_KINDS, type KeyKind, keyKindOf, SIGNATURES, type SignatureAlgorithm } from "./algorithms.ts";
-import {
-  bitString,
-  childrenOf,
-  contentOf,
-  DerError,
-  decode,
-  encode,
-  integer,
-  isTagged,
-  type Node,
-  oidOf,
-  sequence,
-  TAG,
-  tagged,
-} from "./der.ts";
+import { algorithmBytes, KEY_KINDS, type KeyKind, keyKindOf, SIGNATURES, type SignatureAlgorithm } from "./algorithms.ts";
+import { childrenOf, contentOf, DerError, decode, encode, isTagged, type Node, oidOf, TAG } from "./der.ts";
+import { bitString, integer, sequence, tagged } from "./der-write.ts";
 import { commonName } from "./name.ts";
 import { createRequestSigner, generateKey, type Signer } from "./signer.ts";
 
@@ -60,8 +46,8 @@ export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS)
 
 /** A request for the signer's own key, with one common name or none: DER. */
 export async function makeCsr(signer: Signer, name: string | null): Promise<Buffer> {
-  const info = encode(sequence(integer(Buffer.of(0)), commonName(name), decode(signer.spki, MAX_CSR_BYTES), tagged(0)));
-  return sequenceOf(info, encode(algorithmNode(signer.algorithm)), encode(bitString(await signer.sign(info))));
+  const info = sequence(integer(Buffer.of(0)), commonName(name), signer.spki, tagged(0));
+  return sequence(info, algorithmBytes(signer.algorithm), bitString(await signer.sign(info)));
 }
 
 /** A request for a key that is there, without a name: PEM. @throws KeyError unless it is a private key of a kind in KEY_KINDS */

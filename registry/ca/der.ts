@@ -1,6 +1,6 @@
 import asn1, { type Asn1 } from "node-forge/lib/asn1.js";
 
-/** DER in and out (X.690) on node-forge's asn1: trees of nodes, bytes as Buffer at the edge. */
+/** DER in (X.690) on node-forge's asn1: trees of nodes, bytes as Buffer at the edge. What is written is written as bytes: der-write.ts. */
 export type Node = Asn1;
 
 /** Tag numbers of the universal class that X.509 uses. */
@@ -25,52 +25,8 @@ const MAX_DEPTH = 16;
 
 const toBinary = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
 const fromBinary = (text: string): Buffer => Buffer.from(text, "latin1");
-const primitive = (tag: number, value: string): Node => asn1.create(UNIVERSAL, tag, false, value);
-
-export const sequence = (...nodes: Node[]): Node => asn1.create(UNIVERSAL, TAG.sequence, true, nodes);
-export const set = (...nodes: Node[]): Node => asn1.create(UNIVERSAL, TAG.set, true, nodes);
-const oids = new Map<string, Node>();
-/** OBJECT IDENTIFIER; only constants come here, so each is made once. */
-export function oid(dotted: string): Node {
-  let node = oids.get(dotted);
-  if (node === undefined) {
-    node = primitive(TAG.oid, asn1.oidToDer(dotted).getBytes());
-    oids.set(dotted, node);
-  }
-  return node;
-}
-export const nothing = (): Node => primitive(TAG.null, "");
-export const boolean = (value: boolean): Node => primitive(TAG.boolean, value ? "\xff" : "\0");
-export const octetString = (bytes: Uint8Array): Node => primitive(TAG.octetString, toBinary(bytes));
-export const utf8String = (text: string): Node => primitive(TAG.utf8String, toBinary(Buffer.from(text)));
-
-/** BIT STRING of whole bytes, or of all but the last `unused` bits. */
-export const bitString = (bytes: Uint8Array, unused = 0): Node => primitive(TAG.bitString, String.fromCharCode(unused) + toBinary(bytes));
-
-/** INTEGER of an unsigned big-endian number, in its shortest form. */
-export function integer(bytes: Uint8Array): Node {
-  let start = 0;
-  while (start < bytes.length - 1 && bytes[start] === 0) start++;
-  const value = toBinary(bytes.subarray(start));
-  return primitive(TAG.integer, value.charCodeAt(0) >= 0x80 ? `\0${value}` : value);
-}
-
-/** Time as RFC 5280 §4.1.2.5 wants it: UTCTime to 2049, GeneralizedTime from then on; whole seconds. */
-export function time(date: Date): Node {
-  return date.getUTCFullYear() < 2050
-    ? primitive(TAG.utcTime, asn1.dateToUtcTime(date))
-    : primitive(TAG.generalizedTime, asn1.dateToGeneralizedTime(date));
-}
-
-/** [n] EXPLICIT, or IMPLICIT of a constructed type. */
-export const tagged = (n: number, ...nodes: Node[]): Node => asn1.create(CONTEXT, n, true, nodes);
-/** [n] IMPLICIT of a primitive type. */
-export const taggedBytes = (n: number, bytes: Uint8Array): Node => asn1.create(CONTEXT, n, false, toBinary(bytes));
 
 export const encode = (node: Node): Buffer => fromBinary(asn1.toDer(node).getBytes());
-
-/** ENUMERATED of a small number. */
-export const enumerated = (value: number): Node => primitive(TAG.enumerated, String.fromCharCode(value));
 
 /** What is not DER, or is not what was expected at that place. The caller says what it means. */
 export class DerError extends Error {

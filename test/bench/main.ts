@@ -7,6 +7,7 @@ import { interruption } from "../lab/interrupt.ts";
 import { PROJECT } from "../lab/plan.ts";
 import { measureAdmission, measureAdmissionUnderLoad } from "./admission.ts";
 import { measureApply } from "./apply.ts";
+import { measureCertificates, measureCrl } from "./certificates.ts";
 import { measureCold } from "./cold.ts";
 import { measureFanOut } from "./fan-out.ts";
 import { describeMachine, page, resultTable } from "./report.ts";
@@ -18,8 +19,8 @@ Measures entityOS gate against the least that the same work can cost on this mac
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission, admission-load, apply, cold or fan-out; writes nothing
---size N    of that row: elements, or agents
+--only ROW  admission, admission-load, apply, cold, fan-out, certificates or crl; writes nothing
+--size N    of that row: elements, agents or entries
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
 
@@ -39,6 +40,8 @@ const ROWS: readonly Row[] = [
   { name: "apply", measure: measureApply, samples: 1_000, ...ELEMENTS },
   { name: "cold", measure: measureCold, samples: 1, sizes: [1_000_000], quickSize: 1_000 },
   { name: "fan-out", measure: measureFanOut, samples: 30, sizes: [1_000], quickSize: 50 },
+  { name: "certificates", measure: measureCertificates, samples: 200, sizes: [50], quickSize: 50 },
+  { name: "crl", measure: measureCrl, samples: 20, sizes: [100_000], quickSize: 1_000 },
 ];
 const QUICK_SAMPLES = 20;
 

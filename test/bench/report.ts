@@ -40,6 +40,8 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
   registry reads them from Storage meanwhile. Floor: \`nft -j -f\` with as many elements for a bare set, in a namespace of its own.
 - **fan-out**: from the moment that a change is durable until the last of the agents has it; agents are connections of one other process,
   over mutual TLS, and acknowledge. Floor: \`ws\` alone that sends the same message over the same TLS to as many.
+- **certificates**: fifty for P-256 keys by a P-256 CA, on one core. Floor: as many bare signatures of \`node:crypto\`.
+- **CRL**: from the rows of what was revoked to the signed list. Floor: digest and signature of as many bytes.
 ${results.flatMap(({ note }) => (note === undefined ? [] : [`- ${note}\n`])).join("")}
 ## Figures from elsewhere
 

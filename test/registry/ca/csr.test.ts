@@ -3,6 +3,7 @@ import { expect } from "chai";
 import { decodePem, encodePem } from "../../../lib/pem.ts";
 import { Problem } from "../../../lib/problem.ts";
 import { makeKeyAndCsr, parseCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
+import { bitString, integer, nothing, oid, sequence, tagged } from "../../../registry/ca/der-write.ts";
 import { opensslFolder } from "./openssl.ts";
 
 function codeOf(work: () => unknown): string {
@@ -64,6 +65,50 @@ describe("a certificate request", () => {
       expect(codeOf(() => parseCsr(der))).to.equal(code);
     });
   }
+
+  it("with a DSA key is refused as csr_key_type", () => {
+    folder.run("genpkey", "-genparam", "-algorithm", "dsa", "-pkeyopt", "dsa_paramgen_bits:1024", "-out", "dsa.params");
+    folder.run("genpkey", "-paramfile", "dsa.params", "-out", "dsa.key");
+    const der = folder.run("req", "-new", "-key", "dsa.key", "-subj", "/CN=a", "-outform", "DER");
+    expect(codeOf(() => parseCsr(der))).to.equal("csr_key_type");
+  });
+
+  it("with a key of 8192 bits is refused as csr_key_type, within its size", () => {
+    expect(codeOf(() => parseCsr(rsa8192()))).to.equal("csr_key_type");
+  });
+
+  /** A request whose RSA key is a number of 8192 bits: nobody has its private half. */
+  function rsa8192(): Buffer {
+    const number = Buffer.alloc(1024, 0xff);
+    const key = sequence(integer(number), integer(Buffer.of(1, 0, 1)));
+    const algorithm = sequence(oid("1.2.840.113549.1.1.1"), nothing());
+    const info = sequence(integer(Buffer.of(0)), sequence(), sequence(algorithm, bitString(key)), tagged(0));
+    return sequence(info, sequence(oid("1.2.840.113549.1.1.11"), nothing()), bitString(number));
+  }
+
+  it("with attributes of any kind is read, and nothing of them counts", () => {
+    const options = [
+      "-addext",
+      "basicConstraints=critical,CA:TRUE",
+      "-addext",
+      "keyUsage=keyCertSign",
+      "-addext",
+      "1.2.3.4=ASN1:UTF8String:odd",
+    ];
+    expect(parseCsr(request("odd", ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], ...options)).kind).to.equal("P-256");
+    folder.write(
+      "challenge.cnf",
+      "[req]\nprompt=no\ndistinguished_name=n\nattributes=a\n[n]\nCN=a\n[a]\nchallengePassword=secret\nunstructuredName=odd\n",
+    );
+    const der = folder.run("req", "-new", "-key", "odd.key", "-config", "challenge.cnf", "-outform", "DER");
+    expect(parseCsr(der).kind).to.equal("P-256");
+  });
+
+  it("nested deeper than 16 is refused as csr_format", () => {
+    let deep: Buffer = Buffer.alloc(0);
+    for (let level = 0; level < 400; level++) deep = sequence(deep);
+    expect(codeOf(() => parseCsr(deep))).to.equal("csr_format");
+  });
 
   it("with a compressed point is refused as csr_key_type", () => {
     folder.run("ec", "-in", "good.key", "-conv_form", "compressed", "-out", "compressed.key");

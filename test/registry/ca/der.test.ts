@@ -1,12 +1,12 @@
 import { expect } from "chai";
-import { sequenceOf } from "../../../lib/der.ts";
-import { decode, encode, integer, sequence, time } from "../../../registry/ca/der.ts";
+import { decode, encode } from "../../../registry/ca/der.ts";
+import { integer, sequence, time } from "../../../registry/ca/der-write.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text, "hex");
 
 describe("DER", () => {
   it("reads what it writes", () => {
-    const bytes = encode(sequence(integer(Buffer.of(1)), sequence()));
+    const bytes = sequence(integer(Buffer.of(1)), sequence());
     expect(bytes.toString("hex")).to.equal("30050201013000");
     expect(encode(decode(bytes, 100)).toString("hex")).to.equal("30050201013000");
   });
@@ -20,29 +20,21 @@ describe("DER", () => {
       [0xffff, "3082ffff"],
       [0x10000, "3083010000"],
     ] as const) {
-      const joined = sequenceOf(Buffer.alloc(length - 1), Buffer.of(1));
+      const joined = sequence(Buffer.alloc(length - 1), Buffer.of(1));
       expect(joined.subarray(0, -length).toString("hex")).to.equal(head);
       expect(joined.at(-1)).to.equal(1);
     }
   });
 
   it("writes integers as unsigned numbers in their shortest form", () => {
-    expect(encode(integer(hex("00000001"))).toString("hex")).to.equal("020101");
-    expect(encode(integer(hex("80"))).toString("hex")).to.equal("02020080");
-    expect(encode(integer(hex("00"))).toString("hex")).to.equal("020100");
+    expect(integer(hex("00000001")).toString("hex")).to.equal("020101");
+    expect(integer(hex("80")).toString("hex")).to.equal("02020080");
+    expect(integer(hex("00")).toString("hex")).to.equal("020100");
   });
 
   it("writes times to 2049 as UTCTime and later ones as GeneralizedTime", () => {
-    expect(
-      encode(time(new Date("2049-12-31T23:59:59Z")))
-        .subarray(2)
-        .toString(),
-    ).to.equal("491231235959Z");
-    expect(
-      encode(time(new Date("2050-01-01T00:00:00Z")))
-        .subarray(2)
-        .toString(),
-    ).to.equal("20500101000000Z");
+    expect(time(Date.parse("2049-12-31T23:59:59Z")).subarray(2).toString()).to.equal("491231235959Z");
+    expect(time(Date.parse("2050-01-01T00:00:00Z")).subarray(2).toString()).to.equal("20500101000000Z");
   });
 
   const refused: readonly [what: string, bytes: string, told: string][] = [

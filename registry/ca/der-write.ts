@@ -1,0 +1,89 @@
+import asn1 from "node-forge/lib/asn1.js";
+import { TAG } from "./der.ts";
+
+/** DER out (X.690), as bytes from the start: a tree of nodes for each certificate took longer than its signature. */
+
+const CONSTRUCTED = 0x20;
+const CONTEXT = 0x80;
+
+/** One value: tag, length in its shortest form, content. */
+export function tlv(tag: number, ...content: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const part of content) length += part.length;
+  const head = length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : length < 0x100_0000 ? 5 : 6;
+  const bytes = Buffer.allocUnsafe(head + length);
+  bytes[0] = tag;
+  if (head === 2) bytes[1] = length;
+  else {
+    bytes[1] = 0x80 | (head - 2);
+    bytes.writeUIntBE(length, 2, head - 2);
+  }
+  let at = head;
+  for (const part of content) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
+export const sequence = (...content: readonly Uint8Array[]): Buffer => tlv(TAG.sequence | CONSTRUCTED, ...content);
+export const set = (...content: readonly Uint8Array[]): Buffer => tlv(TAG.set | CONSTRUCTED, ...content);
+/** [n] EXPLICIT, or IMPLICIT of a constructed type. */
+export const tagged = (n: number, ...content: readonly Uint8Array[]): Buffer => tlv(CONTEXT | CONSTRUCTED | n, ...content);
+/** [n] IMPLICIT of a primitive type. */
+export const taggedBytes = (n: number, bytes: Uint8Array): Buffer => tlv(CONTEXT | n, bytes);
+
+const oids = new Map<string, Buffer>();
+/** OBJECT IDENTIFIER; only constants come here, so each is made once. */
+export function oid(dotted: string): Buffer {
+  let bytes = oids.get(dotted);
+  if (bytes === undefined) {
+    bytes = tlv(TAG.oid, Buffer.from(asn1.oidToDer(dotted).getBytes(), "latin1"));
+    oids.set(dotted, bytes);
+  }
+  return bytes;
+}
+
+export const nothing = (): Buffer => tlv(TAG.null);
+export const boolean = (value: boolean): Buffer => tlv(TAG.boolean, Buffer.of(value ? 0xff : 0));
+export const octetString = (bytes: Uint8Array): Buffer => tlv(TAG.octetString, bytes);
+export const utf8String = (text: string): Buffer => tlv(TAG.utf8String, Buffer.from(text));
+/** ENUMERATED of a number below 128. */
+export const enumerated = (value: number): Buffer => tlv(TAG.enumerated, Buffer.of(value));
+/** BIT STRING of whole bytes, or of all but the last `unused` bits. */
+export const bitString = (bytes: Uint8Array, unused = 0): Buffer => tlv(TAG.bitString, Buffer.of(unused), bytes);
+
+const ZERO = Buffer.of(0);
+
+/** INTEGER of an unsigned big-endian number, in its shortest form. */
+export function integer(bytes: Uint8Array): Buffer {
+  let start = 0;
+  while (start < bytes.length - 1 && bytes[start] === 0) start++;
+  const value = bytes.subarray(start);
+  return (value[0] ?? 0) >= 0x80 ? tlv(TAG.integer, ZERO, value) : tlv(TAG.integer, value);
+}
+
+/** Time as RFC 5280 §4.1.2.5 wants it: UTCTime to 2049, GeneralizedTime from then on; whole seconds. @param ms since 1970 */
+export function time(ms: number): Buffer {
+  const date = new Date(ms);
+  const year = date.getUTCFullYear();
+  const bytes = Buffer.allocUnsafe(year < 2050 ? 15 : 17);
+  bytes[0] = year < 2050 ? TAG.utcTime : TAG.generalizedTime;
+  bytes[1] = bytes.length - 2;
+  let at = 2;
+  if (year >= 2050) at = twoDigits(bytes, at, Math.floor(year / 100));
+  at = twoDigits(bytes, at, year % 100);
+  at = twoDigits(bytes, at, date.getUTCMonth() + 1);
+  at = twoDigits(bytes, at, date.getUTCDate());
+  at = twoDigits(bytes, at, date.getUTCHours());
+  at = twoDigits(bytes, at, date.getUTCMinutes());
+  at = twoDigits(bytes, at, date.getUTCSeconds());
+  bytes[at] = 0x5a;
+  return bytes;
+}
+
+function twoDigits(bytes: Buffer, at: number, value: number): number {
+  bytes[at] = 0x30 + Math.floor(value / 10);
+  bytes[at + 1] = 0x30 + (value % 10);
+  return at + 2;
+}
