@@ -69,6 +69,7 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       lead,
       ca,
       metrics,
+      authorities,
       clock,
       log,
       tls: controlTls,

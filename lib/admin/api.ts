@@ -171,6 +171,22 @@ export interface IssuedCertificate {
   readonly notAfter: number;
 }
 
+/** A CA of the registry, and how far it is. */
+export interface CertificateAuthority {
+  /** "device-1a2b3c4d". */
+  readonly id: string;
+  readonly role: "root" | "infrastructure CA" | "device CA";
+  /** `next` waits until every gate has it; `retired` signs lists alone, until its last certificate ended. */
+  readonly state: "next" | "active" | "retired";
+  readonly notAfter: number;
+  /** False where its key is kept elsewhere. */
+  readonly keyHere: boolean;
+  /** Its newest list; null before the first. */
+  readonly crl: { readonly number: number; readonly thisUpdate: number; readonly nextUpdate: number } | null;
+  /** Gates that a `next` one still waits for, a hundred at most. */
+  readonly waitingFor: readonly string[];
+}
+
 /** Why a certificate was revoked, in the words of RFC 5280 §5.3.1. */
 export const REVOCATION_REASONS = [
   "unspecified",

@@ -9,6 +9,7 @@ import type { AdminParts } from "./parts.ts";
 import { answerWithProblems } from "./problems.ts";
 import { checkOperator } from "./role.ts";
 import { agentRoutes, certificateRoutes } from "./routes/agents.ts";
+import { authorityRoutes } from "./routes/authorities.ts";
 import { listedCertificateRoutes } from "./routes/certificates.ts";
 import { codeRoutes } from "./routes/codes.ts";
 import { deviceRoutes } from "./routes/devices.ts";
@@ -25,6 +26,7 @@ const ROUTES = [
   agentRoutes,
   certificateRoutes,
   listedCertificateRoutes,
+  authorityRoutes,
   epochRoutes,
   overviewRoutes,
 ] as const;

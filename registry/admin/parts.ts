@@ -3,6 +3,7 @@ import type { AgentFeed, RegistryStatus } from "../../lib/admin/api.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Metrics } from "../../lib/metrics.ts";
+import type { Authorities } from "../ca/authorities.ts";
 import type { InfrastructureCa } from "../ca/infrastructure.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
@@ -22,6 +23,7 @@ export interface AdminParts {
   readonly store: Store;
   readonly lead: Lead;
   readonly ca: InfrastructureCa;
+  readonly authorities: Authorities;
   readonly feed: FeedFacts;
   readonly metrics: Metrics;
   readonly clock: Clock;

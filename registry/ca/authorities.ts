@@ -4,6 +4,7 @@ import { type CaRole, caId, caName } from "./authority.ts";
 import { createIssuer, type Issuer } from "./certificate.ts";
 import { createDeviceCa, type DeviceCa } from "./device.ts";
 import { fileOf, openIntermediate } from "./files.ts";
+import { type Generation, makeGeneration, openGenerations, removeGeneration } from "./generations.ts";
 import { type RootCrl, readRootCrl } from "./root-crl.ts";
 import { loadSigner, type Signer } from "./signer.ts";
 
@@ -24,27 +25,57 @@ export interface Authority {
 
 /** Everything that Process signs with and tells of. */
 export interface Authorities {
-  /** Null in a registry from before there was one: `init` or `migrate` makes it. */
+  /** The device CA that signs; null in a registry from before there was one: `init` makes it. */
   readonly device: DeviceCa | null;
-  /** The root first. */
+  /** The root first, then the infrastructure CA, then every generation of the device CA. */
   readonly all: readonly Authority[];
+  /** From now on that generation signs. What is not there signs nothing. */
+  activate(id: string): void;
+  /** Makes the next generation, which signs nothing yet. @throws PkiError when the root's key is not there */
+  makeNext(now: number): Promise<Authority>;
+  /** Forgets a generation for ever, its key first. */
+  remove(id: string): void;
 }
 
 /** Opens the CAs of the folder. The root's key is used where it is there. @throws PkiError | KeyError */
 export function openAuthorities(folder: string, registerUrl: string): Authorities {
   const infrastructure = openIntermediate(folder, "infrastructure");
   const rootSigner = existsSync(fileOf(folder, "root", "key")) ? loadSigner(fileOf(folder, "root", "key")) : null;
-  const all = [
+  const fixed = [
     authority("root", infrastructure.root, rootSigner, readRootCrl(folder)),
     authority("infrastructure CA", infrastructure.certificate, infrastructure.signer, null),
   ];
-  if (!existsSync(fileOf(folder, "device", "crt"))) return { device: null, all };
-  const device = openIntermediate(folder, "device");
+  const generations = new Map(openGenerations(folder).map((generation) => [generation.id, opened(generation, registerUrl)]));
+  let active = generations.keys().next().value;
   return {
-    device: createDeviceCa(device.certificate, device.signer, registerUrl),
-    all: [...all, authority("device CA", device.certificate, device.signer, null)],
+    get device() {
+      return active === undefined ? null : (generations.get(active)?.ca ?? null);
+    },
+    get all() {
+      return [...fixed, ...[...generations.values()].map((one) => one.authority)];
+    },
+    activate: (id) => {
+      active = id;
+    },
+    makeNext: async (now) => {
+      const next = opened(await makeGeneration(folder, now), registerUrl);
+      generations.set(next.authority.id, next);
+      active ??= next.authority.id;
+      return next.authority;
+    },
+    remove: (id) => {
+      const generation = generations.get(id)?.generation;
+      generations.delete(id);
+      if (generation !== undefined) removeGeneration(folder, generation);
+    },
   };
 }
+
+const opened = (generation: Generation, registerUrl: string) => ({
+  generation,
+  authority: authority("device CA", generation.certificate, generation.signer, null),
+  ca: createDeviceCa(generation.certificate, generation.signer, registerUrl),
+});
 
 function authority(role: CaRole, certificate: string, signer: Signer | null, kept: RootCrl | null): Authority {
   const own = new X509Certificate(certificate);

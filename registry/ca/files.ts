@@ -74,7 +74,7 @@ export function openPki(folder: string): InfrastructureCa {
 /** A CA below the root whose key, certificate and root fit together. @throws PkiError | KeyError */
 export function openIntermediate(
   folder: string,
-  name: keyof typeof INTERMEDIATES,
+  name: string,
 ): { readonly root: string; readonly certificate: string; readonly signer: Signer } {
   const [root, certificate] = [readPem(fileOf(folder, "root", "crt")), readPem(fileOf(folder, name, "crt"))];
   const signer = loadSigner(fileOf(folder, name, "key"));

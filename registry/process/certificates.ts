@@ -6,8 +6,8 @@ import type { DeviceCa } from "../ca/device.ts";
 import { recordCertificate } from "../ca/ledger.ts";
 import type { Pattern } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
-import { trustBody } from "../store/queries.ts";
-import type { Builder, Command } from "../store/store.ts";
+import { prepared as preparedQuery } from "../store/prepared.ts";
+import { type Builder, type Command, first } from "../store/store.ts";
 
 /**
  * A certificate that was signed for a submission before its transaction, which cannot wait for a signature. It leaves this process
@@ -66,9 +66,19 @@ export function* signedNow(db: Builder, prepared: Prepared, wanted: Wanted | nul
   if (prepared.kind === "signed") {
     const { signed } = prepared;
     const asWanted = signed.lifeMs === wanted.lifeMs && (wanted.device === null || wanted.device === signed.device);
-    if (asWanted && (yield* trustBody(db, "ca", signed.ca)) !== null) return signed;
+    if (asWanted && (yield* signs(db, signed.ca))) return signed;
   }
   throw new Problem(503, "certificate_stale", "The profile or the CA changed while the certificate was signed. Try again.");
+}
+
+const selectSigning = preparedQuery((db, v: { ca: string }) =>
+  db.selectFrom("authorities").select(["state", "told"]).where("ca", "=", v.ca),
+);
+
+/** True of the one CA that signs, known to the gates. */
+function* signs(db: Builder, ca: string): Command<boolean> {
+  const row = yield* first(selectSigning(db, { ca }));
+  return row !== undefined && row.state === "active" && row.told !== null;
 }
 
 /** Stores a device's certificate; it admits from the revision of the change that is returned. @param subject whose device it is */

@@ -8,13 +8,14 @@ import { Problem } from "../../lib/problem.ts";
 import type { Authorities } from "../ca/authorities.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
-import { publishAuthorities } from "./authorities.ts";
+import { publishRoot } from "./authorities.ts";
 import { CrlMaker } from "./crl-maker.ts";
 import { markTold, setCrowdThreshold, untoldCrowds } from "./crowds.ts";
 import { expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
 import { Intake } from "./intake.ts";
 import { ensureDefaultProfile } from "./profiles.ts";
 import { forgetGrants, forgetRefused, TRIM_BATCH } from "./retention.ts";
+import { Rotation } from "./rotation.ts";
 
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 5_000;
@@ -64,7 +65,9 @@ export async function startProcess({
   const crls = new CrlMaker({ store, lead, authorities: () => authorities.all, clock, log });
   // A list before its CA: no gate stands with a CA whose list is missing.
   await crls.turn(LOOK_ANYWAY_MS);
-  await store.write((db) => publishAuthorities(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
+  await store.write((db) => publishRoot(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
+  const rotation = new Rotation({ store, lead, authorities, clock, log });
+  while ((await rotation.turn(LOOK_ANYWAY_MS)) === 0);
   const { devicesPerAddress } = config.limits;
   await store.write((db) => setCrowdThreshold(db, lead, { devices: devicesPerAddress, now: clock.now() }));
   const abort = new AbortController();
@@ -72,8 +75,10 @@ export async function startProcess({
   const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   const expiry = loop("head", store, abort.signal, log, expiryTurn({ store, lead, clock, log }, devicesPerAddress));
   const lists = loop("revocation", store, abort.signal, log, () => crls.turn(LOOK_ANYWAY_MS));
-  const stopped = Promise.allSettled([inbox, expiry, lists]);
-  const ended = Promise.all([inbox, expiry, lists]).then(() => {});
+  const generations = loop("progress", store, abort.signal, log, () => rotation.turn(LOOK_ANYWAY_MS));
+  const loops = [inbox, expiry, lists, generations];
+  const stopped = Promise.allSettled(loops);
+  const ended = Promise.all(loops).then(() => {});
   ended.catch((error: unknown) => {
     log.error({ err: error }, "Process stopped");
     abort.abort(error);
@@ -93,7 +98,7 @@ export async function startProcess({
  * @param turn returns the milliseconds to wait at most before the next
  */
 async function loop(
-  topic: "inbox" | "head" | "revocation",
+  topic: "inbox" | "head" | "revocation" | "progress",
   store: Store,
   signal: AbortSignal,
   log: Log,

@@ -58,6 +58,11 @@ export function* readLogged(db: Builder, { ca }: { readonly ca: string }): Comma
   return row === undefined ? [] : (JSON.parse(row.logged) as LoggedCrl[]);
 }
 
+/** A CA that ended has no list. */
+export function* dropCrl(db: Builder, { ca }: { readonly ca: string }): Command<void> {
+  yield* all(db.deleteFrom("crls").where("ca", "=", ca));
+}
+
 /** The list that takes the last one's place. */
 export function* writeCrl(db: Builder, { ca, ...list }: Omit<Database["crls"], "name" | "wanted">): Command<void> {
   yield* all(db.updateTable("crls").set(list).where("ca", "=", ca));

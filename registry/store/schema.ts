@@ -1,5 +1,8 @@
 import type { TrustTarget } from "../../lib/feed/messages.ts";
 
+/** `next` signs nothing until every gate knows it; `retired` signs lists alone, until its last certificate ended. */
+export type AuthorityState = "next" | "active" | "retired" | "ended";
+
 /** `superseded`: the device's next certificate took its place. It leaves the gates as an expired one does, and enters no CRL. */
 export type CertificateState = "live" | "expired" | "superseded" | "revoked";
 
@@ -140,6 +143,19 @@ export interface Database {
     /** Why it was revoked, in the words of RFC 5280 §5.3.1. */
     reason: string | null;
     pem: string;
+  };
+  /** Generations of the device CA. */
+  authorities: {
+    ca: string;
+    /** Its common name: `issuer` of what it signed. */
+    name: string;
+    state: AuthorityState;
+    /** PEM. */
+    certificate: string;
+    /** Revision that told the agents of it; null until then. */
+    told: number | null;
+    /** When it came into its state. */
+    since: number;
   };
   /** The newest list of each CA. */
   crls: {

@@ -9,6 +9,7 @@ import type { Log } from "../../../lib/log.ts";
 import { createMetrics } from "../../../lib/metrics.ts";
 import { claimLocalDoor } from "../../../registry/admin/door.ts";
 import { startAdmin } from "../../../registry/admin/start.ts";
+import { openAuthorities } from "../../../registry/ca/authorities.ts";
 import type { Issued } from "../../../registry/ca/authority.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
 import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
@@ -96,6 +97,7 @@ export class TestControl implements AsyncDisposable {
     // Certificates are valid by the system's clock, which TLS asks.
     await makePki(join(this.folder, "pki"), Date.now());
     const ca = openPki(join(this.folder, "pki"));
+    const authorities = openAuthorities(join(this.folder, "pki"), "https://register.example");
     const tls = await serverCertificate(join(this.folder, "pki"), "control", config.control.names, ca, Date.now());
     const clock = { now: () => this.now, monotonic: () => this.now };
     const store = this.#stack.use(await openSqliteStore({ file: join(this.folder, "registry.sqlite"), log: this.log }));
@@ -111,9 +113,8 @@ export class TestControl implements AsyncDisposable {
       server.on("request", () => this.requests++);
       return feed;
     };
-    this.#stack.use(
-      await startAdmin({ door, config, store, lead, ca, metrics: createMetrics({ process: false }), clock, log: this.log, tls, startFeed }),
-    );
+    const metrics = createMetrics({ process: false });
+    this.#stack.use(await startAdmin({ door, config, store, lead, ca, authorities, metrics, clock, log: this.log, tls, startFeed }));
     this.#parts = { store, lead, ca, socketPath: door.path };
   }
 

@@ -13,9 +13,9 @@ export async function testAuthorities(now = Date.now()): Promise<Authorities & {
   const folder = mkdtempSync(join(tmpdir(), "entityos-ca-"));
   try {
     await makePki(folder, now);
-    const { device, all } = openAuthorities(folder, "https://register.example");
+    const { device, ...authorities } = openAuthorities(folder, "https://register.example");
     if (device === null) throw new Error("there is no device CA");
-    return { device, all };
+    return { ...authorities, device };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -186,7 +186,7 @@ describe("Process with a certificate request", () => {
   });
 
   it("stores nothing of a CA that the agents were not told of", async () => {
-    await using _process = await harness.process([], { device: authorities.device, all: [] });
+    await using _process = await harness.process([], { ...authorities, all: [] });
     const code = await harness.code({ pattern: "cert" });
     const { status, body } = await harness.register(code, { addresses: [] }, { csr: await csr() });
     expect([status, body.code, await harness.used(code)]).to.deep.equal([500, "process_failed", 0]);

@@ -23,6 +23,15 @@ export const REGISTRY = "register.example";
 export const SEALING = generateKeyPairSync("x25519");
 export const HOUR_MS = 3_600_000;
 
+/** A registry without CAs. */
+export const NO_AUTHORITIES: Authorities = {
+  device: null,
+  all: [],
+  activate: () => {},
+  makeNext: () => Promise.reject(new Error("no folder")),
+  remove: () => {},
+};
+
 /** What a test lays down otherwise than register would. */
 interface StoredRow {
   readonly observed?: string | readonly string[];
@@ -63,11 +72,7 @@ export class Harness implements AsyncDisposable {
   readonly clock = { now: () => this.now ?? systemClock.now(), monotonic: () => this.monotonic ?? systemClock.monotonic() };
 
   /** @param authorities none unless given: then nothing is signed and the first revision is the first registration's */
-  process(
-    allowNetworks: readonly string[] = [],
-    authorities: Authorities = { device: null, all: [] },
-    log: Log = silentLog,
-  ): Promise<RunningProcess> {
+  process(allowNetworks: readonly string[] = [], authorities: Authorities = NO_AUTHORITIES, log: Log = silentLog): Promise<RunningProcess> {
     const config = { name: REGISTRY, allowNetworks: [...allowNetworks], limits: { devicesPerAddress: this.devicesPerAddress } };
     const { store, lead, clock } = this;
     return startProcess({ store, lead, config, authorities, sealing: SEALING.privateKey, onConcluded: () => {}, clock, log });

@@ -1,10 +1,10 @@
 import { csr, testAuthorities } from "../process/authorities.ts";
-import { Harness } from "../process/harness.ts";
+import { Harness, NO_AUTHORITIES } from "../process/harness.ts";
 
 /** Registers as fast as it can until it is killed, and tells on standard output what it was told. */
 const [folder = "", uses = "0", pattern = "ip"] = process.argv.slice(2);
 const harness = await Harness.open(folder);
-const { device, all } = await testAuthorities();
+const { device, ...authorities } = await testAuthorities();
 const signing: typeof device = {
   ...device,
   issue: async (...request) => {
@@ -13,7 +13,7 @@ const signing: typeof device = {
     return issued;
   },
 };
-await using _process = await harness.process([], pattern === "ip" ? { device: null, all: [] } : { device: signing, all });
+await using _process = await harness.process([], pattern === "ip" ? NO_AUTHORITIES : { ...authorities, device: signing });
 const code = await harness.code({ pattern: pattern === "ip" ? "ip" : "either" }, { uses: Number(uses) });
 const request = pattern === "ip" ? {} : { csr: await csr() };
 
