@@ -22,6 +22,13 @@ export const registryConfigSchema = z.strictObject({
     .extend({
       /** Load balancers whose every connection begins with a PROXY protocol header, version 2. */
       proxies: z.array(cidrSchema).max(64).default([]),
+      /** Certificate with its chain, and key, that somebody else renews (an ACME client): PEM files, both or neither. */
+      certificate: z.string().min(1).nullable().default(null),
+      key: z.string().min(1).nullable().default(null),
+    })
+    .refine(({ certificate, key }) => (certificate === null) === (key === null), {
+      path: ["key"],
+      message: "certificate and key go together",
     })
     .prefault({}),
   control: listenSchema(PORT.control).prefault({}),

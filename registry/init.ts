@@ -32,6 +32,7 @@ export async function initialise(config: RegistryConfig, clock: Clock, log: Log)
   const made = [...(await makePki(paths.pki, now)), ...makeSealing(paths.pki)];
   const ca = openPki(paths.pki);
   for (const role of ["register", "control"] as const) {
+    if (role === "register" && config.register.certificate !== null) continue;
     made.push(...(await serverCertificate(paths.pki, role, config[role].names, ca, now)).made);
   }
   if (!existsSync(paths.database)) made.push(paths.database);

@@ -7,8 +7,10 @@ import { claimLocalDoor } from "./admin/door.ts";
 import { registerUrl } from "./admin/register-url.ts";
 import { startAdmin } from "./admin/start.ts";
 import { openAuthorities } from "./ca/authorities.ts";
-import { openPki, serverCertificate } from "./ca/files.ts";
+import { openPki } from "./ca/files.ts";
+import type { InfrastructureCa } from "./ca/infrastructure.ts";
 import { openSealing } from "./ca/sealing.ts";
+import { ownTls, type TlsSource, tlsFromFiles } from "./ca/server-tls.ts";
 import type { RegistryConfig } from "./config.ts";
 import { startFeed } from "./feed/server.ts";
 import { startRegister } from "./http/server.ts";
@@ -18,6 +20,7 @@ import { startProcess } from "./process/process.ts";
 import { assertLead, takeLead } from "./store/queries.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
 import type { Lead, Store } from "./store/store.ts";
+import { TlsKeeper } from "./tls-keeper.ts";
 
 const LEAD_LOOK_MS = 1_000;
 
@@ -52,8 +55,9 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const ca = openPki(paths.pki);
   const authorities = openAuthorities(paths.pki, registerUrl(config));
   const sealing = openSealing(paths.pki);
-  const certificate = (role: "register" | "control") => serverCertificate(paths.pki, role, config[role].names, ca, clock.now());
-  const [registerTls, controlTls] = [await certificate("register"), await certificate("control")];
+  const keeperOf = (role: "register" | "control", source: TlsSource) => TlsKeeper.open({ role, source, clock, log });
+  const registerTls = await keeperOf("register", registerSource(config, paths.pki, ca));
+  const controlTls = await keeperOf("control", ownTls(paths.pki, "control", config.control.names, ca));
 
   const metrics = createMetrics({ process: true });
   const store = measuredStore(stack.use(await openSqliteStore({ file: paths.database, log })), metrics, clock);
@@ -61,7 +65,7 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const { lost: leadLost } = stack.use(watchLead(store, lead));
   const onConcluded = countConclusions(metrics);
   const process = stack.use(await startProcess({ store, lead, config, authorities, sealing: sealing.privateKey, onConcluded, clock, log }));
-  stack.use(
+  const admin = stack.use(
     await startAdmin({
       door,
       config,
@@ -72,21 +76,23 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       authorities,
       clock,
       log,
-      tls: controlTls,
+      tls: controlTls.current,
       startFeed: (server) => startFeed({ server, config, store, clock, log, metrics }),
     }),
   );
+  stack.use(controlTls.start((pair) => admin.useTls(pair)));
   const register = stack.use(
     await startRegister({
       config,
       store,
-      tls: { key: registerTls.key, cert: registerTls.certificate, ca: ca.root },
+      tls: { key: registerTls.current.key, cert: registerTls.current.certificate, ca: ca.root },
       sealing: sealing.publicKey,
       onRefused: countRefusals(metrics),
       clock,
       log,
     }),
   );
+  stack.use(registerTls.start(({ key, certificate: cert }) => register.useTls({ key, cert })));
   const started = stack.move();
   return {
     registerPort: register.port,
@@ -95,6 +101,12 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
     ended: Promise.race([process.ended, leadLost]),
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
+}
+
+/** Files where they are configured, else the infrastructure CA. */
+function registerSource({ register }: RegistryConfig, pki: string, ca: InfrastructureCa): TlsSource {
+  const { certificate, key, names } = register;
+  return certificate === null || key === null ? ownTls(pki, "register", names, ca) : tlsFromFiles({ certificate, key });
 }
 
 /**

@@ -3,7 +3,7 @@ import type { RequestListener, Server, ServerOptions } from "node:http";
 import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { connect, type ListenOptions, type Server as NetServer, type Socket } from "node:net";
 import { dirname } from "node:path";
-import type { TLSSocket } from "node:tls";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
 import { makePrivateFolder } from "../../lib/file.ts";
 import type { Log } from "../../lib/log.ts";
 import { type Peers, peerOf } from "./identity.ts";
@@ -36,13 +36,9 @@ export function createTlsEntrance(
   const server = createTlsServer(
     {
       ...HTTP_LIMITS,
-      key: tls.key,
-      cert: tls.certificate,
-      // One anchor, the infrastructure CA: what another CA under the same root signed does not count.
-      ca: [tls.anchor],
+      ...secureContext(tls),
       requestCert: true,
       rejectUnauthorized: true,
-      minVersion: "TLSv1.3",
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
     },
     handler,
@@ -54,6 +50,19 @@ export function createTlsEntrance(
   );
   return server;
 }
+
+/** What a handshake on control is made with. */
+export const secureContext = (tls: {
+  readonly key: string;
+  readonly certificate: string;
+  readonly anchor: string;
+}): SecureContextOptions => ({
+  key: tls.key,
+  cert: tls.certificate,
+  // One anchor, the infrastructure CA: what another CA under the same root signed does not count.
+  ca: [tls.anchor],
+  minVersion: "TLSv1.3",
+});
 
 /** @throws EntranceError when the port cannot be had */
 export async function listenOnPort(server: NetServer, address: string, port: number): Promise<void> {

@@ -2,7 +2,7 @@ import type { RequestListener } from "node:http";
 import type { Server } from "node:https";
 import { createAdminApp } from "./app.ts";
 import { GRACE_MS, type LocalDoor } from "./door.ts";
-import { closer, createTlsEntrance, listenOnPort } from "./entrance.ts";
+import { closer, createTlsEntrance, listenOnPort, secureContext } from "./entrance.ts";
 import type { AdminParts, FeedFacts } from "./parts.ts";
 
 export interface StartAdmin extends Omit<AdminParts, "feed" | "actorOf" | "isLocal"> {
@@ -13,14 +13,20 @@ export interface StartAdmin extends Omit<AdminParts, "feed" | "actorOf" | "isLoc
   startFeed(server: Server): Promise<FeedFacts & AsyncDisposable>;
 }
 
+export interface StartedAdmin extends AsyncDisposable {
+  /** Shows another certificate from the next handshake on; open connections and feeds go on. */
+  useTls(tls: { readonly key: string; readonly certificate: string }): void;
+}
+
 /**
  * Opens both ways into control: the local door, and mutual TLS with the feed on it. Resolves when both answer.
  * @throws EntranceError
  */
-export async function startAdmin({ door, tls, startFeed, ...parts }: StartAdmin): Promise<AsyncDisposable> {
+export async function startAdmin({ door, tls, startFeed, ...parts }: StartAdmin): Promise<StartedAdmin> {
   const { config, log, ca } = parts;
   const handler: RequestListener = (request, response) => app.routing(request, response);
-  const control = createTlsEntrance({ ...tls, anchor: await ca.makeAnchor() }, handler, door.peers, log);
+  const anchor = await ca.makeAnchor();
+  const control = createTlsEntrance({ ...tls, anchor }, handler, door.peers, log);
   const closeControl = closer(control);
 
   await using stack = new AsyncDisposableStack();
@@ -35,5 +41,9 @@ export async function startAdmin({ door, tls, startFeed, ...parts }: StartAdmin)
   door.open(handler);
   // Local requests under way end before what they work with does.
   stack.use(door);
-  return stack.move();
+  const started = stack.move();
+  return {
+    useTls: (next) => control.setSecureContext(secureContext({ ...next, anchor })),
+    [Symbol.asyncDispose]: () => started.disposeAsync(),
+  };
 }

@@ -30,8 +30,10 @@ import { Streams } from "./streams.ts";
 
 type App = FastifyInstance<Server>;
 
+const MIN_TLS = "TLSv1.2";
+
 export interface RegisterParts {
-  readonly config: Pick<RegistryConfig, "name" | "register" | "limits">;
+  readonly config: Pick<RegistryConfig, "name" | "limits"> & { readonly register: Omit<RegistryConfig["register"], "certificate" | "key"> };
   readonly store: Store;
   readonly tls: {
     /** PEM of the private key, and of the certificate with its chain. */
@@ -57,7 +59,9 @@ export async function startRegister({
   onRefused,
   clock,
   log,
-}: RegisterParts): Promise<AsyncDisposable & { port: number }> {
+}: RegisterParts): Promise<
+  AsyncDisposable & { readonly port: number; useTls(tls: { readonly key: string; readonly cert: string }): void }
+> {
   const outcomes = new Outcomes(store, log);
   const attempts = new Attempts(config.limits, { store, clock, log });
   const app = await createApp(tls, onRefused, log);
@@ -112,7 +116,10 @@ export async function startRegister({
   }
   const { port } = app.server.address() as AddressInfo;
   log.info({ address: config.register.address, port }, "Register listens");
-  return { port, [Symbol.asyncDispose]: dispose };
+  // Open connections go on; the next handshakes show the new one.
+  const useTls = ({ key, cert }: { readonly key: string; readonly cert: string }) =>
+    app.server.setSecureContext({ key, cert, minVersion: MIN_TLS });
+  return { port, useTls, [Symbol.asyncDispose]: dispose };
 }
 
 async function createApp(tls: RegisterParts["tls"], onRefused: RegisterParts["onRefused"], log: Log): Promise<App> {
@@ -124,7 +131,7 @@ async function createApp(tls: RegisterParts["tls"], onRefused: RegisterParts["on
     https: {
       key: tls.key,
       cert: tls.cert,
-      minVersion: "TLSv1.2",
+      minVersion: MIN_TLS,
       handshakeTimeout: REGISTER.handshakeTimeoutMs,
       headersTimeout: REGISTER.requestTimeoutMs,
       connectionsCheckingInterval: 1_000,

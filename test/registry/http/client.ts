@@ -24,9 +24,9 @@ export class RegisterUnderTest implements AsyncDisposable {
   readonly ca: string;
   readonly #agent: Agent;
   readonly #harness: Harness;
-  readonly #server: AsyncDisposable;
+  readonly #server: Awaited<ReturnType<typeof startRegister>>;
 
-  private constructor(server: AsyncDisposable & { port: number }, ca: string, harness: Harness) {
+  private constructor(server: Awaited<ReturnType<typeof startRegister>>, ca: string, harness: Harness) {
     this.port = server.port;
     this.ca = ca;
     this.#server = server;
@@ -72,6 +72,10 @@ export class RegisterUnderTest implements AsyncDisposable {
       sent.on("error", reject);
       sent.end(body);
     });
+  }
+
+  useTls(tls: { readonly key: string; readonly cert: string }): void {
+    this.#server.useTls(tls);
   }
 
   /** A right body for a code. */

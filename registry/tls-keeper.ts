@@ -1,0 +1,92 @@
+import { X509Certificate } from "node:crypto";
+import { delay } from "../lib/abort.ts";
+import type { Clock } from "../lib/clock.ts";
+import type { Log } from "../lib/log.ts";
+import type { TlsPair, TlsSource } from "./ca/server-tls.ts";
+
+/** How often a listener's certificate is looked at. */
+const LOOK_MS = 10_000;
+/** A certificate that ends sooner than this is an alarm: whoever renews it does not. */
+export const NEAR_END_MS = 7 * 24 * 60 * 60_000;
+
+export interface KeeperParts {
+  readonly role: "register" | "control";
+  readonly source: TlsSource;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Keeps a listener's certificate new, without a connection lost: open ones go on, new ones are shown the newest. What cannot be used
+ * changes nothing and is looked at again.
+ */
+export class TlsKeeper {
+  readonly #parts: KeeperParts;
+  #current: TlsPair;
+  #apply: (pair: TlsPair) => void = () => {};
+  #alarmed = false;
+
+  private constructor(parts: KeeperParts, current: TlsPair) {
+    this.#parts = parts;
+    this.#current = current;
+  }
+
+  /** @throws PkiError when there is nothing to begin with */
+  static async open(parts: KeeperParts): Promise<TlsKeeper> {
+    return new TlsKeeper(parts, await parts.source(parts.clock.now()));
+  }
+
+  get current(): TlsPair {
+    return this.#current;
+  }
+
+  /** When what is shown ends, integer milliseconds. */
+  get notAfter(): number {
+    return Date.parse(new X509Certificate(this.#current.certificate).validTo);
+  }
+
+  /** Takes a newer one where there is one. @returns whether there was */
+  async look(): Promise<boolean> {
+    const { role, source, clock, log } = this.#parts;
+    try {
+      const next = await source(clock.now());
+      const changed = next.certificate !== this.#current.certificate || next.key !== this.#current.key;
+      if (changed) {
+        this.#apply(next);
+        this.#current = next;
+        log.info({ role, notAfter: this.notAfter }, "Certificate replaced");
+      }
+      this.#alarm();
+      return changed;
+    } catch (error) {
+      log.error({ role, err: error, alarm: "server_certificate" }, "Cannot replace the certificate; the one before goes on");
+      return false;
+    }
+  }
+
+  /** Looks from now on until it is disposed of. */
+  start(apply: (pair: TlsPair) => void): AsyncDisposable {
+    this.#apply = apply;
+    const abort = new AbortController();
+    const run = async (): Promise<void> => {
+      for (;;) {
+        await delay(LOOK_MS, abort.signal);
+        await this.look();
+      }
+    };
+    const running = run().catch(() => {});
+    return {
+      async [Symbol.asyncDispose]() {
+        abort.abort(new Error("the listener stops"));
+        await running;
+      },
+    };
+  }
+
+  #alarm(): void {
+    const { role, clock, log } = this.#parts;
+    const near = this.notAfter - clock.now() < NEAR_END_MS;
+    if (near && !this.#alarmed) log.warn({ role, notAfter: this.notAfter, alarm: "server_certificate" }, "Certificate ends soon");
+    this.#alarmed = near;
+  }
+}
