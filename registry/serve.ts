@@ -74,6 +74,10 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       ca,
       metrics,
       authorities,
+      listeners: () => [
+        { role: "register", notAfter: registerTls.notAfter },
+        { role: "control", notAfter: controlTls.notAfter },
+      ],
       clock,
       log,
       tls: controlTls.current,

@@ -1,12 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { METRICS_TYPE } from "../../lib/metrics.ts";
+import { trustAlarms } from "../process/ca-alarms.ts";
 import { readHead } from "../store/queries.ts";
 import { all, type Builder, type Command, first } from "../store/store.ts";
 import type { Peer } from "./identity.ts";
 import type { AdminParts } from "./parts.ts";
 import { checkMetrics } from "./role.ts";
 
-type Parts = Pick<AdminParts, "store" | "clock" | "feed" | "metrics">;
+type Parts = Pick<AdminParts, "store" | "clock" | "feed" | "metrics" | "authorities" | "listeners">;
+
+const TRUST_ALARMS = ["crl_missing", "crl_old", "crl_expired", "ca_ends", "server_certificate_ends"] as const;
 
 /** GET /metrics: for operators, the local socket, and certificates that may do nothing else. */
 export function metricsRoute(app: FastifyInstance, parts: Parts, peerOf: (request: FastifyRequest) => Peer): void {
@@ -18,14 +21,14 @@ export function metricsRoute(app: FastifyInstance, parts: Parts, peerOf: (reques
 }
 
 /** Gauges of how the registry stands, asked for at each scrape. None costs a walk through a table that grows. */
-function measureStanding({ store, feed, metrics }: Parts): void {
+function measureStanding({ store, feed, metrics, authorities, listeners, clock }: Parts): void {
   const revision = metrics.gauge("entityos_revision", "Revision of the head.");
   const rules = metrics.gauge("entityos_rules", "Effective rules in force.");
   const waiting = metrics.gauge("entityos_inbox", "Submissions that wait for Process.");
   const audit = metrics.gauge("entityos_audit_entries", "Entries of the audit log.");
   const enrolled = metrics.gauge("entityos_agents_enrolled", "Agents that are enrolled and not revoked.");
   const inSync = metrics.gauge("entityos_agents_in_sync", "Agents whose kernel holds the head: its revision and its digest.");
-  const alarms = metrics.gauges("entityos_alarms", "Agents for which an alarm holds.", "alarm");
+  const alarms = metrics.gauges("entityos_alarms", "Agents, CAs and listeners for which an alarm holds.", "alarm");
   metrics.beforeText(async () => {
     const facts = await store.read(standing);
     const live = feed.agents();
@@ -35,7 +38,10 @@ function measureStanding({ store, feed, metrics }: Parts): void {
     audit.set(facts.audit);
     enrolled.set(facts.enrolled);
     inSync.set(live.filter((agent) => agent.revision === facts.revision && agent.digest === facts.digest).length);
+    const trust = { authorities: authorities.all, listeners: listeners(), now: clock.now() };
+    const told = await store.read((db) => trustAlarms(db, trust));
     alarms.replace({
+      ...Object.fromEntries(TRUST_ALARMS.map((alarm) => [alarm, told.filter((one) => one.alarm === alarm).length])),
       duplicate_agent: live.filter((agent) => agent.duplicates > 0).length,
       agent_ahead: live.filter((agent) => agent.phase === "ahead").length,
       digest_differs: live.filter((agent) => agent.revision === facts.revision && agent.digest !== null && agent.digest !== facts.digest)

@@ -6,6 +6,7 @@ import type { Metrics } from "../../lib/metrics.ts";
 import type { Authorities } from "../ca/authorities.ts";
 import type { InfrastructureCa } from "../ca/infrastructure.ts";
 import type { RegistryConfig } from "../config.ts";
+import type { ListenerFact } from "../process/ca-alarms.ts";
 import type { Lead, Store } from "../store/store.ts";
 
 /** What the feed knows of live agents, and what can be done about one. */
@@ -24,6 +25,8 @@ export interface AdminParts {
   readonly lead: Lead;
   readonly ca: InfrastructureCa;
   readonly authorities: Authorities;
+  /** The registry's own listeners as they are now. */
+  readonly listeners: () => readonly ListenerFact[];
   readonly feed: FeedFacts;
   readonly metrics: Metrics;
   readonly clock: Clock;

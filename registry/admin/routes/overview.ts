@@ -2,13 +2,14 @@ import { setImmediate } from "node:timers/promises";
 import type { FastifyInstance } from "fastify";
 import type { AuditEntry, AuditVerdict, Page, RegistryStatus } from "../../../lib/admin/api.ts";
 import { Problem } from "../../../lib/problem.ts";
+import { alarmText, trustAlarms } from "../../process/ca-alarms.ts";
 import { readHead, verifyAudit } from "../../store/queries.ts";
 import { all, type Builder, type Command, first } from "../../store/store.ts";
 import { pageQuery } from "../input.ts";
 import { alarmsOf, countRules, details } from "../overview.ts";
 import type { AdminParts } from "../parts.ts";
 
-export function overviewRoutes(app: FastifyInstance, { store, feed, config, clock }: AdminParts): void {
+export function overviewRoutes(app: FastifyInstance, { store, feed, config, authorities, listeners, clock }: AdminParts): void {
   app.get("/audit", (request) => {
     const { after, limit } = pageQuery.parse(request.query);
     if (after !== null && !/^\d{1,15}$/.test(after)) throw new Problem(422, "request_invalid", "after: the number of an entry");
@@ -23,6 +24,8 @@ export function overviewRoutes(app: FastifyInstance, { store, feed, config, cloc
 
   app.get("/status", async (): Promise<RegistryStatus> => {
     const now = clock.now();
+    const trust = { authorities: authorities.all, listeners: listeners(), now };
+    const alarms = await store.read((db) => trustAlarms(db, trust));
     const live = feed.agents();
     const facts = await store.read((db) => counts(db, now));
     const more = await store.read((db) => details(db, live, facts, now));
@@ -32,7 +35,7 @@ export function overviewRoutes(app: FastifyInstance, { store, feed, config, cloc
     const duplicates = live.reduce((sum, agent) => sum + agent.duplicates, 0);
     const agents = { enrolled, connected: live.length, inSync, ahead, duplicates };
     const status = { name: config.name, ...rest, ...more, agents, spread: feed.spread(), rulesBy: await countRules(store) };
-    return { ...status, alarms: alarmsOf(status, now) };
+    return { ...status, alarms: [...alarmsOf(status, now), ...alarms.map(alarmText)] };
   });
 }
 

@@ -16,6 +16,7 @@ import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.
 import type { InfrastructureCa } from "../../../registry/ca/infrastructure.ts";
 import { recordCertificate } from "../../../registry/ca/ledger.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
+import type { ListenerFact } from "../../../registry/process/ca-alarms.ts";
 import { ensureDefaultProfile } from "../../../registry/process/profiles.ts";
 import { takeLead } from "../../../registry/store/queries.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
@@ -63,6 +64,7 @@ export class TestControl implements AsyncDisposable {
   readonly log = new MemoryLog();
   readonly feeds: (AgentFeed & { readonly name: string })[] = [];
   readonly disconnected: string[] = [];
+  listeners: ListenerFact[] = [];
   /** HTTP requests that reached control over TLS. */
   requests = 0;
   now = NOW;
@@ -114,7 +116,22 @@ export class TestControl implements AsyncDisposable {
       return feed;
     };
     const metrics = createMetrics({ process: false });
-    this.#stack.use(await startAdmin({ door, config, store, lead, ca, authorities, metrics, clock, log: this.log, tls, startFeed }));
+    this.#stack.use(
+      await startAdmin({
+        door,
+        config,
+        store,
+        lead,
+        ca,
+        authorities,
+        listeners: () => this.listeners,
+        metrics,
+        clock,
+        log: this.log,
+        tls,
+        startFeed,
+      }),
+    );
     this.#parts = { store, lead, ca, socketPath: door.path };
   }
 

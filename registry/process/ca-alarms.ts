@@ -1,0 +1,63 @@
+import type { Authority } from "../ca/authorities.ts";
+import { readCrlState } from "../store/crls.ts";
+import type { Builder, Command } from "../store/store.ts";
+
+/** A list is renewed at half of its life; one that is still the newest this much later was not. */
+const CRL_GRACE_MS = 60 * 60_000;
+/** Time for a rotation, and for certificates of ninety days after it. */
+const CA_NEAR_END_MS = 365 * 24 * 60 * 60_000;
+/** Whoever renews a listener's certificate has failed by then. */
+const SERVER_NEAR_END_MS = 7 * 24 * 60 * 60_000;
+
+/** A listener of the registry's, and when its certificate ends. */
+export interface ListenerFact {
+  readonly role: "register" | "control";
+  readonly notAfter: number;
+}
+
+/** What will lock somebody out unless it is looked at. */
+export interface TrustAlarm {
+  readonly alarm: "crl_missing" | "crl_old" | "crl_expired" | "ca_ends" | "server_certificate_ends";
+  /** The CA's id, or the listener's role. */
+  readonly subject: string;
+  /** When it ends or ended; of what is missing: now. Integer milliseconds. */
+  readonly at: number;
+}
+
+const TEXT: Readonly<Record<TrustAlarm["alarm"], string>> = {
+  crl_missing: "has no list of revoked certificates, seen",
+  crl_old: "its list of revoked certificates was not renewed; it ends",
+  crl_expired: "its list of revoked certificates ended",
+  ca_ends: "the CA ends",
+  server_certificate_ends: "the listener's certificate ends",
+};
+
+/** As an operator reads it. */
+export const alarmText = ({ alarm, subject, at }: TrustAlarm): { readonly code: string; readonly text: string } => ({
+  code: alarm,
+  text: `${subject}: ${TEXT[alarm]} ${new Date(at).toISOString()}`,
+});
+
+/** What an operator must look at before somebody is locked out. Reads only. */
+export function* trustAlarms(
+  db: Builder,
+  {
+    authorities,
+    listeners,
+    now,
+  }: { readonly authorities: readonly Authority[]; readonly listeners: readonly ListenerFact[]; readonly now: number },
+): Command<TrustAlarm[]> {
+  const alarms: TrustAlarm[] = [];
+  for (const { id, notAfter } of authorities) {
+    const list = yield* readCrlState(db, { ca: id });
+    if (list === undefined || list.number === 0) alarms.push({ alarm: "crl_missing", subject: id, at: now });
+    else if (now >= list.next_update) alarms.push({ alarm: "crl_expired", subject: id, at: list.next_update });
+    else if (now >= (list.this_update + list.next_update) / 2 + CRL_GRACE_MS)
+      alarms.push({ alarm: "crl_old", subject: id, at: list.next_update });
+    if (notAfter - now < CA_NEAR_END_MS) alarms.push({ alarm: "ca_ends", subject: id, at: notAfter });
+  }
+  for (const { role, notAfter } of listeners) {
+    if (notAfter - now < SERVER_NEAR_END_MS) alarms.push({ alarm: "server_certificate_ends", subject: role, at: notAfter });
+  }
+  return alarms;
+}
