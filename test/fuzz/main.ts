@@ -1,5 +1,6 @@
 import { globSync } from "node:fs";
 import { basename, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -68,6 +69,8 @@ async function main(): Promise<number> {
       if (inputs > 0) await more(index, inputs);
       left[index] = each - inputs;
     }
+    // A signal is heard between turns alone.
+    await setImmediate();
   }
   const growth = heap() - heapBefore;
   process.stdout.write(tell(rows, seed, growth));
