@@ -37,3 +37,23 @@ export function stateOf(facts: Facts): AgentStateName {
 export function isStale(facts: Pick<Facts, "feedConnected" | "silentMs" | "staleAfterMs">): boolean {
   return !facts.feedConnected && facts.staleAfterMs > 0 && facts.silentMs >= facts.staleAfterMs;
 }
+
+/**
+ * Whether the host admits whom it should, as far as it was told: a load balancer sends it nothing otherwise. A lost registry alone is no
+ * reason: it would take every host away at once.
+ */
+export function isHealthy(state: AgentStateName): boolean {
+  switch (state) {
+    case "enforcing":
+    case "detached":
+    case "stale":
+      return true;
+    case "starting":
+    case "closed":
+    case "repairing":
+    case "stopping":
+      return false;
+    default:
+      return state satisfies never;
+  }
+}

@@ -3,7 +3,7 @@ import { createServer, request, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { METRICS_TYPE } from "../lib/metrics.ts";
 import type { RaisedAlarm } from "./alarms.ts";
-import type { AgentStateName } from "./lifecycle.ts";
+import { type AgentStateName, isHealthy } from "./lifecycle.ts";
 
 /** What `entityos-agent status --json` prints. Times are integer ms of registry time unless said. */
 export interface AgentStatus {
@@ -116,6 +116,8 @@ async function tellMetrics(metrics: () => Promise<string>, response: ServerRespo
 function answerTo(request: string, answers: LocalAnswers): { readonly code: number; readonly body: object } {
   const status = answers.status();
   if (request === "GET /status") return { code: status === null ? 503 : 200, body: status ?? {} };
+  // The terminator asks, for its probe port.
+  if (request === "GET /healthz") return { code: status !== null && isHealthy(status.state) ? 200 : 503, body: {} };
   // The epoch stands in the address, so that there is no body to be read and bounded.
   const epoch = /^POST \/accept\/(.+)$/.exec(request)?.[1];
   if (epoch === undefined) return { code: 404, body: {} };

@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { type Facts, stateOf } from "../../agent/lifecycle.ts";
+import { type AgentStateName, type Facts, isHealthy, stateOf } from "../../agent/lifecycle.ts";
 
 const WELL: Facts = {
   gateStands: true,
@@ -34,4 +34,9 @@ describe("agent lifecycle", () => {
       expect(stateOf({ ...WELL, ...facts })).to.equal(state);
     });
   }
+
+  it("is healthy as long as it admits whom it was told to, with the registry or without", () => {
+    const states: AgentStateName[] = ["starting", "closed", "enforcing", "detached", "stale", "repairing", "stopping"];
+    expect(states.filter(isHealthy)).to.deep.equal(["enforcing", "detached", "stale"]);
+  });
 });

@@ -1,8 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import type { AgentStateName } from "../../agent/lifecycle.ts";
 import { AlreadyRunningError, queryStatus, serveStatus, tellAccept } from "../../agent/status.ts";
 import { STATUS } from "./status.ts";
 
@@ -15,6 +17,11 @@ async function failure(work: Promise<unknown>): Promise<NodeJS.ErrnoException> {
   }
   throw new Error("it did not fail");
 }
+
+const healthOf = (socketPath: string): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    get({ socketPath, path: "/healthz" }, (response) => resolve(response.resume().statusCode)).once("error", reject);
+  });
 
 describe("agent status socket", () => {
   let folder: string;
@@ -38,6 +45,19 @@ describe("agent status socket", () => {
   it("says that the agent is starting while there is no status", async () => {
     await using _served = await serveStatus(path, { status: () => null });
     expect((await failure(queryStatus(path))).message).to.equal("the agent answered 503: it is still starting");
+  });
+
+  it("answers the terminator 200 while it is healthy alone", async () => {
+    let state: AgentStateName = "enforcing";
+    let starting = false;
+    await using _served = await serveStatus(path, { status: () => (starting ? null : { ...STATUS, state }) });
+    expect(await healthOf(path)).to.equal(200);
+    state = "closed";
+    expect(await healthOf(path)).to.equal(503);
+    state = "detached";
+    expect(await healthOf(path)).to.equal(200);
+    starting = true;
+    expect(await healthOf(path)).to.equal(503);
   });
 
   it("hands a local operator's word on, and nothing that is no epoch", async () => {
