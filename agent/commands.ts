@@ -8,6 +8,7 @@ import { hangupBell, stopSignal } from "../lib/signals.ts";
 import { VERSION } from "../lib/version.ts";
 import { type AgentConfig, loadAgentConfig } from "./config.ts";
 import { credentialProblems } from "./credentials.ts";
+import { identityEnd, identityOf } from "./feed/identity.ts";
 import { checkGate } from "./nft/check.ts";
 import { renderGate } from "./nft/gate.ts";
 import { probeNft } from "./nft/probe.ts";
@@ -130,7 +131,10 @@ export async function cleanup(file: string, log: Log): Promise<number> {
 function checkedConfig(file: string, nowMs: number | null = null): AgentConfig {
   const written = loadAgentConfig(file);
   const config = { ...written, registry: { ...written.registry, key: credentialPath(written.registry.key) } };
-  const problems = credentialProblems(config, nowMs);
+  const problems = [...credentialProblems(config, null)];
+  // The certificate that the operator wrote may have run out: the renewed one goes on.
+  if (problems.length === 0 && nowMs !== null && identityEnd(identityOf(config)) <= nowMs)
+    problems.push(...credentialProblems(config, nowMs));
   if (problems.length > 0) throw new ConfigError(file, problems);
   return config;
 }

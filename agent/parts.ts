@@ -10,6 +10,8 @@ import type { Crew } from "./crew.ts";
 import type { DesiredState } from "./desired.ts";
 import { FeedClient } from "./feed/client.ts";
 import { fetchCrl } from "./feed/crl.ts";
+import { identityOf } from "./feed/identity.ts";
+import { renewInTime } from "./feed/renewal.ts";
 import type { Effect } from "./feed/session.ts";
 import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { checkGate } from "./nft/check.ts";
@@ -117,6 +119,11 @@ export async function startParts(
   });
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
   stack.use(await startMonitor({ log, signal, onTampered, within }));
+  const onRenewed = (notAfter: number) => {
+    live.loaded = { ...live.loaded, notAfter };
+  };
+  const identity = () => identityOf(live.loaded.config);
+  crew.run(renewInTime({ identity, onRenewed, clock: { now: () => time.now() }, log }, signal));
   crew.run(reconciler.run(signal));
   crew.run(comparing.run());
   const seen: Seen = {
@@ -189,7 +196,12 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
 function startTerminator(options: Omit<HaproxyTargetOptions, "fetchCrl">, stack: AsyncDisposableStack): HaproxyTarget | null {
   const { config } = options;
   if (config.zone === "open" || config.terminator.kind === "none") return null;
-  return stack.use(new HaproxyTarget({ ...options, fetchCrl: (id, sha256, signal) => fetchCrl(config.registry, id, sha256, signal) }));
+  return stack.use(
+    new HaproxyTarget({
+      ...options,
+      fetchCrl: (id, sha256, signal) => fetchCrl(identityOf(config), id, sha256, signal),
+    }),
+  );
 }
 
 function together(gates: Floor["gates"], { gate }: AgentConfig): Floor["gates"] {

@@ -1,7 +1,8 @@
-import { hash, X509Certificate } from "node:crypto";
+import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { type AgentConfig, serviceKey } from "./config.ts";
+import { identityEnd, identityOf } from "./feed/identity.ts";
 
 /** What a running agent cannot change: who it is, and where it keeps what it holds. */
 const FIXED = ["name", "zone", "stateDir", "runtimeDir"] as const;
@@ -39,7 +40,7 @@ export function loaded(config: AgentConfig): Loaded {
   const pinned = readFileSync(ca, "utf8");
   const { terminator } = config;
   const service = terminator.kind === "none" ? [] : [terminator.certificate, serviceKey(terminator)];
-  const notAfter = Date.parse(new X509Certificate(readFileSync(certificate)).validTo);
+  const notAfter = identityEnd(identityOf(config));
   return { pinned, notAfter, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
 }
 

@@ -47,6 +47,8 @@ export const PATH = {
   agentState: "/var/lib/entityos-agent",
   agentRuntime: "/run/entityos-agent",
   agentSocketName: "agent.sock",
+  /** The agent's renewed certificate, in its state folder. */
+  agentRenewedName: "agent.crt",
   controlSocketName: "control.sock",
   /** What the agent leaves in its state folder for the next boot: its gate without any element, as an nft script. */
   closedGateName: "gate.nft",

@@ -10,6 +10,7 @@ import type { DesiredState } from "../desired.ts";
 import type { RegistryTime } from "../time.ts";
 import { AckPacer } from "./acks.ts";
 import { type Connection, ConnectionLostError, openConnection } from "./connection.ts";
+import { identityOf } from "./identity.ts";
 import { type Ending, ReconnectPlan } from "./reconnect.ts";
 import { type Effect, FeedRefusedError, FeedSession } from "./session.ts";
 
@@ -141,7 +142,7 @@ export class FeedClient {
     this.#session = session;
     const connection = openConnection(
       address,
-      config.registry,
+      identityOf(config),
       settled,
       {
         onOpen: () => {

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { Agent } from "node:https";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { WebSocket } from "ws";
@@ -6,7 +5,7 @@ import { FEED } from "../../lib/feed/limits.ts";
 import { type ClientMessage, decodeServerMessage, encode, type ServerMessage } from "../../lib/feed/messages.ts";
 import type { Latch } from "../../lib/latch.ts";
 import { URN } from "../../lib/service.ts";
-import type { AgentConfig } from "../config.ts";
+import { type Identity, readIdentity } from "./identity.ts";
 
 /** The connection ended; why, in one sentence. `code` is the WebSocket close code that came, if one did. */
 export class ConnectionLostError extends Error {
@@ -35,7 +34,7 @@ export interface Connection {
 }
 
 /** The name alone is not enough: register's certificate, in the open zone, may be for the same one. */
-function checkControl(host: string, certificate: PeerCertificate): Error | undefined {
+export function checkControl(host: string, certificate: PeerCertificate): Error | undefined {
   const wrong = checkServerIdentity(host, certificate);
   if (wrong !== undefined) return wrong;
   const names = (certificate.subjectaltname ?? "").split(", ");
@@ -51,15 +50,13 @@ const MAX_QUEUED = 8;
  */
 export function openConnection(
   address: string,
-  identity: AgentConfig["registry"],
+  identity: Identity,
   settled: Latch,
   events: ConnectionEvents,
   signal: AbortSignal,
 ): Connection {
   const socket = new WebSocket(new URL(FEED.path, address.replace(/^https/, "wss")), FEED.subprotocol, {
-    ca: readFileSync(identity.ca),
-    cert: readFileSync(identity.certificate),
-    key: readFileSync(identity.key),
+    ...readIdentity(identity),
     minVersion: "TLSv1.3",
     agent: new Agent({ checkServerIdentity: checkControl }),
     handshakeTimeout: FEED.helloTimeoutMs,

@@ -1,8 +1,7 @@
 import { hash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { request } from "node:https";
 import { encodePem } from "../../lib/pem.ts";
-import type { AgentConfig } from "../config.ts";
+import { type Identity, readIdentity } from "./identity.ts";
 
 const TIMEOUT_MS = 30_000;
 /** 100,000 entries are 5 MB. */
@@ -12,7 +11,7 @@ const MAX_CRL_BYTES = 64 << 20;
  * A CRL that is too large for the feed, from control over mutual TLS, as PEM. The addresses are asked in turn.
  * @throws Error when none gives the list with that digest (SHA-256, lower-case hex)
  */
-export async function fetchCrl(identity: AgentConfig["registry"], id: string, sha256: string, signal: AbortSignal): Promise<string> {
+export async function fetchCrl(identity: Identity, id: string, sha256: string, signal: AbortSignal): Promise<string> {
   let last: unknown = null;
   for (const address of identity.addresses) {
     try {
@@ -27,12 +26,10 @@ export async function fetchCrl(identity: AgentConfig["registry"], id: string, sh
   throw last;
 }
 
-function get(url: URL, identity: AgentConfig["registry"], signal: AbortSignal): Promise<Buffer> {
+function get(url: URL, identity: Identity, signal: AbortSignal): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const options = {
-      ca: readFileSync(identity.ca),
-      cert: readFileSync(identity.certificate),
-      key: readFileSync(identity.key),
+      ...readIdentity(identity),
       minVersion: "TLSv1.3",
       agent: false,
       timeout: TIMEOUT_MS,

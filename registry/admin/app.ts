@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { ADMIN } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
+import { agentRenewalRoute } from "./agent-renewal.ts";
 import { crlRoute } from "./crl.ts";
 import { checkOrigin } from "./guard.ts";
 import type { Peer, Peers } from "./identity.ts";
@@ -57,6 +58,7 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
     },
     { prefix: ADMIN.prefix },
   );
+  agentRenewalRoute(app, parts, peerOf);
   crlRoute(app, parts, peerOf);
   metricsRoute(app, parts, peerOf);
   await app.ready();

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { isNotModified, validatorHeaders } from "../../lib/http-caching.ts";
 import { Problem } from "../../lib/problem.ts";
+import { isAgents } from "../process/agents.ts";
 import { CrlFiles } from "../store/crl-file.ts";
-import { first, type Store } from "../store/store.ts";
 import type { Peer } from "./identity.ts";
 import type { AdminParts } from "./parts.ts";
 import { checkOperator } from "./role.ts";
@@ -16,7 +16,9 @@ export function crlRoute(
   const files = new CrlFiles(parts.store);
   app.get("/v1/crl/:file", async (request, reply) => {
     const peer = peerOf(request);
-    if (!(peer.kind === "agent" && (await isEnrolled(parts.store, peer)))) await checkOperator(parts, peer);
+    const now = parts.clock.now();
+    const isAgent = peer.kind === "agent" && (await parts.store.read((db) => isAgents(db, { ...peer, now })));
+    if (!isAgent) await checkOperator(parts, peer);
     const { file } = request.params as { file: string };
     const found = await files.find(file);
     if (found === null) throw new Problem(404, "not_found", "There is nothing at this address.");
@@ -25,10 +27,4 @@ export function crlRoute(
     if (isNotModified(request.headers, validators)) return reply.code(304).send();
     return reply.type("application/pkix-crl").send(found.der);
   });
-}
-
-/** True while that certificate is the agent's. */
-export async function isEnrolled(store: Store, { name, fingerprint }: Extract<Peer, { kind: "agent" }>): Promise<boolean> {
-  const row = await store.read((db) => first(db.selectFrom("agents").select(["fingerprint", "revoked_at"]).where("name", "=", name)));
-  return row !== undefined && row.revoked_at === null && row.fingerprint === fingerprint;
 }

@@ -43,6 +43,7 @@ const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "a name i
 export const certificateParameter = z.strictObject({ fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "SHA-256 in lower-case hex") });
 export const revokeCertificateBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("unspecified") });
 
+export const renewal = z.strictObject({ csr });
 export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });
 export const newServerCertificate = z.strictObject({ names: z.array(text(253)).min(1).max(32), csr });
 export const newOperator = z.strictObject({ name, csr, role: z.enum(["operator", "metrics"]).default("operator") });

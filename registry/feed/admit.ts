@@ -3,17 +3,17 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { FEED } from "../../lib/feed/limits.ts";
 import { URN } from "../../lib/service.ts";
-import { first, type Store } from "../store/store.ts";
+import { isAgents } from "../process/agents.ts";
+import type { Store } from "../store/store.ts";
 
 /** The agent's name when the request may become a feed: its own role's certificate, enrolled, not revoked, and no browser (Origin). */
-export async function admit(request: IncomingMessage, store: Store): Promise<string | null> {
+export async function admit(request: IncomingMessage, store: Store, now: number): Promise<string | null> {
   if (request.url !== FEED.path || request.headers.origin !== undefined) return null;
   const certificate = (request.socket as TLSSocket).getPeerX509Certificate();
   const name = /^URI:urn:entityos:agent:([a-z0-9.-]{1,63})$/.exec(certificate?.subjectAltName ?? "")?.[1];
   if (certificate === undefined || name === undefined || !certificate.subjectAltName?.startsWith(`URI:${URN.agent}`)) return null;
   const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-  const agent = await store.read((db) => first(db.selectFrom("agents").select(["fingerprint", "revoked_at"]).where("name", "=", name)));
-  return agent !== undefined && agent.revoked_at === null && agent.fingerprint === fingerprint ? name : null;
+  return (await store.read((db) => isAgents(db, { name, fingerprint, now }))) ? name : null;
 }
 
 /** Answers and lets go of the connection; a client that keeps its side open keeps nothing here. */

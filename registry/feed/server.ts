@@ -78,7 +78,7 @@ export async function startFeed({ server, config, store, clock, log, metrics }: 
       spread.left(peer.name);
     },
   };
-  const door = openDoor(server, store, log, roster, (name, socket) => roster.add(new Peer(name, socket, parts)));
+  const door = openDoor({ server, store, clock, log }, roster, (name, socket) => roster.add(new Peer(name, socket, parts)));
   const beat = setInterval(() => {
     const { revision, digest } = publisher.head;
     const text = encode({ type: "heartbeat", revision, digest, time: clock.now() });
@@ -104,7 +104,11 @@ export async function startFeed({ server, config, store, clock, log, metrics }: 
 }
 
 /** Takes upgrades until it is disposed of; who is no agent, or one too many, is refused. */
-function openDoor(server: Server, store: Store, log: Log, roster: Roster, open: (name: string, socket: WebSocket) => void): Disposable {
+function openDoor(
+  { server, store, clock, log }: Pick<FeedParts, "server" | "store" | "clock" | "log">,
+  roster: Roster,
+  open: (name: string, socket: WebSocket) => void,
+): Disposable {
   const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -115,7 +119,7 @@ function openDoor(server: Server, store: Store, log: Log, roster: Roster, open: 
   let shut = false;
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on("error", () => socket.destroy());
-    admit(request, store)
+    admit(request, store, clock.now())
       .then((name) => {
         if (name === null || shut || roster.all.size >= MAX_FEEDS) refuse(socket);
         else sockets.handleUpgrade(request, socket, head, (opened) => open(name, opened));

@@ -1,5 +1,7 @@
 import type { Agent, NewAgent, Page } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
+import { URN } from "../../lib/service.ts";
+import { isLive } from "../ca/ledger.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
@@ -36,6 +38,35 @@ export function* enrollAgent(
   const replaced = old?.fingerprint ?? null;
   yield* appendAudit(db, { at: now, actor, action: "agent.enrolled", detail: { name, zone, fingerprint, replaced } });
   return { agent: fromRow(row), replaced };
+}
+
+/**
+ * True of an enrolled agent's certificate: the newest, or one before it that did not end yet, since who renews takes the new one to use
+ * at its next connection.
+ */
+export function* isAgents(
+  db: Builder,
+  { name, fingerprint, now }: { readonly name: string; readonly fingerprint: string; readonly now: number },
+): Command<boolean> {
+  const agent = yield* first(db.selectFrom("agents").select(["fingerprint", "revoked_at"]).where("name", "=", name));
+  if (agent === undefined || agent.revoked_at !== null) return false;
+  return agent.fingerprint === fingerprint || (yield* isLive(db, fingerprint, URN.agent + name, now));
+}
+
+/**
+ * Notes an agent's next certificate. Looks again whether the one it came with is still its own.
+ * @throws Problem request_role | not_leading
+ */
+export function* renewAgent(
+  db: Builder,
+  lead: Lead,
+  { name, presented, next, now }: { readonly name: string; readonly presented: string; readonly next: string; readonly now: number },
+): Command<void> {
+  yield* assertLead(db, lead);
+  if (!(yield* isAgents(db, { name, fingerprint: presented, now })))
+    throw new Problem(403, "request_role", "Only an enrolled agent may ask this.");
+  yield* all(db.updateTable("agents").set({ fingerprint: next }).where("name", "=", name));
+  yield* appendAudit(db, { at: now, actor: `agent:${name}`, action: "agent.renewed", detail: { name, presented, fingerprint: next } });
 }
 
 /** In the order of their names. */
