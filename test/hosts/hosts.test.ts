@@ -15,6 +15,10 @@ describe("hosts", function () {
   before(async () => {
     stand = await makeStand();
   });
+  // What a test that failed left stopped is no reason for the next one to fail.
+  beforeEach(async () => {
+    for (const gate of stand.gates) await gate.sh("systemctl start nftables entityos-agent entityos-terminator");
+  });
   after(async () => {
     if (stand === undefined) return;
     for (const [name, ms] of Object.entries(stand.readyMs))
@@ -88,7 +92,7 @@ describe("hosts", function () {
     for (const gate of stand.gates) {
       const { pid } = await statusOf(gate);
       await using knocks = await provoke(stand.stranger, gate);
-      const traffic = startTraffic(stand, gate);
+      await using traffic = startTraffic(stand, gate);
       await install(gate, "2", ["agent", "cli"]);
       await reaches(gate, "enforcing");
       const { answered, refused } = await traffic.stop();
@@ -120,7 +124,7 @@ describe("hosts", function () {
   it("have a terminator that is reloaded without one refused connection, and started again when it is killed", async () => {
     for (const gate of stand.gates) {
       await using knocks = await provoke(stand.stranger, gate);
-      const traffic = startTraffic(stand, gate);
+      await using traffic = startTraffic(stand, gate);
       await gate.sh("systemctl reload entityos-terminator");
       await waitFor("requests of the new worker", () => traffic.answered > 20 || undefined, { timeoutMs: 60_000 });
       expect((await traffic.stop()).refused).to.equal(0);
@@ -137,7 +141,7 @@ printf '[Service]\\nWatchdogSec=6\\n' >/run/systemd/system/entityos-agent.servic
 systemctl daemon-reload && systemctl restart entityos-agent`);
       const { pid } = await reaches(gate, "enforcing");
       await using knocks = await provoke(stand.stranger, gate);
-      const traffic = startTraffic(stand, gate);
+      await using traffic = startTraffic(stand, gate);
       await gate.sh(`kill -STOP ${pid}`);
       await waitFor("another agent", async () => ((await statusOf(gate).catch(() => null))?.pid ?? pid) !== pid || undefined, {
         timeoutMs: 60_000,
@@ -156,7 +160,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
     for (const gate of stand.gates) {
       await using knocks = await provoke(stand.stranger, gate);
       await using seen = await watch(stand.registered, gate);
-      const traffic = startTraffic(stand, gate);
+      await using traffic = startTraffic(stand, gate);
       await gate.reboot();
       await reaches(gate, "detached");
       await waitFor(
@@ -217,7 +221,7 @@ async function wallTime(machine: Machine, property: string, unit = ""): Promise<
   return Date.now() - (Number(process.hrtime.bigint()) / 1e6 - then);
 }
 
-interface Traffic {
+interface Traffic extends AsyncDisposable {
   /** Requests answered so far. */
   readonly answered: number;
   stop(): Promise<{ readonly answered: number; readonly refused: number }>;
@@ -230,14 +234,18 @@ function startTraffic(stand: Stand, gate: Machine): Traffic {
   const working = (async () => {
     while (going) counts[(await ask(stand, stand.registered, gate)) === `${gate.name} answers` ? "answered" : "refused"]++;
   })();
+  const stop = async () => {
+    going = false;
+    await working;
+    return counts;
+  };
   return {
     get answered() {
       return counts.answered;
     },
-    async stop() {
-      going = false;
-      await working;
-      return counts;
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop();
     },
   };
 }
