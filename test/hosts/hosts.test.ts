@@ -7,6 +7,9 @@ import { ask, makeStand, register, type Stand } from "./stand.ts";
 import { provoke, watch } from "./watch.ts";
 
 const SILENT = 28;
+/** For an answer that must come, seconds: a refusal is told at once, a slow machine is none. */
+const PATIENT_S = 30;
+const LONG = { timeoutMs: 60_000, everyMs: 100 };
 
 /** On booted Debians, from packages: each test leaves the stand as the next one wants it. */
 describe("hosts", function () {
@@ -112,10 +115,17 @@ describe("hosts", function () {
         ["2222", "22"],
       ]) {
         await gate.sh(`sed -i 's/- ${from}$/- ${to}/' /etc/entityos-agent/agent.yaml && systemctl reload entityos-agent`);
-        await waitFor(`port ${to} for operators`, async () => {
-          const [now, next] = [await gate.sh("nft list chain inet entityos input"), await gate.sh("cat /var/lib/entityos-agent/gate.nft")];
-          return [now, next].every((rules) => rules.includes(` dport ${to} `) && !rules.includes(` dport ${from} `)) || undefined;
-        });
+        await waitFor(
+          `port ${to} for operators`,
+          async () => {
+            const [now, next] = [
+              await gate.sh("nft list chain inet entityos input"),
+              await gate.sh("cat /var/lib/entityos-agent/gate.nft"),
+            ];
+            return [now, next].every((rules) => rules.includes(` dport ${to} `) && !rules.includes(` dport ${from} `)) || undefined;
+          },
+          LONG,
+        );
       }
       expect((await reaches(gate, "enforcing")).pid).to.equal(pid);
     }
@@ -126,10 +136,14 @@ describe("hosts", function () {
       await using knocks = await provoke(stand.stranger, gate);
       await using traffic = startTraffic(stand, gate);
       await gate.sh("systemctl reload entityos-terminator");
-      await waitFor("requests of the new worker", () => traffic.answered > 20 || undefined, { timeoutMs: 60_000 });
+      await waitFor("requests of the new worker", () => traffic.answered > 20 || undefined, LONG);
       expect((await traffic.stop()).refused).to.equal(0);
       await gate.sh("systemctl kill --signal=KILL entityos-terminator");
-      await waitFor("another terminator", async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined);
+      await waitFor(
+        "another terminator",
+        async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined,
+        LONG,
+      );
       expect(knocks.answers).to.deep.equal([]);
     }
   });
@@ -143,14 +157,11 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
       await using knocks = await provoke(stand.stranger, gate);
       await using traffic = startTraffic(stand, gate);
       await gate.sh(`kill -STOP ${pid}`);
-      await waitFor("another agent", async () => ((await statusOf(gate).catch(() => null))?.pid ?? pid) !== pid || undefined, {
-        timeoutMs: 60_000,
-        everyMs: 200,
-      });
+      await waitFor("another agent", async () => ((await statusOf(gate).catch(() => null))?.pid ?? pid) !== pid || undefined, LONG);
       await reaches(gate, "enforcing");
       expect((await traffic.stop()).refused).to.equal(0);
       expect(knocks.answers).to.deep.equal([]);
-      expect(await gate.sh("systemctl show -P NRestarts entityos-agent")).to.equal("1\n");
+      expect(Number(await gate.sh("systemctl show -P NRestarts entityos-agent"))).to.be.at.least(1);
       await gate.sh("rm -r /run/systemd/system/entityos-agent.service.d && systemctl daemon-reload");
     }
   });
@@ -166,6 +177,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
       await waitFor(
         "the registered to be answered",
         async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined,
+        LONG,
       );
       await traffic.stop();
       expect(knocks.answers).to.deep.equal([]);
@@ -201,6 +213,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
       expect(await tables(gate)).to.deep.equal(["table inet entityos"]);
       expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
       await gate.sh("apt-get purge -y -q entityos-agent entityos-cli entityos-node");
+      expect(await tables(gate)).to.deep.equal([]);
       expect(await gate.sh("getent passwd entityos-agent || true; systemctl list-unit-files --no-legend 'entityos*' || true")).to.equal("");
       expect(
         await gate.sh(
@@ -232,7 +245,7 @@ function startTraffic(stand: Stand, gate: Machine): Traffic {
   let going = true;
   const counts = { answered: 0, refused: 0 };
   const working = (async () => {
-    while (going) counts[(await ask(stand, stand.registered, gate)) === `${gate.name} answers` ? "answered" : "refused"]++;
+    while (going) counts[(await ask(stand, stand.registered, gate, PATIENT_S)) === `${gate.name} answers` ? "answered" : "refused"]++;
   })();
   const stop = async () => {
     going = false;

@@ -88,7 +88,7 @@ export async function register({ registry, folder }: Stand, device: Device): Pro
 }
 
 /** What the application behind a gate says to a device, or how curl ended (28: nothing came back in time). */
-export async function ask({ folder }: Stand, device: Device, gate: Machine): Promise<string | number> {
-  const words = ["--silent", "--show-error", "--max-time", "2", "--cacert", join(folder, "ca.pem")];
+export async function ask({ folder }: Stand, device: Device, gate: Machine, seconds = 2): Promise<string | number> {
+  const words = ["--silent", "--show-error", "--max-time", String(seconds), "--cacert", join(folder, "ca.pem")];
   return await device.run(["curl", ...words, `https://${gate.v4}/`]).catch((error: { code?: number | null }) => error.code ?? -1);
 }
