@@ -12,7 +12,7 @@ const ALL = {
   listeners: { ip: 9441, ipcert: 9442, roaming: 9443 },
   lanes: { ip: true, ipcert: true, roaming: true },
   management: { ports: [22, 9100], networks: ["203.0.113.0/24", "203.0.113.64/26", "203.0.113.0/24", "2001:db8::/32"] },
-  probe: { port: 9440, networks: ["0.0.0.0/0"] },
+  probe: { port: 9440, networks: ["198.51.100.0/24"] },
   newConnections: { perSecond: 10, burst: 900 },
 };
 
