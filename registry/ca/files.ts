@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { parseAddress } from "../../lib/ip.ts";
@@ -8,7 +8,7 @@ import { makeIntermediate, makeRoot } from "./authority.ts";
 import { serverName } from "./extensions.ts";
 import { createInfrastructureCa, type InfrastructureCa, LIFE_MS } from "./infrastructure.ts";
 import { makeRootCrl, rootCrlIsDue } from "./root-crl.ts";
-import { generateKey, loadSigner, type Signer } from "./signer.ts";
+import { encryptedPem, generateKey, loadSigner, readPassphrase, type Signer } from "./signer.ts";
 
 /**
  * The folder of PEM files below the registry's state: NAME.key (0600) and NAME.crt for root, infrastructure, device, register and
@@ -34,6 +34,7 @@ export class PkiError extends Error {
 export async function makePki(folder: string, now: number, kind: IssuingKind = "P-256"): Promise<readonly string[]> {
   makePrivateFolder(folder);
   const made: string[] = [];
+  encryptKeys(folder, made);
   const root = fileOf(folder, "root", "crt");
   const below = (Object.keys(INTERMEDIATES) as (keyof typeof INTERMEDIATES)[]).map((name) => [name, fileOf(folder, name, "crt")] as const);
   if (!existsSync(root)) {
@@ -55,6 +56,21 @@ export async function makePki(folder: string, now: number, kind: IssuingKind = "
     made.push(file);
   }
   return made;
+}
+
+const CA_KEY = /^(root|infrastructure|device(-[0-9a-f]{8})?)\.key$/;
+
+/** Encrypts the CAs' keys that are plain although there is a passphrase. */
+function encryptKeys(folder: string, made: string[]): void {
+  const passphrase = readPassphrase(folder);
+  if (passphrase === null) return;
+  for (const name of readdirSync(folder).filter((file) => CA_KEY.test(file))) {
+    const file = join(folder, name);
+    const pem = encryptedPem(readFileSync(file, "utf8"), passphrase);
+    if (pem === null) continue;
+    writeFileAtomic(file, pem, 0o600);
+    made.push(file);
+  }
 }
 
 export type IssuingKind = "P-256" | "P-384";
@@ -137,7 +153,9 @@ const namesOf = (certificate: X509Certificate): readonly string[] =>
 function keyFor(folder: string, name: string, made: string[], kind: IssuingKind = "P-256"): Signer {
   const file = fileOf(folder, name, "key");
   if (existsSync(file)) return loadSigner(file);
-  const { signer, pem } = generateKey(kind);
+  // A listener's key is read by TLS itself, which knows no passphrase.
+  const passphrase = name === "register" || name === "control" ? null : readPassphrase(folder);
+  const { signer, pem } = generateKey(kind, passphrase);
   writeFileAtomic(file, pem, 0o600);
   made.push(file);
   return signer;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
 import { caId, makeIntermediate } from "./authority.ts";
 import { fileOf, type IssuingKind, openIntermediate, PkiError } from "./files.ts";
-import { generateKey, loadSigner, type Signer } from "./signer.ts";
+import { generateKey, loadSigner, readPassphrase, type Signer } from "./signer.ts";
 
 /** One generation of the device CA, as it stands in the folder: "device" the first, "device-1a2b3c4d" every later one. */
 export interface Generation {
@@ -40,7 +40,7 @@ export async function makeGeneration(folder: string, now: number, kind: IssuingK
     const name = KEY.exec(file)?.[1];
     if (name !== undefined && !existsSync(fileOf(folder, name, "crt"))) rmSync(join(folder, file));
   }
-  const { signer, pem } = generateKey(kind);
+  const { signer, pem } = generateKey(kind, readPassphrase(folder));
   const certificate = await makeIntermediate("device CA", loadSigner(rootKey), signer, now);
   const id = caId("device CA", signer.spki);
   if (existsSync(fileOf(folder, id, "crt"))) throw new PkiError(`Cannot make ${id}: there is one already.`);

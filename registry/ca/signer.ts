@@ -1,5 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { credentialPath } from "../../lib/credentials.ts";
 import { type KeyKind, OWN_SIGNATURE, type SignatureAlgorithm } from "./algorithms.ts";
 
 /** The one seam to a private key: a file here, a hardware module or a cloud's key service elsewhere. */
@@ -51,11 +53,21 @@ function signerWith(key: KeyObject, kind: KeyKind): Signer {
 
 const CURVES: Readonly<Record<string, "P-256" | "P-384">> = { prime256v1: "P-256", secp384r1: "P-384" };
 
-/** @throws KeyError when the file cannot be read, holds no PEM private key, or one of another kind */
+/**
+ * The passphrase of a folder's CA keys, without the line break that it may end with: what the service manager handed over as
+ * "passphrase" (LoadCredential=), else the file of that name in the folder. Null where there is neither: then keys are kept plain.
+ */
+export function readPassphrase(folder: string): string | null {
+  const file = credentialPath(join(folder, "passphrase"));
+  return existsSync(file) ? readFileSync(file, "utf8").replace(/\r?\n$/, "") : null;
+}
+
+/** @throws KeyError when the file cannot be read, holds no PEM private key, one of another kind, or one that the passphrase does not open */
 export function loadSigner(file: string): Signer {
   let key: KeyObject;
   try {
-    key = createPrivateKey(readFileSync(file));
+    const passphrase = readPassphrase(dirname(file));
+    key = createPrivateKey({ key: readFileSync(file), ...(passphrase === null ? {} : { passphrase }) });
   } catch (cause) {
     throw new KeyError(`Cannot use ${file} as a private key: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
@@ -65,11 +77,18 @@ export function loadSigner(file: string): Signer {
 /** Bits of the RSA keys that are made here. */
 const RSA_BITS = 3072;
 
-/** A new key and its PKCS #8 PEM, as written to a key file. */
-export function generateKey(kind: KeyKind = "P-256"): { readonly signer: Signer; readonly pem: string } {
+/** A new key and its PKCS #8 PEM, as written to a key file: encrypted where there is a passphrase. */
+export function generateKey(kind: KeyKind = "P-256", passphrase: string | null = null): { readonly signer: Signer; readonly pem: string } {
   const { privateKey } = newPair(kind);
-  return { signer: signerWith(privateKey, kind), pem: String(privateKey.export({ type: "pkcs8", format: "pem" })) };
+  return { signer: signerWith(privateKey, kind), pem: keyPem(privateKey, passphrase) };
 }
+
+const keyPem = (key: KeyObject, passphrase: string | null): string =>
+  String(key.export({ type: "pkcs8", format: "pem", ...(passphrase === null ? {} : { cipher: "aes-256-cbc", passphrase }) }));
+
+/** The same key encrypted; null when it is so already. @param pem PKCS #8 */
+export const encryptedPem = (pem: string, passphrase: string): string | null =>
+  pem.includes("-----BEGIN ENCRYPTED PRIVATE KEY-----") ? null : keyPem(createPrivateKey(pem), passphrase);
 
 function newPair(kind: KeyKind): { readonly privateKey: KeyObject } {
   switch (kind) {
