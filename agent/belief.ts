@@ -8,6 +8,8 @@ import { checkTrustId, readBinding, readCertificate, readCrl } from "./trust-bod
 const MAX_DEPTH = 3;
 /** Revoked certificates that are remembered. Beyond it no new certificate is believed: a replayed one could not be told from it. */
 export const MAX_TOMBSTONES = 2_000_000;
+/** CAs whose CRL numbers are remembered, those that are gone too: beyond it no list of a CA that was never heard of is believed. */
+export const MAX_NUMBERS = 1_000;
 
 /**
  * What this host believes of the trust that the feed brings (invariant 13), and what it remembers for that: tombstones of removed
@@ -116,6 +118,7 @@ export class Belief {
     const list = der === null ? null : Buffer.from(der, "base64");
     if (list !== null && (list.length !== bytes || hash("sha256", list) !== sha256)) return "not the list that it is said to be";
     const held = this.numbers.get(id);
+    if (held === null && this.numbers.size >= MAX_NUMBERS) return "too many CAs whose lists were followed before";
     return !back && held !== null && number < held ? `number ${number} comes after ${held}` : null;
   }
 

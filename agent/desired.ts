@@ -3,6 +3,7 @@ import { FEED } from "../lib/feed/limits.ts";
 import type { Change } from "../lib/feed/messages.ts";
 import type { RuleLane } from "../lib/service.ts";
 import type { Belief } from "./belief.ts";
+import type { Counts } from "./room.ts";
 import type { Difference, Differences } from "./target.ts";
 import { type Entry, put, Tracked } from "./tracked.ts";
 import { type HeldPending, type TrustEntry, TrustState, trustKey } from "./trust.ts";
@@ -85,9 +86,9 @@ export class DesiredState {
     return this.#trust.refused;
   }
 
-  /** Of those, how many are CAs. */
-  get cas(): number {
-    return this.#trust.cas;
+  /** Rules and trust entries by their target, held back or not. */
+  get counts(): Counts {
+    return { rules: this.#rules.size + this.#heldBack.size, trust: this.#trust.counts };
   }
 
   get digest(): string {
@@ -145,12 +146,11 @@ export class DesiredState {
     this.#setTrust(entry, entry.body, false);
   }
 
-  /** How many rules, held back or not, and how many trust entries there would be after these changes. */
-  after(changes: readonly Change[]): { readonly rules: number; readonly trust: number; readonly cas: number } {
+  /** How many rules and trust entries, held back or not, there would be after these changes. */
+  after(changes: readonly Change[]): Counts {
     const present = new Map<string, boolean>();
-    let rules = this.#rules.size + this.#heldBack.size;
-    let trust = this.#trust.size;
-    let cas = this.#trust.cas;
+    let { rules } = this.counts;
+    const trust = { ...this.counts.trust };
     for (const change of changes) {
       const isRule = change.kind === "rule.set" || change.kind === "rule.remove";
       const key = isRule ? ruleKey(change.lane, change.prefix) : trustKey(change.target, change.id);
@@ -159,10 +159,9 @@ export class DesiredState {
       const growth = Number(wanted) - Number(present.get(key) ?? known);
       present.set(key, wanted);
       if (isRule) rules += growth;
-      else trust += growth;
-      if (!isRule && change.target === "ca") cas += growth;
+      else trust[change.target] += growth;
     }
-    return { rules, trust, cas };
+    return { rules, trust };
   }
 
   /** The differences at this moment; pass the same object to {@link acknowledge} once the targets have applied them. */

@@ -4,6 +4,7 @@ import { trustSetSchema } from "../lib/feed/messages.ts";
 import type { Log } from "../lib/log.ts";
 import type { Belief } from "./belief.ts";
 import { type Ceiling, DesiredState, type Pending } from "./desired.ts";
+import { tooMuch } from "./room.ts";
 import { checkedRule } from "./rule.ts";
 import { checkOf, isRefusal, openDatabase, type PositionRow, setAside } from "./state-open.ts";
 import type { TrustDifference } from "./target.ts";
@@ -87,6 +88,8 @@ export class StateFile implements Disposable {
       // What is believed first: of a CRL that is held back, the earlier one stands beside it.
       for (const row of this.#db.prepare("select target, id, body from trust order by held").iterate()) {
         desired.loadTrust(trustSetSchema.parse({ kind: "trust.set", ...row }));
+        const excess = tooMuch(desired.counts);
+        if (excess !== null) throw new RangeError(`it holds ${excess}, more than any host takes`);
       }
       if (desired.digest !== digest) throw new Error(`digest is ${desired.digest}, saved was ${digest}`);
       desired.epoch = epoch;

@@ -23,7 +23,8 @@ export class TrustState {
   readonly #held = new Tracked<string>();
   /** CAs that the registry names, believed or not, by id. */
   #cas = new Map<string, string>();
-  #size = 0;
+  /** Entries that the registry names, believed or not. */
+  #counts: Record<TrustTarget, number> = { ca: 0, crl: 0, certificate: 0, binding: 0 };
   #belief: Belief | null;
   readonly #back: boolean;
 
@@ -37,17 +38,17 @@ export class TrustState {
     return this.#belief;
   }
 
-  /** Entries that the registry names, believed or not. */
   get size(): number {
-    return this.#size;
+    const { ca, crl, certificate, binding } = this.#counts;
+    return ca + crl + certificate + binding;
   }
 
   get refused(): number {
     return this.#held.size;
   }
 
-  get cas(): number {
-    return this.#cas.size;
+  get counts(): Readonly<Record<TrustTarget, number>> {
+    return this.#counts;
   }
 
   get pendingSize(): number {
@@ -76,7 +77,7 @@ export class TrustState {
     const key = trustKey(target, id);
     const old = this.get(key);
     if (old === body) return old;
-    this.#size += Number(body !== null) - Number(old !== null);
+    this.#counts[target] += Number(body !== null) - Number(old !== null);
     if (target === "ca") {
       if (body === null) this.#cas.delete(id);
       else this.#cas.set(id, body);
@@ -124,7 +125,7 @@ export class TrustState {
     next.#follow(this);
     this.#belief = next.#belief;
     this.#cas = next.#cas;
-    this.#size = next.#size;
+    this.#counts = next.#counts;
     this.#held.adopt(next.#held, 0);
     this.#held.acknowledgeAll();
     return this.#believed.adopt(next.#believed, most);

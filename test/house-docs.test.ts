@@ -51,6 +51,12 @@ describe("the documents", () => {
     for (const value of [FEED.maxMessageBytes, FEED.maxChangesPerMessage, FEED.maxRulesPerChunk, FEED.maxRules]) {
       expect(protocol).to.include(value.toLocaleString("en-GB"));
     }
+    const each = (of: object): string =>
+      Object.values(of)
+        .map((value: number) => value.toLocaleString("en-GB"))
+        .join(", ");
+    expect(protocol).to.include(`| trust entries of target \`ca\`, \`crl\`, \`certificate\`, \`binding\` | ${each(FEED.maxTrustOf)} |`);
+    expect(protocol).to.include(`| ${each(FEED.maxTrustBody)} characters |`);
     expect(protocol).to.include(FEED.subprotocol);
     expect(protocol).to.include(`| heartbeat | ${FEED.heartbeatMs / 1000} s `);
   });

@@ -1,6 +1,7 @@
 import { FEED } from "../../lib/feed/limits.ts";
 import type { Change, ServerMessage } from "../../lib/feed/messages.ts";
 import { type Ceiling, DesiredState } from "../desired.ts";
+import { tooMuch } from "../room.ts";
 import { checkedRule } from "../rule.ts";
 import type { RegistryTime } from "../time.ts";
 
@@ -131,9 +132,11 @@ export class FeedSession {
     const { state } = incoming;
     for (const [lane, prefix, expiresAt] of message.rules) state.load(this.#checked(lane, prefix, expiresAt));
     for (const entry of message.trust) state.loadTrust(entry);
-    if (state.size + state.refused > incoming.rules || state.trustSize > incoming.trust || state.cas > FEED.maxCas) {
+    if (state.size + state.refused > incoming.rules || state.trustSize > incoming.trust) {
       throw new FeedRefusedError("A snapshot is longer than it announced");
     }
+    const excess = tooMuch(state.counts);
+    if (excess !== null) throw new FeedRefusedError(`A snapshot holds ${excess}, more than any host takes`);
     return NONE;
   }
 
@@ -164,15 +167,8 @@ export class FeedSession {
 
   /** The host's own ceiling holds rules back one by one; this bounds memory. What does not grow passes: a removal is never held up. */
   #checkRoom(changes: readonly Change[]): void {
-    const before = this.#desired.after([]);
-    const after = this.#desired.after(changes);
-    if (
-      after.rules > Math.max(before.rules, FEED.maxRules) ||
-      after.trust > Math.max(before.trust, FEED.maxTrust) ||
-      after.cas > Math.max(before.cas, FEED.maxCas)
-    ) {
-      throw new FeedRefusedError(`Changes lead to ${after.rules} rules and ${after.trust} trust entries, more than any host takes`);
-    }
+    const excess = tooMuch(this.#desired.after(changes), this.#desired.counts);
+    if (excess !== null) throw new FeedRefusedError(`Changes lead to ${excess}, more than any host takes`);
   }
 
   #checked(lane: string, prefix: string, expiresAt: number) {

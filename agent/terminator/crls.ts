@@ -1,5 +1,8 @@
 import type { SmallTrust } from "./desired-trust.ts";
 
+/** Most characters of fetched lists that are kept at a time: of two million revoked certificates and more. */
+const MAX_FETCHED = 128 << 20;
+
 type Listed = ReturnType<SmallTrust["crls"]>[number];
 
 /** CRLs as one PEM text: those that came over the feed, and those that are too large for it and were fetched. */
@@ -11,7 +14,16 @@ export class CrlTexts {
     return crls.filter(({ id, sha256, pem }) => pem === null && this.#fetched.get(id)?.sha256 !== sha256);
   }
 
-  keep(id: string, sha256: string, pem: string): void {
+  /**
+   * Keeps a list that was fetched, and forgets those that are not named any more.
+   * @throws RangeError when there is no room beside the others: the earlier one of that CA stays
+   */
+  keep(crls: readonly Listed[], id: string, sha256: string, pem: string, most = MAX_FETCHED): void {
+    for (const known of this.#fetched.keys()) if (!crls.some((crl) => crl.id === known && crl.pem === null)) this.#fetched.delete(known);
+    let length = pem.length;
+    for (const [known, fetched] of this.#fetched) if (known !== id) length += fetched.pem.length;
+    if (length > most)
+      throw new RangeError(`Cannot keep the list of ${id}: with it lists have ${length} characters, at most ${most} are kept`);
     this.#fetched.set(id, { sha256, pem });
   }
 

@@ -170,7 +170,10 @@ export class HaproxyTarget implements Target, AsyncDisposable {
   /** Fetches what the feed could not carry, and reloads when that changes anything. */
   async #catchUpWithCrls(): Promise<void> {
     const { fetchCrl, signal } = this.#options;
-    for (const { id, sha256 } of this.#crls.missing(this.#trust.crls())) this.#crls.keep(id, sha256, await fetchCrl(id, sha256, signal));
+    for (const { id, sha256 } of this.#crls.missing(this.#trust.crls())) {
+      const pem = await fetchCrl(id, sha256, signal);
+      this.#crls.keep(this.#trust.crls(), id, sha256, pem);
+    }
     await this.#inTurn(async () => {
       const layout = this.#layout;
       const text = this.#crls.text(this.#trust.crls());

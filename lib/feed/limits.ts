@@ -9,10 +9,10 @@ export const FEED = {
   maxRulesPerChunk: 10_000,
   /** Most rules a snapshot may announce. */
   maxRules: 5_000_000,
-  /** Most trust entries: for 2,000,000 devices a certificate and a binding each, and their CAs. */
+  /** Most trust entries a snapshot may announce: those below together. */
   maxTrust: 4_000_100,
-  /** Most CAs among them. */
-  maxCas: 256,
+  /** Most trust entries by their target: for 2,000,000 devices a certificate and a binding each, and their CAs. */
+  maxTrustOf: { ca: 50, crl: 50, certificate: 2_000_000, binding: 2_000_000 },
   /** Longest body of a trust entry by its target, characters: a CRL's holds 256 KiB in base64. */
   maxTrustBody: { ca: 16_384, crl: 360_000, certificate: 1_024, binding: 128 },
   /** An agent acknowledges at most this often. */

@@ -122,6 +122,14 @@ describe("what an agent believes of trust", () => {
     expect([bodies(), desired.trustRefused]).to.deep.equal([[crl(8)], 0]);
   });
 
+  it("takes no list of one CA more than it can remember numbers of, and goes on following those it knows", () => {
+    const { desired, names, take } = begin();
+    const id = (n: number) => `device-${n.toString(16).padStart(8, "0")}`;
+    for (let n = 0; n < 1_000; n++) take(set("crl", id(n), crl(7)), { kind: "trust.remove", target: "crl", id: id(n) });
+    take(set("crl", id(1_000), crl(7)), set("crl", id(0), crl(6)), set("crl", id(1), crl(8)));
+    expect([names(), desired.trustRefused, desired.belief?.numbers.size]).to.deep.equal([["crl device-00000001"], 2, 1_000]);
+  });
+
   it("lets a CRL's number go back by a snapshot that a local operator accepted, and by nothing after it", () => {
     const { desired, take } = begin();
     take(set("crl", "device-1a2b3c4d", crl(7)));

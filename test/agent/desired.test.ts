@@ -187,7 +187,11 @@ describe("desired state", () => {
       { target: "certificate", id: "a", applied: "2", wanted: null },
       { target: "binding", id: "device 203.0.113.7/32", applied: null, wanted: "{}" },
     ]);
-    expect([desired.pendingSize, desired.trustSize, desired.after([]).trust]).to.deep.equal([2, 1, 1]);
+    expect([desired.pendingSize, desired.trustSize, desired.counts.trust]).to.deep.equal([
+      2,
+      1,
+      { ca: 0, crl: 0, certificate: 0, binding: 1 },
+    ]);
   });
 
   it("asks for a resync when a snapshot differs by more than was allowed", () => {

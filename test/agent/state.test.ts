@@ -166,6 +166,17 @@ describe("saved state", () => {
     expect(loaded().desired.epoch).to.equal(null);
   });
 
+  it("is not believed when it holds more CRLs than any host takes", () => {
+    using state = StateFile.open(file, "host1", silentLog);
+    const desired = filled();
+    for (let n = 0; n < 51; n++) desired.change({ kind: "trust.set", target: "crl", id: `device-${n}`, body: "{}" });
+    state.replace(position(desired), desired);
+    expect([loaded().desired.epoch, loaded().desired.trustSize]).to.deep.equal([null, 0]);
+    desired.change({ kind: "trust.remove", target: "crl", id: "device-50" });
+    state.replace(position(desired), desired);
+    expect([loaded().desired.epoch, loaded().desired.trustSize]).to.deep.equal(["e1", 51]);
+  });
+
   it("is not believed when a row was changed by hand: the digest tells", () => {
     saveFilled();
     using db = new DatabaseSync(file);

@@ -2,11 +2,15 @@ import { expect } from "chai";
 import { DesiredState } from "../../../agent/desired.ts";
 import { FeedRefusedError, FeedSession } from "../../../agent/feed/session.ts";
 import { RegistryTime } from "../../../agent/time.ts";
-import type { ServerMessage } from "../../../lib/feed/messages.ts";
+import type { Change, ServerMessage } from "../../../lib/feed/messages.ts";
 import { FakeClock } from "../fake.ts";
 
 const CEILING = { widest4: 24, widest6: 48, rules: 5 };
 const rule = (prefix: string, expiresAt = 9_000) => ({ kind: "rule.set" as const, lane: "ip" as const, prefix, expiresAt });
+
+const trusted = (target: "ca" | "crl", n: number) => ({ kind: "trust.set" as const, target, id: `device-${n}`, body: String(n) });
+const ca = (n: number) => trusted("ca", n);
+const crl = (n: number) => trusted("crl", n);
 
 function setUp() {
   const desired = new DesiredState(CEILING);
@@ -101,6 +105,19 @@ describe("feed session", () => {
       ({ session }) => session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 0, trust: 4_000_101 }),
     ],
     [
+      "a snapshot with a 51st CRL",
+      /holds 51 trust entries of kind 'crl'/,
+      ({ session }) => {
+        session.handle({ type: "snapshot.begin", epoch: "e5", revision: 11, rules: 0, trust: 3_000 });
+        for (let n = 0; n < 3_000; n++) session.handle({ type: "snapshot.chunk", rules: [], trust: [crl(n)] });
+      },
+    ],
+    [
+      "changes to a 51st CA",
+      /lead to 51 trust entries of kind 'ca'/,
+      ({ session }) => session.handle({ type: "changes", from: 11, changes: Array.from({ length: 51 }, (_, n) => ca(n)), time: 1 }),
+    ],
+    [
       "a snapshot with less trust than announced",
       /does not add up/,
       ({ session }) => {
@@ -174,6 +191,18 @@ describe("feed session", () => {
     const sum = new DesiredState();
     for (const prefix of ["203.0.113.7/32", "0.0.0.0/0", "2001:db8::/32"]) sum.load({ lane: "ip", prefix, expiresAt: 9_000 });
     expect(desired.digest).to.equal(sum.digest);
+  });
+
+  it("takes another CA once one has gone, in the same message too", () => {
+    const { desired, session } = setUp();
+    session.handle(welcome());
+    snapshot(session, []);
+    const remove = (n: number) => ({ kind: "trust.remove" as const, target: "ca" as const, id: `device-${n}` });
+    const changes = (from: number, ...all: Change[]) => session.handle({ type: "changes", from, changes: all, time: 1 });
+    changes(11, ...Array.from({ length: 50 }, (_, n) => ca(n)), remove(0), ca(50));
+    changes(63, ca(50), crl(50));
+    expect(() => changes(65, ca(51), remove(1), ca(52))).to.throw(FeedRefusedError, /51 trust entries/);
+    expect(desired.counts.trust).to.deep.equal({ ca: 50, crl: 1, certificate: 0, binding: 0 });
   });
 
   it("follows removals at this host's ceiling of rules and beyond, and admits who waited in the place of who left", () => {
