@@ -199,10 +199,24 @@ describe("entityos, for operators", () => {
     });
   }
 
+  it("lists and revokes certificates, shows CAs and rotates the devices' one", async () => {
+    await registry.operator("agent", "enroll", "gone-1", "--out", registry.path("gone"));
+    const { items } = await registry.json<{ items: { fingerprint: string; subject: string }[] }>("cert", "list");
+    const { fingerprint = "" } = items.find(({ subject }) => subject.endsWith(":gone-1")) ?? {};
+    const revoked = await registry.operator("cert", "revoke", fingerprint, "--reason", "keyCompromise");
+    expect([revoked.exit, revoked.out.split(",")[0]]).to.deep.equal([0, "revoked: urn:entityos:agent:gone-1"]);
+    expect((await registry.operator("cert", "list")).out).to.match(new RegExp(`${fingerprint}.*revoked.*keyCompromise`));
+    expect((await registry.operator("cert", "revoke", fingerprint, "--reason", "whim")).exit).to.equal(64);
+    const { next } = await registry.json<{ next: string }>("ca", "rotate");
+    const shown = await registry.json<readonly { id: string; role: string; crl: unknown }[]>("ca", "show");
+    expect(shown.filter(({ role }) => role === "device CA").map(({ id }) => id)).to.include(next);
+    expect((await registry.operator("ca", "show")).out).to.match(/^root-[0-9a-f]{8} +root +active +here /m);
+  });
+
   it("helps with every command: usage, options, examples, exit codes", async () => {
     const { out } = await cli(["--help"]);
     const commands = [...out.matchAll(/^ {2}((?:[a-z]+ )?[a-z]+) {2,}\S/gm)].map((match) => match[1] ?? "");
-    expect(commands).to.have.length(23);
+    expect(commands).to.have.length(25);
     for (const command of commands) {
       const { exit, out } = await cli([...command.split(" "), "--help"]);
       expect([
