@@ -19,6 +19,10 @@ export const storageFile = (plan: LabPlan): string => pathsOf({ stateDir: paths(
 export const agentConfigFile = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "agent.yaml");
 
 export const applicationSocket = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "application.sock");
+export const applicationData = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "application");
+/** Hashes of passwords by person, and what the one that there is sends to log in. */
+export const peopleFile = (plan: LabPlan): string => join(plan.folder, "people.json");
+export const loginFile = (plan: LabPlan): string => join(plan.folder, "login.json");
 export const masterSocket = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "haproxy.sock");
 
 export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfig"] = {}): string {

@@ -18,6 +18,7 @@ import {
   startTerminator,
   statusCommand,
   terminatorOf,
+  writePeople,
 } from "./programs.ts";
 
 /** What `lab up` prints: all that a test or a person needs to use the lab. */
@@ -79,7 +80,7 @@ export const descriptionFile = (plan: Pick<LabPlan, "folder">): string => join(p
 async function build(plan: LabPlan, options: StartOptions): Promise<void> {
   const { progress = () => {}, signal, registryConfig, agentConfig, readyTimeoutMs } = options;
   progress(`network: 1 bridge, ${plan.hosts.length} restricted host(s), ${plan.devices.length} device(s)`);
-  await Promise.all([createNetwork(plan, signal), initRegistry(plan, registryConfig, signal)]);
+  await Promise.all([createNetwork(plan, signal), initRegistry(plan, registryConfig, signal), writePeople(plan)]);
   await options.beforeServe?.(plan);
   progress("registry: starting");
   await startRegistry(plan, signal);

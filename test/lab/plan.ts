@@ -45,6 +45,8 @@ export const LAB = {
   /** Of laptops: a certificate admits from anywhere. Of vaults: a certificate, and only from the device's own address. */
   certProfile: "laptop",
   bothProfile: "vault",
+  /** Who may log in at the application. */
+  person: "ada",
   /** Hosts are .11 to .90, devices .101 to .199. */
   maxHosts: 80,
   maxDevices: 99,

@@ -1,16 +1,21 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AgentStatus, queryStatus } from "../../agent/status.ts";
 import { currentLink } from "../../agent/terminator/layout.ts";
 import { createMaster } from "../../agent/terminator/master.ts";
 import { PATH } from "../../lib/service.ts";
+import { hashPassword } from "./application/people.ts";
 import {
   agentConfigFile,
   agentYaml,
+  applicationData,
   applicationSocket,
   BIN,
   controlSocket,
+  loginFile,
   masterSocket,
+  peopleFile,
   registryConfigFile,
   registryYaml,
 } from "./configs.ts";
@@ -76,8 +81,16 @@ export async function startAgent(
   await startUntil(plan, agentOf(host), host, agentCommand(plan, host), isReady, options.signal, options.readyTimeoutMs);
 }
 
+/** A person who may log in, with a new password. */
+export async function writePeople(plan: LabPlan): Promise<void> {
+  const password = randomBytes(12).toString("base64url");
+  writeFileSync(loginFile(plan), JSON.stringify({ name: LAB.person, password }), { mode: 0o600 });
+  writeFileSync(peopleFile(plan), JSON.stringify({ [LAB.person]: await hashPassword(password) }), { mode: 0o600 });
+}
+
 export async function startService(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
-  const command = [BIN.run, "test/lab/service.ts", "--socket", applicationSocket(plan, host), "--name", host.name];
+  const files = ["--people", peopleFile(plan), "--data", applicationData(plan, host)];
+  const command = [BIN.run, "test/lab/service.ts", "--socket", applicationSocket(plan, host), "--name", host.name, ...files];
   await startUntil(plan, serviceOf(host), host, command, async (log) => /^ready service=/m.test(log), signal);
 }
 

@@ -4,7 +4,7 @@ import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "./folder.ts";
 import { interruption } from "./interrupt.ts";
 import { type Lab, startLab } from "./lab.ts";
-import { LabError } from "./plan.ts";
+import { LAB, LabError } from "./plan.ts";
 import { Scene } from "./scene.ts";
 import { STEPS } from "./story-steps.ts";
 import type { Memory, Step } from "./story-tools.ts";
@@ -119,7 +119,8 @@ function lastWords({ description }: Lab): string {
 }
 
 async function stay(lab: Lab, scene: Scene, say: (text: string) => void, signal: AbortSignal): Promise<void> {
-  say(whatToTry(lab, await scene.makeCode("you", 1)));
+  const address = await scene.makeCode("you", 1);
+  say(whatToTry(lab, { address, certificate: await scene.makeCode("you", 1, LAB.certProfile) }));
   await new Promise<void>((resolve) => {
     // A timer, for a promise alone does not keep the process.
     const timer = setInterval(() => {}, 1 << 30);
