@@ -36,6 +36,7 @@ export const PORT = {
   service: 443,
   listener: { ip: 8441, ipcert: 8442, roaming: 8443 },
   probe: 8440,
+  est: 8445,
 } as const;
 
 export const PATH = {

@@ -54,8 +54,9 @@ export async function runUntilStopped(config: RegistryConfig, role: string, cloc
   using stop = stopSignal();
   const systemd = createNotifier((error) => log.warn({ err: error }, "Cannot tell the service manager"));
   await using serving = await serve(config, clock, log);
-  const { registerPort, controlPort, socketPath } = serving;
-  process.stdout.write(`ready register=${registerPort} control=${controlPort} socket=${socketPath}\n`);
+  const { registerPort, estPort, controlPort, socketPath } = serving;
+  const est = estPort === null ? "" : ` est=${estPort}`;
+  process.stdout.write(`ready register=${registerPort} control=${controlPort}${est} socket=${socketPath}\n`);
   await systemd.ready(`register on port ${registerPort}, control on port ${controlPort}`);
   const stopped = new Promise<void>((resolve) => {
     if (stop.signal.aborted) resolve();
@@ -75,6 +76,14 @@ export async function check(config: RegistryConfig, file: string): Promise<strin
       if (serverName(name) === null) problems.push(`${role}.names.${index}: '${name}' is neither a host name nor an address`);
     }
   }
+  for (const [index, name] of (config.register.est?.names ?? []).entries()) {
+    if (serverName(name) === null) problems.push(`register.est.names.${index}: '${name}' is neither a host name nor an address`);
+  }
+  const { est } = config.register;
+  if (est?.port === config.register.port)
+    problems.push(`register.est.port: register and EST cannot both listen on ${config.register.address} port ${est.port}`);
+  if (est?.port === config.control.port && config.register.address === config.control.address)
+    problems.push(`register.est.port: control and EST cannot both listen on ${config.control.address} port ${est.port}`);
   if (config.register.port === config.control.port && config.register.address === config.control.address)
     problems.push(`control.port: register and control cannot both listen on ${config.control.address} port ${config.control.port}`);
   if (!existsSync(paths.database)) problems.push(`stateDir: ${paths.database} is not there: run 'entityos-registry init'`);

@@ -25,6 +25,15 @@ export const registryConfigSchema = z.strictObject({
       /** Certificate with its chain, and key, that somebody else renews (an ACME client): PEM files, both or neither. */
       certificate: z.string().min(1).nullable().default(null),
       key: z.string().min(1).nullable().default(null),
+      /** A second listener, which asks for client certificates: for EST (RFC 7030). Null is none. */
+      est: z
+        .strictObject({
+          port: portSchema.default(PORT.est),
+          /** Names of its own beside register's; one certificate is for all. */
+          names: z.array(z.string().min(1).max(253)).max(32).default([]),
+        })
+        .nullable()
+        .default(null),
     })
     .refine(({ certificate, key }) => (certificate === null) === (key === null), {
       path: ["key"],
@@ -50,6 +59,12 @@ export const registryConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** All that a role's certificate is made for. */
+export function namesOf(config: RegistryConfig, role: "register" | "control"): readonly string[] {
+  const more = role === "register" ? (config.register.est?.names ?? []) : [];
+  return [...new Set([...config[role].names, ...more])];
+}
 
 export type RegistryConfig = z.output<typeof registryConfigSchema>;
 

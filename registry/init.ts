@@ -4,7 +4,7 @@ import { makePrivateFolder } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
 import { makePki, openPki, serverCertificate } from "./ca/files.ts";
 import { makeSealing } from "./ca/sealing.ts";
-import type { RegistryConfig } from "./config.ts";
+import { namesOf, type RegistryConfig } from "./config.ts";
 import { pathsOf } from "./paths.ts";
 import { DEFAULT_PROFILE, ensureDefaultProfile } from "./process/profiles.ts";
 import { readHead, takeLead } from "./store/queries.ts";
@@ -33,7 +33,7 @@ export async function initialise(config: RegistryConfig, clock: Clock, log: Log)
   const ca = openPki(paths.pki);
   for (const role of ["register", "control"] as const) {
     if (role === "register" && config.register.certificate !== null) continue;
-    made.push(...(await serverCertificate(paths.pki, role, config[role].names, ca, now)).made);
+    made.push(...(await serverCertificate(paths.pki, role, namesOf(config, role), ca, now)).made);
   }
   if (!existsSync(paths.database)) made.push(paths.database);
   await using store = await openSqliteStore({ file: paths.database, log });

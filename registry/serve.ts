@@ -11,7 +11,7 @@ import { openPki } from "./ca/files.ts";
 import type { InfrastructureCa } from "./ca/infrastructure.ts";
 import { openSealing } from "./ca/sealing.ts";
 import { ownTls, type TlsSource, tlsFromFiles } from "./ca/server-tls.ts";
-import type { RegistryConfig } from "./config.ts";
+import { namesOf, type RegistryConfig } from "./config.ts";
 import { startFeed } from "./feed/server.ts";
 import { startRegister } from "./http/server.ts";
 import { countConclusions, countRefusals, measuredStore } from "./measure.ts";
@@ -35,6 +35,8 @@ export class NotInitialisedError extends Error {
 export interface Serving extends AsyncDisposable {
   /** What stands, for the ready line. */
   readonly registerPort: number;
+  /** Null without EST. */
+  readonly estPort: number | null;
   readonly controlPort: number;
   readonly socketPath: string;
   /** Resolves when it was disposed of; rejects when it cannot go on by itself: another replica leads. */
@@ -100,6 +102,7 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const started = stack.move();
   return {
     registerPort: register.port,
+    estPort: register.estPort,
     controlPort: config.control.port,
     socketPath: door.path,
     ended: Promise.race([process.ended, leadLost]),
@@ -108,9 +111,11 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
 }
 
 /** Files where they are configured, else the infrastructure CA. */
-function registerSource({ register }: RegistryConfig, pki: string, ca: InfrastructureCa): TlsSource {
-  const { certificate, key, names } = register;
-  return certificate === null || key === null ? ownTls(pki, "register", names, ca) : tlsFromFiles({ certificate, key });
+function registerSource(config: RegistryConfig, pki: string, ca: InfrastructureCa): TlsSource {
+  const { certificate, key } = config.register;
+  return certificate === null || key === null
+    ? ownTls(pki, "register", namesOf(config, "register"), ca)
+    : tlsFromFiles({ certificate, key });
 }
 
 /**

@@ -53,6 +53,8 @@ export interface ProfileSettings {
   readonly observed6: 64 | 128;
   /** A client may send the security code itself instead of signing with it. */
   readonly plainCode: boolean;
+  /** A client certificate that register saw is enough for the device's next certificate (EST). */
+  readonly reenroll: boolean;
 }
 
 export interface Profile extends ProfileSettings {
@@ -285,7 +287,7 @@ export interface NamedAgents {
 export interface DecidedSubmission {
   readonly at: number;
   readonly signer: string;
-  readonly action: "register" | "renew" | "leave";
+  readonly action: "register" | "renew" | "leave" | "reenroll";
   readonly device: string | null;
   /** Code of the problem; null when it was done. */
   readonly refused: string | null;

@@ -21,6 +21,20 @@ export function csrFromPem(text: string): Buffer {
   return der;
 }
 
+/**
+ * As {@link csrFromPem}, of base 64 without lines around it, broken into lines anywhere or not at all (RFC 7030 §4.2.1, RFC 8951 §3.1).
+ * @throws Problem csr_size | csr_format
+ */
+export function csrFromBase64(text: string): Buffer {
+  const base64 = text.replace(/[\r\n\t ]/g, "");
+  const der = Buffer.from(base64, "base64");
+  if (der.toString("base64") !== base64)
+    throw new Problem(422, "csr_format", "The certificate request is not a PKCS #10 request in base 64.");
+  if (der.length > MAX_CSR_BYTES) throw csrTooLarge();
+  if (!isOneSequence(der)) throw new Problem(422, "csr_format", "The certificate request is not a PKCS #10 request in DER.");
+  return der;
+}
+
 export const csrTooLarge = (): Problem => new Problem(413, "csr_size", `A certificate request is at most ${MAX_CSR_BYTES} bytes.`);
 
 /** What a submission says of its request: SHA-256 of the DER, lower-case hex. */

@@ -6,7 +6,8 @@ import { Problem } from "../problem.ts";
  * so nothing that is not in it can be believed.
  */
 export interface Submission {
-  readonly action: "register" | "renew" | "leave" | "status";
+  /** `reenroll` is never signed: it is what comes of a client certificate that register saw, where a client can send no proof (EST). */
+  readonly action: "register" | "renew" | "leave" | "status" | "reenroll";
   /** The registry's name: a proof for one registry is none for another. */
   readonly registry: string;
   /** `code:SELECTOR`, or `device:UUID` once the device's own key signs. */

@@ -35,6 +35,7 @@ export const profileSettings = z.strictObject({
   widest6: z.int().exactOptional(),
   observed6: z.union([z.literal(64), z.literal(128)]).exactOptional(),
   plainCode: z.boolean().exactOptional(),
+  reenroll: z.boolean().exactOptional(),
 });
 
 const csr = text(32_768);

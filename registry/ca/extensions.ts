@@ -80,7 +80,7 @@ function insideOf(bytes: Buffer, at: number): readonly [begin: number, end: numb
   return [begin, begin + length];
 }
 
-function generalName(name: AlternativeName): Buffer {
+export function generalName(name: AlternativeName): Buffer {
   switch (name.kind) {
     case "dns":
       return taggedBytes(2, Buffer.from(name.value, "latin1"));

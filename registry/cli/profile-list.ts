@@ -19,7 +19,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const page = await (await openControl(values)).get<Page<Profile>>("/profiles");
   printPage(io, page, values.json, (profiles) =>
     table(
-      ["NAME", "PATTERN", "ADDRESSES", "FOR", "CERTIFICATE", "MOST", "WIDEST", "OBSERVED IPV6", "PLAIN CODE"],
+      ["NAME", "PATTERN", "ADDRESSES", "FOR", "CERTIFICATE", "MOST", "WIDEST", "OBSERVED IPV6", "PLAIN CODE", "RE-ENROLL"],
       profiles.map((profile) => [
         profile.name,
         profile.pattern,
@@ -30,6 +30,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
         `/${profile.widest4} /${profile.widest6}`,
         `/${profile.observed6}`,
         profile.plainCode ? "yes" : "no",
+        profile.reenroll ? "yes" : "no",
       ]),
     ),
   );

@@ -17,7 +17,8 @@ Options
   --max-addresses N      addresses of one device (default: 4)
   --widest4 BITS, --widest6 BITS   widest prefix that may be registered (default: 32 and 64)
   --observed6 BITS       64 or 128: what an observed IPv6 address is registered as (default: 64)
-  --plain-code yes|no    whether a client may send the code itself, as curl must (default: no)
+  --plain-code yes|no    whether a client may send the code itself, as curl and EST must (default: no)
+  --reenroll yes|no      whether its certificate alone gets a device the next one, over EST (default: no)
 
 ${CONTROL_HELP}
 
@@ -37,6 +38,7 @@ const OPTIONS = {
   widest6: { type: "string" },
   observed6: { type: "string" },
   "plain-code": { type: "string" },
+  reenroll: { type: "string" },
 } as const;
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
@@ -68,12 +70,13 @@ function changes(values: Values): Partial<ProfileSettings> {
     ...given("widest4", "widest4", (text) => wholeNumber(text, "widest4", 0, 32)),
     ...given("widest6", "widest6", (text) => wholeNumber(text, "widest6", 0, 128)),
     ...given("observed6", "observed6", (text) => (wholeNumber(text, "observed6", 64, 128) === 64 ? 64 : 128)),
-    ...given("plain-code", "plainCode", readYesNo),
+    ...given("plain-code", "plainCode", (text) => readYesNo(text, "plain-code")),
+    ...given("reenroll", "reenroll", (text) => readYesNo(text, "reenroll")),
   };
 }
 
-function readYesNo(text: string): boolean {
-  if (text !== "yes" && text !== "no") throw new UsageError(`--plain-code is yes or no: '${text}' is not.`);
+function readYesNo(text: string, option: string): boolean {
+  if (text !== "yes" && text !== "no") throw new UsageError(`--${option} is yes or no: '${text}' is not.`);
   return text === "yes";
 }
 

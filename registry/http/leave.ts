@@ -15,5 +15,5 @@ export async function deleteRegistration(request: FastifyRequest, reply: Fastify
   const signature = headerSignature(proof);
   if (!isProven(submission, signature, row?.device_key ?? null) || proof === null) throw registrationUnknown();
   const digest = submissionDigest(submission);
-  return submit(request, reply, parts, { submission, signature, csr: null, sealed: null, digest, observations: [] });
+  return submit(request, reply, parts, { submission, signature, csr: null, sealed: null, shown: null, digest, observations: [] });
 }

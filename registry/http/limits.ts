@@ -14,6 +14,8 @@ export const REGISTER = {
   keepAliveMs: 10_000,
   /** How long a registration waits for its outcome before it is told "stored". */
   outcomeWaitMs: 2_000,
+  /** An EST client that is told 202 comes again after this. */
+  estRetryS: 5,
   /** Registrations that wait at one time; the next ones are told "stored" at once. */
   maxWaiting: 4_096,
   /** Event streams at one time, of all sources and of one. */

@@ -46,5 +46,5 @@ export async function proveByCode(
   const submission = { action: "register", registry, signer, addresses, csrDigest: wanted, deviceKey, nonce, time: clock.now() } as const;
   const sealed = seal(Buffer.from(typed), sealing, submissionDigest(submission));
   const digest = submissionDigest({ ...submission, nonce: NO_NONCE, time: 0 });
-  return { submission, signature: "", csr, sealed, digest, observations };
+  return { submission, signature: "", csr, sealed, shown: null, digest, observations };
 }

@@ -40,5 +40,5 @@ async function proveBySignature(
     time,
   } as const;
   await assertProven(request, parts, submission, signature, (db) => readCodeKey(db, { selector }));
-  return { submission, signature, csr, sealed: null, digest: submissionDigest(submission), observations };
+  return { submission, signature, csr, sealed: null, shown: null, digest: submissionDigest(submission), observations };
 }

@@ -24,5 +24,13 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     time,
   } as const;
   await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
-  return submit(request, reply, parts, { submission, signature, csr, sealed: null, digest: submissionDigest(submission), observations });
+  return submit(request, reply, parts, {
+    submission,
+    signature,
+    csr,
+    sealed: null,
+    shown: null,
+    digest: submissionDigest(submission),
+    observations,
+  });
 }

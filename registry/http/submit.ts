@@ -13,7 +13,7 @@ import { parseIdempotencyKey } from "./body.ts";
 import { DUMMY_KEY } from "./dummy.ts";
 import { REGISTER } from "./limits.ts";
 import type { Observations } from "./observation.ts";
-import type { Outcomes } from "./outcomes.ts";
+import type { Outcomes, Told } from "./outcomes.ts";
 import { observedAddress, sourceOf } from "./source.ts";
 
 export interface RegistrationParts {
@@ -30,12 +30,14 @@ export interface RegistrationParts {
 
 /** What a client sent, proven. */
 export interface Proven {
-  readonly submission: Submission & { readonly action: "register" | "renew" | "leave" };
+  readonly submission: Submission & { readonly action: "register" | "renew" | "leave" | "reenroll" };
   readonly signature: string;
   /** DER of the certificate request; null when none was sent. */
   readonly csr: Buffer | null;
   /** The code itself, sealed to control, where there is no signature. */
   readonly sealed: string | null;
+  /** SHA-256, lower-case hex, of the client certificate that was seen, where there is neither. */
+  readonly shown: string | null;
   /** What is equal for equal bodies under one Idempotency-Key. */
   readonly digest: string;
   /** Tickets of other addresses that it was observed at. */
@@ -88,18 +90,26 @@ export async function assertKnown<K>(
   );
 }
 
+/** Stores a proven submission and answers with its outcome or, when that takes longer, with 202. */
+export async function submit(request: FastifyRequest, reply: FastifyReply, parts: RegistrationParts, proven: Proven): Promise<unknown> {
+  const { id, told } = await accept(request, parts, proven, parseIdempotencyKey(request.headers["idempotency-key"]));
+  reply.header("location", `/v1/registrations/${id}`);
+  if (told === null) return reply.code(202).send({ id, state: "stored" });
+  return answer(reply, told.outcome, told.acknowledged);
+}
+
 /**
- * Stores a proven submission durably, and counts it unless it only gives access up; then answers with the outcome or, when that takes
- * longer, with 202.
+ * Stores a proven submission durably, and counts it unless it only gives access up.
+ * @returns its id and its outcome; null when that takes longer than {@link REGISTER.outcomeWaitMs}
+ * @throws Problem idempotency_key_reused | proof_time | registrations_limited
  */
-export async function submit(
+export async function accept(
   request: FastifyRequest,
-  reply: FastifyReply,
   parts: RegistrationParts,
-  { submission, signature, csr, sealed, digest, observations }: Proven,
-): Promise<unknown> {
+  { submission, signature, csr, sealed, shown, digest, observations }: Proven,
+  idempotencyKey: string | null,
+): Promise<{ readonly id: string; readonly told: Told | null }> {
   const { store, clock, outcomes, attempts } = parts;
-  const idempotencyKey = parseIdempotencyKey(request.headers["idempotency-key"]);
   const receivedAt = clock.now();
   const { action, signer, addresses, deviceKey, nonce, time } = submission;
   const input = {
@@ -112,6 +122,7 @@ export async function submit(
     csr,
     observed: [observedAddress(request).address, ...observations.map((ticket) => parts.observations.read(ticket))],
     sealed,
+    shown,
     digest,
     idempotencyKey,
   };
@@ -125,8 +136,5 @@ export async function submit(
     },
     ["inbox"],
   );
-  const told = await outcomes.wait(id, repeated ? null : seen, REGISTER.outcomeWaitMs);
-  reply.header("location", `/v1/registrations/${id}`);
-  if (told === null) return reply.code(202).send({ id, state: "stored" });
-  return answer(reply, told.outcome, told.acknowledged);
+  return { id, told: await outcomes.wait(id, repeated ? null : seen, REGISTER.outcomeWaitMs) };
 }

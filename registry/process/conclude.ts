@@ -6,6 +6,7 @@ import { assertLead } from "../store/queries.ts";
 import { type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { type Prepared, type Signed, signedNow, type Wanted } from "./certificates.ts";
 import { permitLeave } from "./leave.ts";
+import { permitReenroll } from "./reenroll.ts";
 import { permitRegister } from "./register.ts";
 import { permitRenew } from "./renew.ts";
 import { makeRoom } from "./retention.ts";
@@ -25,7 +26,7 @@ export type Conclusion = {
  * @throws Problem why the transaction would refuse as things stand
  */
 export function* previewSubmission(db: Builder, lead: Lead, work: Work): Command<Wanted | null> {
-  return (yield* permitOf(work.submission)(db, lead, work)).wants;
+  return (yield* permitOf(work)(db, lead, work)).wants;
 }
 
 /**
@@ -40,7 +41,7 @@ export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certifi
   let signed: Signed | null;
   try {
     yield* useNonce(db, work.submission);
-    act = yield* permitOf(work.submission)(db, lead, work);
+    act = yield* permitOf(work)(db, lead, work);
     signed = yield* signedNow(db, certificate, act.wants);
   } catch (error) {
     if (error instanceof Problem && error.status < 500) return yield* refuse(db, work, error);
@@ -71,7 +72,7 @@ export function* concludeRefused(
 }
 
 /** A code registers; a device, with the key it registered, does the rest. @throws Problem action_not_offered */
-function permitOf({ action, signer }: Submission): Permit {
+function permitOf({ submission: { action, signer }, shown }: Work): Permit {
   switch (action) {
     case "register":
       if (signer.startsWith("code:")) return permitRegister;
@@ -81,6 +82,9 @@ function permitOf({ action, signer }: Submission): Permit {
       break;
     case "leave":
       if (signer.startsWith("device:")) return permitLeave;
+      break;
+    case "reenroll":
+      if (shown !== null) return permitReenroll;
       break;
     case "status":
       break;

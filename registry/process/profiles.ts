@@ -32,6 +32,7 @@ const settingsSchema = z
     widest6: z.int().min(0).max(128).default(64),
     observed6: z.union([z.literal(64), z.literal(128)]).default(64),
     plainCode: z.boolean().default(false),
+    reenroll: z.boolean().default(false),
   })
   .refine((profile) => profile.observed6 >= profile.widest6, {
     path: ["observed6"],
@@ -113,6 +114,7 @@ const toRow = (profile: Profile): Row => ({
   widest6: profile.widest6,
   observed6: profile.observed6,
   plain_code: profile.plainCode ? 1 : 0,
+  reenroll: profile.reenroll ? 1 : 0,
 });
 
 const fromRow = (row: Row): Profile => ({
@@ -126,4 +128,5 @@ const fromRow = (row: Row): Profile => ({
   widest6: row.widest6,
   observed6: row.observed6 === 128 ? 128 : 64,
   plainCode: row.plain_code === 1,
+  reenroll: row.reenroll === 1,
 });

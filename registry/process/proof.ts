@@ -4,6 +4,8 @@ import { parseCode, publicKeyFromRaw } from "../../lib/registration/code.ts";
 import { csrDigest } from "../../lib/registration/csr.ts";
 import { assertProofTime, type Submission, submissionDigest, verifySubmission } from "../../lib/registration/submission.ts";
 import { open } from "../../lib/seal.ts";
+import { URN } from "../../lib/service.ts";
+import { assertNames } from "../ca/csr-names.ts";
 import { type InboxItem, storedSubmissionSchema } from "../store/intake.ts";
 
 /** A submission as it was signed. */
@@ -11,13 +13,16 @@ export interface Verified {
   readonly submission: Submission;
   /** The code itself was sent, instead of a proof. */
   readonly plain: boolean;
+  /** The client certificate that register says it saw, instead of a proof. */
+  readonly shown: string | null;
 }
 
 /**
  * Believes nothing that register wrote: builds the canonical submission anew and checks its proof against the key that
  * Storage holds of its signer, a code's or a device's. Where a client could send the code alone, the code is the proof: sealed
- * for this very submission, and its key must be the one in Storage.
- * @throws Problem proof_refused, or proof_time with the registry's time
+ * for this very submission, and its key must be the one in Storage. Where a client shows its certificate alone there is nothing
+ * to verify here but the request: what a certificate may get is for `permitReenroll` to say.
+ * @throws Problem proof_refused, proof_time with the registry's time, or csr_format | csr_subject
  */
 export function verifiedSubmission(
   item: InboxItem,
@@ -25,19 +30,26 @@ export function verifiedSubmission(
   now: number,
 ): Verified {
   const fields = parsed(item.submission);
-  const isCode = item.signer.startsWith("code:");
-  const key = isCode ? item.code_key : item.device_key;
-  if (fields === null || key === null) throw refused();
+  const key = item.signer.startsWith("code:") ? item.code_key : item.device_key;
+  if (fields === null) throw refused();
   const digest = item.csr === null ? null : csrDigest(item.csr);
   const submission: Submission = { action: item.action, registry, signer: item.signer, ...fields, csrDigest: digest };
   const plain = item.sealed !== null;
-  const right =
-    item.sealed === null
-      ? verifySubmission(submission, publicKeyFromRaw(key), item.signature)
-      : isCode && isSealedCode(item.sealed, sealing, submission, key);
-  if (!right) throw refused();
+  if (!isRight(item, submission, key, sealing)) throw refused();
   assertProofTime(submission.time, now);
-  return { submission, plain };
+  return { submission, plain, shown: item.shown };
+}
+
+function isRight(item: InboxItem, submission: Submission, key: string | null, sealing: KeyObject): boolean {
+  const { signer, action, csr, sealed, shown, signature } = item;
+  if (shown !== null) {
+    if (action !== "reenroll" || csr === null || sealed !== null || !signer.startsWith("device:")) return false;
+    assertNames(csr, URN.device + signer.slice("device:".length));
+    return true;
+  }
+  if (key === null || action === "reenroll") return false;
+  if (sealed === null) return verifySubmission(submission, publicKeyFromRaw(key), signature);
+  return signer.startsWith("code:") && isSealedCode(sealed, sealing, submission, key);
 }
 
 function isSealedCode(sealed: string, sealing: KeyObject, submission: Submission, key: string): boolean {

@@ -13,6 +13,8 @@ export interface Work {
   readonly now: number;
   /** The client sent the code itself, instead of a proof. */
   readonly plain: boolean;
+  /** SHA-256, lower-case hex, of the client certificate that register saw, instead of a proof; null when there is one. */
+  readonly shown: string | null;
 }
 
 /** What a permitted submission came to. */

@@ -33,6 +33,8 @@ export interface NewSubmission {
   readonly digest: string;
   /** The code itself, sealed to control; null when the submission is signed. */
   readonly sealed: string | null;
+  /** SHA-256, lower-case hex, of the client certificate that was seen; null when the submission is signed, or its code sealed. */
+  readonly shown: string | null;
   /** As the client sent it; only its hash is stored. */
   readonly idempotencyKey: string | null;
 }
@@ -52,7 +54,7 @@ const insertSubmission = prepared((db, v: Database["submissions"]) =>
   }),
 );
 const insertInbox = prepared((db, v: Database["inbox"]) =>
-  db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at, sealed: v.sealed }),
+  db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at, sealed: v.sealed, shown: v.shown }),
 );
 const selectByKey = prepared((db, v: { idempotency: string }) =>
   db.selectFrom("submissions").select(["id", "digest", "received_at"]).where("idempotency", "=", v.idempotency),
@@ -96,7 +98,7 @@ export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStore
       idempotency,
     }),
   );
-  yield* all(insertInbox(db, { submission: id, received_at, sealed: input.sealed }));
+  yield* all(insertInbox(db, { submission: id, received_at, sealed: input.sealed, shown: input.shown }));
   return { id, repeated: false };
 }
 
@@ -109,6 +111,7 @@ export interface InboxItem {
   readonly csr: Uint8Array | null;
   readonly observed: string;
   readonly sealed: string | null;
+  readonly shown: string | null;
   readonly received_at: number;
   /** The public key of the code, or of the device, that the signer names; null when there is none. */
   readonly code_key: string | null;
@@ -138,6 +141,7 @@ const selectInbox = prepared((db, v: { limit: number }) =>
       "csr",
       "observed",
       "inbox.sealed",
+      "inbox.shown",
       "inbox.received_at",
     ])
     .select(["codes.public_key as code_key", "devices.public_key as device_key"])

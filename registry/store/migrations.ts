@@ -36,7 +36,7 @@ const intake = ({ integer, bytes, table }: Spelling): string[] => [
      id text primary key, received_at ${integer} not null, action text not null, signer text not null, submission text not null,
      signature text not null, csr ${bytes}, observed text not null, digest text not null, idempotency text)${table}`,
   "create unique index submissions_idempotency on submissions (idempotency)",
-  `create table inbox (submission text primary key references submissions (id), received_at ${integer} not null, sealed text)${table}`,
+  `create table inbox (submission text primary key references submissions (id), received_at ${integer} not null, sealed text, shown text)${table}`,
   `create table attempts (
      source text not null, signer text not null, since ${integer} not null, count ${integer} not null, primary key (source, signer))${table}`,
   "create index attempts_since on attempts (since)",
@@ -69,7 +69,7 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
      name text primary key, pattern text not null, addresses text not null, address_lifetime_ms ${integer} not null,
      certificate_lifetime_ms ${integer} not null, max_addresses ${integer} not null, widest4 ${integer} not null,
      widest6 ${integer} not null, observed6 ${integer} not null,
-     plain_code ${integer} not null check (plain_code in (0, 1)))${table}`,
+     plain_code ${integer} not null check (plain_code in (0, 1)), reenroll ${integer} not null check (reenroll in (0, 1)))${table}`,
   `create table codes (
      selector text primary key, subject text not null, profile text not null references profiles (name), public_key text not null,
      uses ${integer} not null check (uses > 0), used ${integer} not null check (used between 0 and uses), created_at ${integer} not null,

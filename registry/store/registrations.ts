@@ -64,6 +64,34 @@ export function* readPlainCode(
   return row === undefined ? null : { publicKey: row.public_key, plainCode: row.plain_code === 1 };
 }
 
+const selectShown = prepared((db, v: { fingerprint: string; now: number }) =>
+  db
+    .selectFrom("certificates")
+    .innerJoin("devices", "devices.id", "certificates.device")
+    .innerJoin("profiles", "profiles.name", "devices.profile")
+    .select(["devices.id", "reenroll"])
+    .where("fingerprint", "=", v.fingerprint)
+    .where("state", "=", "live")
+    .where("ends_at", ">", v.now)
+    .where("devices.ended_at", "is", null),
+);
+
+/** The device that a live certificate is of, and whether its profile lets it re-enrol; null when it is none. */
+export function* readShown(
+  db: Builder,
+  v: { readonly fingerprint: string; readonly now: number },
+): Command<{ readonly device: string; readonly reenroll: boolean } | null> {
+  const row = yield* first(selectShown(db, v));
+  return row === undefined ? null : { device: row.id, reenroll: row.reenroll === 1 };
+}
+
+const selectAuthorities = prepared((db) => db.selectFrom("trust").select("body").where("target", "=", "ca").orderBy("id"));
+
+/** PEM of root and CAs above the devices' certificates, as the gates know them. */
+export function* readAuthorities(db: Builder): Command<string[]> {
+  return (yield* all(selectAuthorities(db, {}))).map(({ body }) => body);
+}
+
 const selectDeviceKey = prepared((db, v: { id: string }) => db.selectFrom("devices").select("public_key").where("id", "=", v.id));
 
 /** A device's public key; null when there is no such device, or it has no key. */

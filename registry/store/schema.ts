@@ -17,7 +17,7 @@ export interface Database {
   submissions: {
     id: string;
     received_at: number;
-    action: "register" | "renew" | "leave";
+    action: "register" | "renew" | "leave" | "reenroll";
     /** `code:SELECTOR` or `device:UUID` */
     signer: string;
     /** The fields of the canonical submission as JSON. */
@@ -36,6 +36,8 @@ export interface Database {
     received_at: number;
     /** The security code itself, sealed to control, where a client sent nothing else; it leaves with the row. */
     sealed: string | null;
+    /** SHA-256, lower-case hex, of the client certificate that register saw, where a client can send no proof. */
+    shown: string | null;
   };
   /** How often a source tried within a window; see the limits of register. */
   attempts: {
@@ -78,6 +80,8 @@ export interface Database {
     observed6: number;
     /** 1 when a client may send the code itself, 0 when it must sign. */
     plain_code: number;
+    /** 1 when a client certificate that register saw is enough for the next certificate, 0 when a proof is needed. */
+    reenroll: number;
   };
   codes: {
     selector: string;

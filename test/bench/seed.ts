@@ -29,7 +29,7 @@ export async function seedStorage(store: Store, count: number): Promise<void> {
 
 function* seedOwner(db: Builder, now: number): Command<void> {
   const life = { address_lifetime_ms: DAY_MS, certificate_lifetime_ms: DAY_MS, max_addresses: 1 };
-  const limits = { addresses: JSON.stringify("any"), widest4: 32, widest6: 128, observed6: 128, plain_code: 0 };
+  const limits = { addresses: JSON.stringify("any"), widest4: 32, widest6: 128, observed6: 128, plain_code: 0, reenroll: 0 };
   yield* all(db.insertInto("profiles").values({ name: PROFILE, pattern: "ip", ...life, ...limits }));
   const code = { selector: CODE, subject: "bench", profile: PROFILE, public_key: "-", uses: 1, used: 1 };
   yield* all(db.insertInto("codes").values({ ...code, created_at: now, expires_at: now + DAY_MS, withdrawn_at: null }));

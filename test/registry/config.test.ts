@@ -18,7 +18,7 @@ describe("the registry's configuration", () => {
       name: "register.example",
       stateDir: "/var/lib/entityos-registry",
       runtimeDir: "/run/entityos-registry",
-      register: { address: "::", port: 443, names: ["localhost"], proxies: [], certificate: null, key: null },
+      register: { address: "::", port: 443, names: ["localhost"], proxies: [], certificate: null, key: null, est: null },
       control: { address: "::", port: 8444, names: ["localhost"] },
       allowNetworks: [],
       feed: { heartbeatMs: 5000 },

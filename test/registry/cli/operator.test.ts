@@ -51,6 +51,7 @@ describe("entityos, for operators", () => {
       widest6: 64,
       observed6: 64,
       plainCode: false,
+      reenroll: false,
     });
   });
 

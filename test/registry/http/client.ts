@@ -21,6 +21,7 @@ export interface Answer {
 /** The register role over a harness's Storage, on loopback, and a client that trusts its root. */
 export class RegisterUnderTest implements AsyncDisposable {
   readonly port: number;
+  readonly estPort: number;
   readonly ca: string;
   readonly #agent: Agent;
   readonly #harness: Harness;
@@ -28,6 +29,7 @@ export class RegisterUnderTest implements AsyncDisposable {
 
   private constructor(server: Awaited<ReturnType<typeof startRegister>>, ca: string, harness: Harness) {
     this.port = server.port;
+    this.estPort = server.estPort ?? 0;
     this.ca = ca;
     this.#server = server;
     this.#harness = harness;
@@ -42,7 +44,11 @@ export class RegisterUnderTest implements AsyncDisposable {
   ): Promise<RegisterUnderTest> {
     const { ca, key, cert } = await pki();
     const limits = { ...parseRegistryConfig("test", "name: r").limits, registrationsPerMinute: 1_000, ...change };
-    const config = { name: REGISTRY, register: { address: "::", port: 0, names: ["localhost"], proxies }, limits };
+    const config = {
+      name: REGISTRY,
+      register: { address: "::", port: 0, names: ["localhost"], proxies, est: { port: 0, names: [] } },
+      limits,
+    };
     const { store, clock } = harness;
     return new RegisterUnderTest(
       await startRegister({ config, store, tls: { key, cert, ca }, sealing: SEALING.publicKey, onRefused: () => {}, clock, log }),

@@ -49,6 +49,7 @@ describe("the operator's commands", () => {
           widest6: 64,
           observed6: 64,
           plainCode: false,
+          reenroll: false,
         },
       ],
       next: null,

@@ -38,6 +38,8 @@ interface StoredRow {
   readonly signature?: string;
   readonly csr?: Uint8Array;
   readonly sealed?: string;
+  /** SHA-256 of the client certificate that register says it saw. */
+  readonly shown?: string;
 }
 
 export type TestCode = ReturnType<typeof generateCode>;
@@ -112,6 +114,7 @@ export class Harness implements AsyncDisposable {
       observed: [row.observed ?? "8.8.4.4"].flat(),
       digest: submissionDigest(submission),
       sealed: row.sealed ?? null,
+      shown: row.shown ?? null,
       idempotencyKey: null,
     };
     return (await this.store.write((db) => acceptSubmission(db, input, () => {}), ["inbox"])).id;

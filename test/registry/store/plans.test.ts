@@ -123,6 +123,7 @@ describe("the queries of the hot path", () => {
         observed: ["o"],
         digest: "d",
         sealed: null,
+        shown: null,
         idempotencyKey: null,
       },
       () => {},
