@@ -1,15 +1,14 @@
-import { delay, Wakeup } from "../lib/abort.ts";
+import { Wakeup } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { DesiredState, type Pending } from "./desired.ts";
+import { Effects, RETRY_MS, waitToRetry } from "./effects.ts";
 import type { Position, StateFile } from "./state.ts";
 import type { Target } from "./target.ts";
 import type { RegistryTime } from "./time.ts";
 
-const RETRY_MIN_MS = 20;
-const RETRY_MAX_MS = 5_000;
 /** Effects that go on for longer than this are stuck: 5,000,000 rules load in less than a minute. */
 const LONGEST_ROUND_MS = 600_000;
 
@@ -47,9 +46,8 @@ export class Reconciler {
   readonly name = "reconciler";
   readonly #parts: ReconcilerParts;
   readonly #wakeup = new Wakeup();
-  readonly #backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });
-  /** Targets whose reality is not known: they are resynced, the others get the differences. */
-  readonly #due: Set<Target>;
+  readonly #backoff = new Backoff(RETRY_MS);
+  readonly #effects: Effects;
   /** Resyncs asked for, and up to which of them one was begun and succeeded. */
   #asked = 0;
   #served = 0;
@@ -67,7 +65,7 @@ export class Reconciler {
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
-    this.#due = new Set(parts.targets);
+    this.#effects = new Effects(parts.targets, parts.log, () => this.#wakeup.ring());
   }
 
   /** The first target, the gate in the kernel, acknowledged a whole state at least once. */
@@ -81,7 +79,7 @@ export class Reconciler {
   }
 
   get dirty(): boolean {
-    return this.#failing || this.#due.size > 0;
+    return this.#failing || this.#effects.due;
   }
 
   /** Targets are shown nothing, on purpose: see {@link ReconcilerParts.isClosed}. */
@@ -93,7 +91,7 @@ export class Reconciler {
     return this.#applied;
   }
 
-  /** Resolves while the loop runs. A failing target is no failure of the loop. @throws Error when it ended or is stuck in its effects */
+  /** Resolves while the loop runs, whatever a target does. @throws Error when it ended or is stuck in its effects */
   async answers(): Promise<void> {
     if (this.#ended) throw new Error("the loop has ended");
     const busyMs = this.#busySinceMs === null ? 0 : this.#parts.clock.monotonic() - this.#busySinceMs;
@@ -109,7 +107,7 @@ export class Reconciler {
   requestResync(reason: string, targets: readonly Target[] = this.#parts.targets): void {
     this.#parts.log.warn({ reason, targets: targets.map(({ name }) => name) }, "Resync is due");
     this.#asked++;
-    for (const target of targets) this.#due.add(target);
+    this.#effects.makeDue(targets);
     this.#wakeup.ring();
   }
 
@@ -124,7 +122,7 @@ export class Reconciler {
   /** The desired state was replaced whole; `kept` says whether its differences are known. */
   replaced(kept: boolean): void {
     this.#savedWhole = false;
-    if (!kept) this.#resyncAll();
+    if (!kept) this.#effects.makeDue();
     this.#wakeup.ring();
   }
 
@@ -151,8 +149,10 @@ export class Reconciler {
       } catch (error) {
         if (signal.aborted) return;
         this.#failing = true;
+        // A target that failed rings when it is to be tried again; the others get what comes meanwhile at once.
+        if (error instanceof TargetError) continue;
         if (error instanceof SaveError) await this.#rungOrSaveDue(error, seen, signal);
-        else await this.#wait(error, signal);
+        else await waitToRetry(error, this.#backoff, this.#parts.log, signal);
         seen = -1;
       } finally {
         this.#busySinceMs = null;
@@ -160,15 +160,9 @@ export class Reconciler {
     }
   }
 
-  async #wait(error: unknown, signal: AbortSignal): Promise<void> {
-    const waitMs = this.#backoff.next();
-    this.#parts.log.error({ err: error, waitMs }, "Cannot apply; nothing is given up, trying again");
-    await delay(waitMs, signal).catch(() => {});
-  }
-
   /** The disk is tried again when it is due. What comes meanwhile goes to the kernel at once: a full disk holds up no revocation. */
   async #rungOrSaveDue(error: SaveError, seen: number, signal: AbortSignal): Promise<void> {
-    this.#saveDue ??= this.#wait(error, signal).then(() => {
+    this.#saveDue ??= waitToRetry(error, this.#backoff, this.#parts.log, signal).then(() => {
       this.#saveDue = null;
     });
     const either = new AbortController();
@@ -179,13 +173,9 @@ export class Reconciler {
 
   async #once(signal: AbortSignal): Promise<void> {
     const closed = this.#parts.isClosed();
-    if (closed !== this.#closed) this.#resyncAll();
-    if (this.#due.size > 0) await this.#resync(closed, signal);
+    if (closed !== this.#closed) this.#effects.makeDue();
+    if (this.#effects.due) await this.#resync(closed, signal);
     else if (!closed) await this.#apply(signal);
-  }
-
-  #resyncAll(): void {
-    for (const target of this.#parts.targets) this.#due.add(target);
   }
 
   async #resync(closed: boolean, signal: AbortSignal): Promise<void> {
@@ -195,17 +185,19 @@ export class Reconciler {
     try {
       this.#closed = closed;
       const serving = this.#asked;
-      const { gate, failures } = await this.#bring(closed ? new DesiredState() : desired, desired.pending(), signal);
+      const { gate, failed } = await this.#effects.round(closed ? new DesiredState() : desired, desired.pending(), closed, signal);
       if (gate) {
         this.#gateStands = true;
         this.#stands.resolve();
       }
-      if (failures.length > 0) throw failures[0];
+      if (!closed) {
+        desired.acknowledgeAll();
+        this.#savedWhole = false;
+      }
+      if (failed) throw new TargetError();
       this.#served = serving;
       this.#servedBell.ring();
       if (closed) return;
-      desired.acknowledgeAll();
-      this.#savedWhole = false;
       this.#finish(positionOf(desired, this.#parts.time), null, desired.size + desired.trustSize, clock.monotonic() - started);
     } finally {
       settled.open();
@@ -219,37 +211,13 @@ export class Reconciler {
     if (known && desired.pendingSize === 0 && this.#savedWhole) return;
     const started = clock.monotonic();
     const pending = desired.pending();
-    const { failures } = await this.#bring(desired, pending, signal);
-    if (failures.length > 0) throw failures[0];
+    const { failed } = await this.#effects.round(desired, pending, false, signal);
     desired.acknowledge(pending);
-    this.#finish(position, pending, pending.rules.length + pending.trust.length, clock.monotonic() - started);
-  }
-
-  /**
-   * Every target, in the order of effects. One that fails holds up none of the others: what is taken back is taken back wherever it can
-   * be. It is resynced at the next try, when the others get the same differences once more.
-   * @returns whether the first one, the gate, stands, and what those that failed threw
-   */
-  async #bring(
-    shown: DesiredState,
-    pending: Pending,
-    signal: AbortSignal,
-  ): Promise<{ readonly gate: boolean; readonly failures: readonly unknown[] }> {
-    const failures: unknown[] = [];
-    let gate = false;
-    for (const [index, target] of this.#parts.targets.entries()) {
-      // Taken off before: whoever reports a change while it runs puts it back on.
-      const due = this.#due.delete(target);
-      try {
-        if (due) await target.resync(shown, signal);
-        else if (!this.#closed) await target.apply(shown, pending, signal);
-        if (index === 0) gate = true;
-      } catch (error) {
-        this.#due.add(target);
-        failures.push(error);
-      }
+    if (failed) {
+      this.#savedWhole = false;
+      throw new TargetError();
     }
-    return { gate, failures };
+    this.#finish(position, pending, pending.rules.length + pending.trust.length, clock.monotonic() - started);
   }
 
   /** In the kernel; now on disk, then told. What cannot be saved is not told, and is saved whole at the next try. */
@@ -273,6 +241,9 @@ export class Reconciler {
     onApplied(this.#applied);
   }
 }
+
+/** A target failed, was told of in the log, and is held until its wait is over. */
+class TargetError extends Error {}
 
 /** The kernel is right and the disk is not: no reason to touch the kernel. */
 class SaveError extends Error {}

@@ -148,8 +148,27 @@ describe("reconciler", () => {
     expect(agent.told).to.deep.equal([0, 1]);
     await done;
     expect(agent.target.calls).to.deep.equal(["resync", "apply 1", "apply 1", "resync", "resync", "resync"]);
-    expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 1", "apply 1", "apply 1", "apply 1"]);
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 1", "apply 0", "apply 0", "apply 0"]);
     expect(agent.target.rules.size).to.equal(0);
+  });
+
+  it("gives the gate at once what comes while another target fails, and tries that one only when its wait is over", async () => {
+    await using agent = setUp();
+    await agent.reconciler.stands;
+    agent.second.failures = 1_000;
+    agent.set("203.0.113.7/32", 5_000);
+    while (agent.second.calls.length < 4) await new Promise(setImmediate);
+    const tried = agent.second.calls.length;
+    agent.remove("203.0.113.7/32");
+    agent.set("203.0.113.8/32", 5_000);
+    // The second target's wait is 80 ms or more by now: these two turns of the loop take none of it.
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    expect([...agent.target.rules.keys()]).to.deep.equal(["ip 203.0.113.8/32"]);
+    expect(agent.second.calls.length).to.equal(tried);
+    const done = agent.applied(3);
+    agent.second.failures = 0;
+    await done;
+    expect([...agent.second.rules.keys()]).to.deep.equal(["ip 203.0.113.8/32"]);
   });
 
   it("stands when the gate does, whatever becomes of what comes after it", async () => {
