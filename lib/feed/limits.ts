@@ -37,6 +37,7 @@ export const CLOSE = {
   protocol: 4400,
   unknownAgent: 4401,
   revoked: 4403,
+  certificateEnded: 4405,
   helloTimeout: 4408,
   replaced: 4409,
   newEpoch: 4410,

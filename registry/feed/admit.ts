@@ -6,14 +6,21 @@ import { URN } from "../../lib/service.ts";
 import { isAgents } from "../process/agents.ts";
 import type { Store } from "../store/store.ts";
 
-/** The agent's name when the request may become a feed: its own role's certificate, enrolled, not revoked, and no browser (Origin). */
-export async function admit(request: IncomingMessage, store: Store, now: number): Promise<string | null> {
+/** Whom a feed is for, and until when its certificate says so, integer milliseconds. */
+export interface Admitted {
+  readonly name: string;
+  readonly notAfter: number;
+}
+
+/** The agent when the request may become a feed: its own role's certificate, enrolled, not revoked, and no browser (Origin). */
+export async function admit(request: IncomingMessage, store: Store, now: number): Promise<Admitted | null> {
   if (request.url !== FEED.path || request.headers.origin !== undefined) return null;
   const certificate = (request.socket as TLSSocket).getPeerX509Certificate();
   const name = /^URI:urn:entityos:agent:([a-z0-9.-]{1,63})$/.exec(certificate?.subjectAltName ?? "")?.[1];
   if (certificate === undefined || name === undefined || !certificate.subjectAltName?.startsWith(`URI:${URN.agent}`)) return null;
   const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
-  return (await store.read((db) => isAgents(db, { name, fingerprint, now }))) ? name : null;
+  if (!(await store.read((db) => isAgents(db, { name, fingerprint, now })))) return null;
+  return { name, notAfter: Date.parse(certificate.validTo) };
 }
 
 /** Answers and lets go of the connection; a client that keeps its side open keeps nothing here. */

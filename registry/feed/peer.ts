@@ -6,6 +6,7 @@ import { type ClientMessage, decodeClientMessage, encode } from "../../lib/feed/
 import type { Log } from "../../lib/log.ts";
 import { readDigestAt, readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
+import type { Admitted } from "./admit.ts";
 import { Link } from "./link.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Snapshots } from "./snapshot.ts";
@@ -37,6 +38,7 @@ export interface PeerParts {
 /** One agent's feed: one message under way at a time, fetched when the last one left, so a slow agent costs nothing but its own delay. */
 export class Peer {
   readonly name: string;
+  readonly #notAfter: number;
   readonly #link: Link;
   readonly #parts: PeerParts;
   readonly #greeting: NodeJS.Timeout;
@@ -47,8 +49,9 @@ export class Peer {
   #sent = 0;
   #unknown = 0;
 
-  constructor(name: string, socket: WebSocket, parts: PeerParts) {
+  constructor({ name, notAfter }: Admitted, socket: WebSocket, parts: PeerParts) {
     this.name = name;
+    this.#notAfter = notAfter;
     this.#parts = parts;
     const now = parts.clock.now();
     const held = { epoch: null, revision: 0, digest: null, lastApplyMs: 0 };
@@ -76,8 +79,13 @@ export class Peer {
     this.#link.close(code, reason);
   }
 
-  /** Called once a heartbeat interval: tells the head, and ends a link that stands still. */
+  /** Called once a heartbeat interval: tells the head, and ends a link that stands still, or that outlived the certificate it came with. */
   heartbeat(text: string): void {
+    if (this.#parts.clock.now() > this.#notAfter) {
+      this.#parts.log.warn({ agent: this.name, notAfter: this.#notAfter }, "The certificate that this feed came with ran out");
+      this.close(CLOSE.certificateEnded, "the certificate ran out");
+      return;
+    }
     this.#link.look();
     if (this.#greeted) this.#link.offer(text);
   }

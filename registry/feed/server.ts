@@ -11,7 +11,7 @@ import type { Metrics } from "../../lib/metrics.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import { AckWriter } from "./acks.ts";
-import { admit, refuse } from "./admit.ts";
+import { type Admitted, admit, refuse } from "./admit.ts";
 import { feedMetrics, NO_FEED_METRICS } from "./metrics.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { Publisher } from "./publisher.ts";
@@ -78,7 +78,7 @@ export async function startFeed({ server, config, store, clock, log, metrics }: 
       spread.left(peer.name);
     },
   };
-  const door = openDoor({ server, store, clock, log }, roster, (name, socket) => roster.add(new Peer(name, socket, parts)));
+  const door = openDoor({ server, store, clock, log }, roster, (agent, socket) => roster.add(new Peer(agent, socket, parts)));
   const beat = setInterval(() => {
     const { revision, digest } = publisher.head;
     const text = encode({ type: "heartbeat", revision, digest, time: clock.now() });
@@ -107,7 +107,7 @@ export async function startFeed({ server, config, store, clock, log, metrics }: 
 function openDoor(
   { server, store, clock, log }: Pick<FeedParts, "server" | "store" | "clock" | "log">,
   roster: Roster,
-  open: (name: string, socket: WebSocket) => void,
+  open: (agent: Admitted, socket: WebSocket) => void,
 ): Disposable {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -120,9 +120,9 @@ function openDoor(
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on("error", () => socket.destroy());
     admit(request, store, clock.now())
-      .then((name) => {
-        if (name === null || shut || roster.all.size >= MAX_FEEDS) refuse(socket);
-        else sockets.handleUpgrade(request, socket, head, (opened) => open(name, opened));
+      .then((agent) => {
+        if (agent === null || shut || roster.all.size >= MAX_FEEDS) refuse(socket);
+        else sockets.handleUpgrade(request, socket, head, (opened) => open(agent, opened));
       })
       .catch((error: unknown) => {
         log.error({ err: error }, "Cannot admit a feed");

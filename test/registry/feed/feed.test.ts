@@ -1,5 +1,8 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { expect } from "chai";
 import { DesiredState } from "../../../agent/desired.ts";
+import { systemClock } from "../../../lib/clock.ts";
 import { CLOSE, FEED } from "../../../lib/feed/limits.ts";
 import { first } from "../../../registry/store/store.ts";
 import { closed, dial, FAR, hello, set, startAgent, until } from "./agent.ts";
@@ -154,5 +157,26 @@ describe("feed over mutual TLS", () => {
     const code = closed(revoked);
     control.feed.disconnect("host1");
     expect(await code).to.equal(CLOSE.revoked);
+  });
+
+  it("ends a feed whose certificate ran out, at the next heartbeat and not before", async () => {
+    let ahead = 0;
+    await using aged = await startControl(1_000, { now: () => systemClock.now() + ahead, monotonic: () => systemClock.monotonic() });
+    const identity = await aged.enroll("host1");
+    const socket = await dial(aged, identity);
+    if (typeof socket === "string") throw new Error(socket);
+    const code = closed(socket);
+    const heartbeat = new Promise<void>((resolve) => {
+      socket.on("message", (data) => {
+        if (String(data).includes('"heartbeat"')) resolve();
+      });
+    });
+    const left = Date.parse(new X509Certificate(readFileSync(identity.certificate)).validTo) - systemClock.now();
+    ahead = left - 60_000;
+    socket.send(hello());
+    await heartbeat;
+    expect(socket.readyState).to.equal(socket.OPEN);
+    ahead = left + 1_000;
+    expect(await code).to.equal(4405);
   });
 });
