@@ -1,5 +1,5 @@
-import { chmodSync, rmSync } from "node:fs";
-import { createServer, request, type ServerResponse } from "node:http";
+import { chmodSync, renameSync, rmSync } from "node:fs";
+import { createServer, request, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { METRICS_TYPE } from "../lib/metrics.ts";
 import type { RaisedAlarm } from "./alarms.ts";
@@ -76,7 +76,6 @@ const EPOCH = /^[!-~]{1,64}$/;
  */
 export async function serveStatus(path: string, answers: LocalAnswers): Promise<AsyncDisposable> {
   if (await isAnswered(path)) throw new AlreadyRunningError(`Another agent answers on ${path}`);
-  rmSync(path, { force: true });
   const server = createServer((incoming, response) => {
     if (incoming.url === "/metrics" && incoming.method === "GET" && answers.metrics !== undefined) {
       void tellMetrics(answers.metrics, response);
@@ -88,20 +87,29 @@ export async function serveStatus(path: string, answers: LocalAnswers): Promise<
   });
   server.requestTimeout = TIMEOUT_MS;
   server.maxConnections = 32;
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => {
-      server.removeListener("error", reject);
-      resolve();
-    });
-  });
-  chmodSync(path, 0o600);
+  await listenPrivately(server, path);
   return {
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      rmSync(path, { force: true });
     },
   };
+}
+
+/** Bound under another name and renamed: the socket never stands there with a wider mode than 0600. */
+async function listenPrivately(server: Server, path: string): Promise<void> {
+  const unready = `${path}.${process.pid}`;
+  rmSync(unready, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(unready, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+  chmodSync(unready, 0o600);
+  renameSync(unready, path);
 }
 
 async function tellMetrics(metrics: () => Promise<string>, response: ServerResponse): Promise<void> {

@@ -7,6 +7,7 @@ import { isAgents, renewAgent } from "../process/agents.ts";
 import { checkOrigin } from "./guard.ts";
 import type { Peer } from "./identity.ts";
 import { renewal } from "./input.ts";
+import type { OwnNames } from "./names.ts";
 import type { AdminParts } from "./parts.ts";
 
 type Parts = Pick<AdminParts, "store" | "lead" | "ca" | "clock">;
@@ -16,13 +17,14 @@ export function agentRenewalRoute(
   app: FastifyInstance,
   { store, lead, ca, clock }: Parts,
   peerOf: (request: FastifyRequest) => Peer,
+  own: OwnNames,
 ): void {
   app.post("/v1/agent/renewal", async (request, reply): Promise<IssuedCertificate> => {
     const peer = peerOf(request);
     const now = clock.now();
     if (peer.kind !== "agent" || !(await store.read((db) => isAgents(db, { ...peer, now }))))
       throw new Problem(403, "request_role", "Only an enrolled agent may ask this.");
-    checkOrigin(request.headers, peer);
+    checkOrigin(request.headers, peer, own);
     const { csr } = renewal.parse(request.body);
     const issued = await ca.issueAgent(parseCsrPem(csr, ["P-256"]), peer.name, now);
     await store.write(function* (db) {

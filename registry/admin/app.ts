@@ -1,13 +1,14 @@
-import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { ADMIN } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
 import { agentRenewalRoute } from "./agent-renewal.ts";
 import { crlRoute } from "./crl.ts";
-import { checkOrigin } from "./guard.ts";
+import { checkHost, checkOrigin } from "./guard.ts";
 import type { Peer, Peers } from "./identity.ts";
 import { metricsRoute } from "./metrics.ts";
+import { ownNames } from "./names.ts";
 import type { AdminParts } from "./parts.ts";
-import { answerWithProblems } from "./problems.ts";
+import { answerWithProblems, problemAnswer } from "./problems.ts";
 import { checkOperator } from "./role.ts";
 import { agentRoutes, certificateRoutes } from "./routes/agents.ts";
 import { authorityRoutes } from "./routes/authorities.ts";
@@ -37,17 +38,21 @@ const ROUTES = [
  * `peers` knows of the connection.
  */
 export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLocal">, peers: Peers): Promise<FastifyInstance> {
-  const app = fastify({ bodyLimit: ADMIN.maxBodyBytes, logger: false, routerOptions: { maxParamLength: 128 } });
+  const answer = problemAnswer(parts.log);
+  const frameworkErrors = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => void answer(error, request, reply);
+  const app = fastify({ frameworkErrors, bodyLimit: ADMIN.maxBodyBytes, logger: false, routerOptions: { maxParamLength: 128 } });
   // Only JSON: a form of another site could send plain text without asking for leave.
   app.removeContentTypeParser("text/plain");
-  answerWithProblems(app, parts.log);
+  answerWithProblems(app, answer);
   const peerOf = (request: FastifyRequest): Peer => peers.of(request.raw.socket);
+  const own = ownNames(parts.config.control);
+  app.addHook("onRequest", async (request) => checkHost(request.headers, peerOf(request), own));
   app.register(
     async (routes) => {
       routes.addHook("onRequest", async (request) => {
         const peer = peerOf(request);
         await checkOperator(parts, peer);
-        if (!READS.has(request.method)) checkOrigin(request.headers, peer);
+        if (!READS.has(request.method)) checkOrigin(request.headers, peer, own);
       });
       const all: AdminParts = {
         ...parts,
@@ -58,7 +63,7 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
     },
     { prefix: ADMIN.prefix },
   );
-  agentRenewalRoute(app, parts, peerOf);
+  agentRenewalRoute(app, parts, peerOf, own);
   crlRoute(app, parts, peerOf);
   metricsRoute(app, parts, peerOf);
   await app.ready();

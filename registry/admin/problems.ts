@@ -1,17 +1,24 @@
-import type { FastifyError, FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { ZodError } from "zod";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
 
+type Answer = (error: FastifyError | Problem | ZodError, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
+
 /** Every error leaves as problem+json (RFC 9457): ours as it is, the framework's by its status, all else as a 500 that tells nothing. */
-export function answerWithProblems(app: FastifyInstance, log: Log): void {
-  app.setErrorHandler((error: FastifyError | Problem | ZodError, request, reply) => {
+export function problemAnswer(log: Log): Answer {
+  return (error, request, reply) => {
     const problem = problemOf(error);
     if (problem.status >= 500)
       log.error({ err: error, method: request.method, route: request.routeOptions.url }, "Cannot answer a request");
     else if (problem.cause !== undefined) log.info({ err: problem.cause, problem: problem.code }, "Refused a request");
     return send(reply, problem);
-  });
+  };
+}
+
+/** Errors of handlers and of addresses where nothing is. What the framework refuses before routing goes by its own option. */
+export function answerWithProblems(app: FastifyInstance, answer: Answer): void {
+  app.setErrorHandler(answer);
   app.setNotFoundHandler((_request, reply) => send(reply, new Problem(404, "not_found", "There is nothing at this address.")));
 }
 

@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, watch, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { expect } from "chai";
 import type { AgentStateName } from "../../agent/lifecycle.ts";
 import { AlreadyRunningError, queryStatus, serveStatus, tellAccept } from "../../agent/status.ts";
@@ -40,6 +40,23 @@ describe("agent status socket", () => {
     await using _served = await serveStatus(path, { status: () => STATUS });
     expect(await queryStatus(path)).to.deep.equal(STATUS);
     expect(statSync(path).mode & 0o777).to.equal(0o600);
+  });
+
+  it("has its mode before it has its name, also where others may enter the folder", async () => {
+    const told: string[] = [];
+    const watcher = watch(dirname(path));
+    const all = new Promise<void>((resolve) => {
+      watcher.on("change", (event, file) => {
+        if (file === "last") resolve();
+        else if (file === basename(path)) told.push(event);
+      });
+    });
+    await using _served = await serveStatus(path, { status: () => STATUS });
+    writeFileSync(join(dirname(path), "last"), "");
+    await all;
+    watcher.close();
+    // "change" would be a mode set afterwards.
+    expect(told).to.deep.equal(["rename"]);
   });
 
   it("says that the agent is starting while there is no status", async () => {

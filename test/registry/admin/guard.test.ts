@@ -30,14 +30,20 @@ describe("a state change", () => {
   });
 
   it("is made by the registry's own page", async () => {
-    const headers = { host: "control.example:8444", origin: "https://control.example:8444", "sec-fetch-site": "same-origin" };
+    const own = `localhost:${control.port}`;
+    const headers = { host: own, origin: `https://${own}`, "sec-fetch-site": "same-origin" };
     expect(await put("remote", { headers })).to.equal("200 done");
   });
 
   const refused: readonly [what: string, headers: Record<string, string>, code: string][] = [
-    ["another site's page", { origin: "https://evil.example", host: "control.example" }, "403 cross_site"],
-    ["the same host by plain HTTP", { origin: "http://control.example", host: "control.example" }, "403 cross_site"],
-    ["the same host on another port", { origin: "https://control.example:1", host: "control.example" }, "403 cross_site"],
+    ["another site's page", { origin: "https://evil.example" }, "403 cross_site"],
+    [
+      "a page under a name that was bent to control",
+      { origin: "https://evil.example", host: "evil.example", "sec-fetch-site": "same-origin" },
+      "421 host_unknown",
+    ],
+    ["the same host by plain HTTP", { origin: "http://localhost", host: "localhost" }, "403 cross_site"],
+    ["the same host on another port", { origin: "https://localhost:1", host: "localhost:1" }, "403 cross_site"],
     ["a page without an origin of its own", { origin: "null" }, "403 cross_site"],
     ["a page of the same site", { "sec-fetch-site": "same-site" }, "403 cross_site"],
     ["a page of another site that hides its origin", { "sec-fetch-site": "cross-site" }, "403 cross_site"],
@@ -94,6 +100,18 @@ describe("a state change", () => {
     expect([shape.status, shape.body.code]).to.deep.equal([422, "request_invalid"]);
     expect(shape.type).to.equal("application/problem+json; charset=utf-8");
     expect(JSON.stringify([broken.body, large.body, shape.body, control.log.lines])).to.not.contain(secret);
+  });
+
+  it("under an address that cannot be read is a problem that quotes nothing, over either way in", async () => {
+    const told = '{"type":"urn:entityos:problem:request_malformed"';
+    for (const reply of [await control.local("/v1/admin/%zz"), await control.remote("/v1/admin/%zz", operator)]) {
+      expect([reply.status, reply.type.split(";")[0], reply.body.code]).to.deep.equal([
+        400,
+        "application/problem+json",
+        "request_malformed",
+      ]);
+      expect(reply.text).to.contain(told).and.not.contain("%zz");
+    }
   });
 
   it("to nowhere is a problem too", async () => {
