@@ -88,6 +88,8 @@ export interface Grant {
 
 export interface DeviceDetail extends Device {
   readonly grants: readonly Grant[];
+  /** The newest, ended ones too. */
+  readonly certificates: readonly Certificate[];
 }
 
 export interface Agent {

@@ -1,11 +1,12 @@
 import type { DeviceDetail } from "../../lib/admin/api.ts";
+import { certificateTable } from "./cert-list.ts";
 import { parseCommandLine } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
 import { grantTable } from "./grant-list.ts";
 import type { Io } from "./io.ts";
 import { endText, facts, timeText } from "./print.ts";
 
-export const help = `Shows one device and its grants
+export const help = `Shows one device, its grants and its certificates
 
 Usage: entityos device show DEVICE
 
@@ -31,4 +32,5 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     ]),
   );
   io.out(`\n${device.grants.length === 0 ? "no grants\n" : grantTable(device.grants)}`);
+  if (device.certificates.length > 0) io.out(`\n${certificateTable(device.certificates)}`);
 }

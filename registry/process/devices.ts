@@ -5,9 +5,10 @@ import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { endGrants, grantFromRow, grantRows } from "./grants.ts";
 import { revokeCertificates } from "./held-certificates.ts";
+import { certificatesOf } from "./listed-certificates.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
-/** Most grants that {@link showDevice} tells; `listGrants` pages through all. */
+/** Most grants, and certificates, that {@link showDevice} tells; `listGrants` and `listCertificates` page through all. */
 const MAX_SHOWN = 1_000;
 
 /** In the order they were enrolled. */
@@ -18,11 +19,12 @@ export function* listDevices(db: Builder, { after, limit }: PageRequest): Comman
   return pageOf(rows.map(fromRow), limit, (device) => device.id);
 }
 
-/** The device with its newest grants, ended ones too. @throws Problem device_unknown */
+/** The device with its newest grants and certificates, ended ones too. @throws Problem device_unknown */
 export function* showDevice(db: Builder, { device }: { readonly device: string }): Command<DeviceDetail> {
   const row = yield* requireDevice(db, device);
   const grants = yield* all(grantRows(db).where("device", "=", device).orderBy("grants.id", "desc").limit(MAX_SHOWN));
-  return { ...fromRow(row), grants: grants.reverse().map(grantFromRow) };
+  const certificates = yield* certificatesOf(db, { device, limit: MAX_SHOWN });
+  return { ...fromRow(row), grants: grants.reverse().map(grantFromRow), certificates };
 }
 
 /**

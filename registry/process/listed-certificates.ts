@@ -34,6 +34,16 @@ export function* listCertificates(
   return pageOf((yield* all(query)).map(fromRow), limit, (certificate) => certificate.fingerprint);
 }
 
+/** The newest of one device, in the order they were made. */
+export function* certificatesOf(
+  db: Builder,
+  { device, limit }: { readonly device: string; readonly limit: number },
+): Command<readonly Certificate[]> {
+  const query = db.selectFrom("certificates").select(COLUMNS).where("device", "=", device);
+  const rows = yield* all(query.orderBy("not_before", "desc").limit(limit));
+  return rows.reverse().map(fromRow);
+}
+
 /**
  * An operator's word: ends one certificate, whosever it is. A device keeps its others, and its addresses; an agent has no other and is
  * revoked with it. A second time changes nothing. Write it with wakes "head" and "revocation".

@@ -287,6 +287,22 @@ describe("a device with a certificate", () => {
     expect(later.out).to.match(/\nvalid until: +expired /);
   });
 
+  it("is shown to the operator with its certificates, the ones before too", async () => {
+    const folder = await enrolled("cert");
+    const first = held(folder);
+    await run("renew", folder);
+    const { device } = state(folder);
+    const shown = await registry.json<{ certificates: { fingerprint: string; serial: string; state: string; notAfter: number }[] }>(
+      "device",
+      "show",
+      device,
+    );
+    const told = shown.certificates.map(({ serial, notAfter, state: now }) => `${serial} ${notAfter} ${now}`);
+    expect(told.sort()).to.deep.equal([first, held(folder)].map(({ serial, notAfter }) => `${serial} ${notAfter} live`).sort());
+    const { out } = await registry.operator("device", "show", device);
+    expect(out).to.contain("\nno grants\n\nFINGERPRINT ").and.to.contain(held(folder).fingerprint);
+  });
+
   it("leaves with all of its files, and the registry revokes the certificate", async () => {
     const folder = await enrolled("both");
     const { device } = state(folder);

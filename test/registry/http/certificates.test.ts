@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { encodePem } from "../../../lib/pem.ts";
+import { csrFromPem } from "../../../lib/registration/csr.ts";
 import { signSubmission } from "../../../lib/registration/submission.ts";
 import { makeKeyAndCsr } from "../../../registry/ca/csr.ts";
 import { all } from "../../../registry/store/store.ts";
@@ -28,6 +29,25 @@ describe("POST /v1/registrations with a csr", () => {
     await harness[Symbol.asyncDispose]();
   });
   const stored = async () => (await harness.rows((db) => all(db.selectFrom("submissions").select("id")))).length;
+
+  it("tells the certificate again to the device's own proof: asked for, and as an event", async () => {
+    const code = await harness.code({ pattern: "cert" });
+    const device = await harness.device(code, { addresses: [] }, { csr: csrFromPem((await makeKeyAndCsr(null)).csr) });
+    const headers = (): Record<string, string> => {
+      const ask = unsigned(code, harness.clock.now(), { action: "status", signer: device.signer, addresses: [] });
+      return {
+        "entityos-nonce": ask.nonce,
+        "entityos-time": String(ask.time),
+        "entityos-signature": signSubmission(ask, device.privateKey),
+      };
+    };
+    const [listed] = await harness.rows((db) => all(db.selectFrom("certificates").select("pem").where("device", "=", device.id)));
+    const asked = await register.send("GET", `/v1/registrations/${device.registration}`, { headers: headers() });
+    expect(asked.body.certificate).to.have.property("pem", listed?.pem);
+    const { text } = await register.send("GET", `/v1/registrations/${device.registration}/events`, { headers: headers() });
+    const processed = JSON.parse(/^event: processed\ndata: (.*)$/m.exec(text)?.[1] ?? "{}");
+    expect(processed.certificate).to.deep.equal(asked.body.certificate);
+  });
 
   it("answers with the certificate, again under the Idempotency-Key, and again when it is asked for", async () => {
     using folder = opensslFolder();
