@@ -16,6 +16,7 @@ describe("npm run bench", function () {
     expect(said).to.match(new RegExp(`^registration → admitted, 1,000 elements${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^one change applied, 1,000 elements${numbers}`, "m"));
     expect(said).to.match(/^cold load, 1,000 elements +1(?: +\d+\.\d+){6}$/m);
+    expect(said).to.match(new RegExp(`^16 registrations${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^fan-out of one change to 50 feeds${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^50 certificates \\(P-256\\)${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^CRL of 1,000 entries${numbers}`, "m"));

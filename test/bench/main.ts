@@ -10,6 +10,7 @@ import { measureApply } from "./apply.ts";
 import { measureCertificates, measureCrl } from "./certificates.ts";
 import { measureCold } from "./cold.ts";
 import { measureFanOut } from "./fan-out.ts";
+import { measureRegistering } from "./registering.ts";
 import { describeMachine, page, resultTable } from "./report.ts";
 import type { Measured, Wish } from "./stats.ts";
 
@@ -19,7 +20,7 @@ Measures entityOS gate against the least that the same work can cost on this mac
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission, admission-load, apply, cold, fan-out, certificates or crl; writes nothing
+--only ROW  admission, admission-load, apply, cold, registrations, fan-out, certificates or crl; writes nothing
 --size N    of that row: elements, agents or entries
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
@@ -39,6 +40,7 @@ const ROWS: readonly Row[] = [
   { name: "admission-load", measure: measureAdmissionUnderLoad, samples: 500, ...ELEMENTS },
   { name: "apply", measure: measureApply, samples: 1_000, ...ELEMENTS },
   { name: "cold", measure: measureCold, samples: 1, sizes: [1_000_000], quickSize: 1_000 },
+  { name: "registrations", measure: measureRegistering, samples: 50, sizes: [256], quickSize: 16 },
   { name: "fan-out", measure: measureFanOut, samples: 30, sizes: [1_000], quickSize: 50 },
   { name: "certificates", measure: measureCertificates, samples: 200, sizes: [50], quickSize: 50 },
   { name: "crl", measure: measureCrl, samples: 20, sizes: [100_000], quickSize: 1_000 },

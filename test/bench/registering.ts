@@ -1,0 +1,77 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { BIN } from "../lab/configs.ts";
+import { type Peer, startPeer } from "../lab/peer.ts";
+import type { RegisterClientsAnswers, RegisterClientsAsks } from "./register-clients.ts";
+import type { RegisterServerAnswers, RegisterServerAsks } from "./register-server.ts";
+import { type Measured, percentile, type Wish } from "./stats.ts";
+
+const CONNECTIONS = 64;
+const WARMUP = 3;
+
+type Server = Peer<RegisterServerAsks, RegisterServerAnswers>;
+type Clients = Peer<RegisterClientsAsks, RegisterClientsAnswers>;
+
+/** A server and, in a process of its own, its clients. */
+class Side implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #clients: Clients;
+
+  private constructor(server: Server, clients: Clients) {
+    this.#server = server;
+    this.#clients = clients;
+  }
+
+  static async start(kind: "registry" | "bare", folder: string): Promise<Side> {
+    const server: Server = await startPeer([BIN.run, "test/bench/register-server.ts", "--kind", kind]);
+    const clients: Clients = await startPeer([BIN.run, "test/bench/register-clients.ts"]);
+    const side = new Side(server, clients);
+    const started = await server.ask("start", { folder: join(folder, kind), port: await freePort(), controlPort: await freePort() });
+    await clients.ask("open", { ...started, connections: CONNECTIONS });
+    return side;
+  }
+
+  /** Milliseconds until the last of `count` registrations, sent at one time, is answered with 201. */
+  async burst(count: number): Promise<number> {
+    return (await this.#clients.ask("burst", { count })).ms;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#clients[Symbol.asyncDispose](), this.#server[Symbol.asyncDispose]()]);
+  }
+}
+
+/** Bursts of `elements` registrations, IP only, beside fastify alone with one durable insert each, in turns. */
+export async function measureRegistering({ elements, samples, progress, signal }: Wish): Promise<Measured> {
+  progress(`${elements} registrations at one time`);
+  const folder = mkdtempSync(join(tmpdir(), "eos-bench-"));
+  try {
+    await using ours = await Side.start("registry", folder);
+    await using theirs = await Side.start("bare", folder);
+    const measured = { what: `${elements} registrations`, samples: [] as number[], floor: [] as number[] };
+    for (let n = 0; n < samples + WARMUP; n++) {
+      signal.throwIfAborted();
+      const [ms, floorMs] = [await ours.burst(elements), await theirs.burst(elements)];
+      if (n < WARMUP) continue;
+      measured.samples.push(ms);
+      measured.floor.push(floorMs);
+    }
+    const rate = (ms: readonly number[]) => Math.round((elements / percentile(ms, 0.5)) * 1_000);
+    const note = `registrations, IP only, durable and concluded: ${rate(measured.samples)} a second, ${rate(measured.floor)} with fastify alone`;
+    progress(`  ${note}`);
+    return { ...measured, note };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
