@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
-import { Alarms, toldDisk, tolerateDisk } from "./alarms.ts";
+import { Alarms, tolerateDisk } from "./alarms.ts";
 import { Belief } from "./belief.ts";
 import { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
@@ -24,6 +24,7 @@ import type { StateFile } from "./state.ts";
 import type { AgentStatus } from "./status.ts";
 import { HaproxyTarget, type HaproxyTargetOptions } from "./terminator/haproxy.ts";
 import { RegistryTime } from "./time.ts";
+import { toldState } from "./told-state.ts";
 import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
 import type { Living } from "./watchdog.ts";
 
@@ -94,10 +95,7 @@ export async function startParts(
   });
   const reconciler: Reconciler = new Reconciler({
     ...{ desired, targets: terminator === null ? [target] : [target, terminator], time, clock, log, settled },
-    state: {
-      save: (position, pending) => toldDisk(alarms, () => state.save(position, pending)),
-      replace: (position, whole) => toldDisk(alarms, () => state.replace(position, whole)),
-    },
+    state: toldState(alarms, state),
     isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
     onApplied: (applied) => {
       feed.applied(applied.tookMs);

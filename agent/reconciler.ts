@@ -5,6 +5,7 @@ import type { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { DesiredState, type Pending } from "./desired.ts";
 import { Effects, RETRY_MS, waitToRetry } from "./effects.ts";
+import { Saving } from "./saving.ts";
 import type { Position, StateFile } from "./state.ts";
 import type { Target } from "./target.ts";
 import type { RegistryTime } from "./time.ts";
@@ -27,7 +28,7 @@ export interface ReconcilerParts {
   readonly desired: DesiredState;
   /** In the order of effects. */
   readonly targets: readonly Target[];
-  readonly state: Pick<StateFile, "save" | "replace">;
+  readonly state: Pick<StateFile, "save" | "begin">;
   readonly time: RegistryTime;
   readonly clock: Clock;
   readonly log: Log;
@@ -185,6 +186,8 @@ export class Reconciler {
     try {
       this.#closed = closed;
       const serving = this.#asked;
+      // Written while the targets work, committed after them.
+      await using saving = closed || this.#saveDue !== null ? null : this.#save();
       const { gate, failed } = await this.#effects.round(closed ? new DesiredState() : desired, desired.pending(), closed, signal);
       if (gate) {
         this.#gateStands = true;
@@ -198,14 +201,15 @@ export class Reconciler {
       this.#served = serving;
       this.#servedBell.ring();
       if (closed) return;
-      this.#finish(positionOf(desired, this.#parts.time), null, desired.size + desired.trustSize, clock.monotonic() - started);
+      const changes = desired.size + desired.trustSize;
+      await this.#finish(positionOf(desired, this.#parts.time), saving, changes, clock.monotonic() - started);
     } finally {
       settled.open();
     }
   }
 
   async #apply(signal: AbortSignal): Promise<void> {
-    const { desired, clock, time } = this.#parts;
+    const { desired, clock, time, settled } = this.#parts;
     const position = positionOf(desired, time);
     const known = position === null || (position.revision === this.#applied?.revision && position.epoch === this.#applied.epoch);
     if (known && desired.pendingSize === 0 && this.#savedWhole) return;
@@ -217,21 +221,36 @@ export class Reconciler {
       this.#savedWhole = false;
       throw new TargetError();
     }
-    this.#finish(position, pending, pending.rules.length + pending.trust.length, clock.monotonic() - started);
+    const changes = pending.rules.length + pending.trust.length;
+    const tookMs = clock.monotonic() - started;
+    if (this.#savedWhole || this.#saveDue !== null) return this.#finish(position, pending, changes, tookMs);
+    settled.close();
+    try {
+      await using saving = this.#save();
+      await this.#finish(position, saving, changes, tookMs);
+    } finally {
+      settled.open();
+    }
+  }
+
+  /** Begins to save the whole; null when there is nothing. Disk may run ahead of the kernel, never behind what is told. */
+  #save(): Saving | null {
+    const { desired, state, time } = this.#parts;
+    const position = positionOf(desired, time);
+    return position === null ? null : new Saving(() => state.begin(position, desired));
   }
 
   /** In the kernel; now on disk, then told. What cannot be saved is not told, and is saved whole at the next try. */
-  #finish(position: Position | null, applied: Pending | null, changes: number, tookMs: number): void {
-    const { desired, state, time, onApplied } = this.#parts;
+  async #finish(position: Position | null, saved: Pending | Saving | null, changes: number, tookMs: number): Promise<void> {
+    const { state, time, onApplied } = this.#parts;
     if (position === null) {
       this.#savedWhole = true;
       return;
     }
     if (this.#saveDue !== null) throw new SaveError("Saving waits until it is due again");
     try {
-      // Disk may run ahead of the kernel, never behind what is told: a restart resyncs the kernel to the disk.
-      if (this.#savedWhole && applied !== null) state.save(position, applied);
-      else state.replace(positionOf(desired, time) ?? position, desired);
+      if (saved instanceof Saving) await saved.commit();
+      else if (saved !== null) state.save(position, saved);
       this.#savedWhole = true;
     } catch (cause) {
       this.#savedWhole = false;

@@ -18,6 +18,17 @@ export interface Position {
   readonly seenMs: number;
 }
 
+/** A save of the whole state that is under way: one transaction, written a slice at a time. Disposing undoes what is not committed. */
+export interface Replacement extends Disposable {
+  /** Writes the next slice. @returns false when all is written */
+  step(): boolean;
+  /** Durable when it returns. */
+  commit(): void;
+}
+
+/** Rows of one slice: a few milliseconds. */
+const SLICE_ROWS = 1_000;
+
 /**
  * The last good state on disk. Each save is one durable transaction, so what a crash leaves is one revision whole;
  * the digests are checked on load, and a file that is torn, foreign or another agent's is set aside, never believed.
@@ -118,35 +129,53 @@ export class StateFile implements Disposable {
 
   /** Saves the state whole, in one transaction. Durable when it returns. */
   replace(position: Position, desired: DesiredState): void {
-    this.#transaction(position, (memory) => {
-      this.#db.exec("delete from rules; delete from trust");
-      for (const { lane, prefix, expiresAt } of desired.rules()) this.#lines.setRule.run(lane, prefix, expiresAt);
-      for (const { lane, prefix, expiresAt } of desired.heldBack()) this.#lines.setRule.run(lane, prefix, expiresAt);
-      for (const { target, id, body } of desired.trust()) this.#lines.setTrust.run(0, target, id, body);
-      for (const { target, id, body } of desired.heldTrust()) this.#lines.setTrust.run(1, target, id, body);
-      for (const table of ["tombstones", "numbers"] as const) {
-        this.#saveMemory(
-          table,
-          [...memoryOf(this.#db, table)].map(([key, applied]) => ({ key, applied, wanted: null })),
-          memory,
-        );
-        const kept = [...(desired.belief?.[table].entries() ?? [])];
-        this.#saveMemory(
-          table,
-          kept.map(([key, wanted]) => ({ key, applied: null, wanted })),
-          memory,
-        );
-      }
-    });
+    using whole = this.begin(position, desired);
+    while (whole.step());
+    whole.commit();
+  }
+
+  /** As {@link replace}, in slices. Until it is committed or disposed of, the state must not change, and nothing else is saved. */
+  begin(position: Position, desired: DesiredState): Replacement {
+    const before = this.#begin();
+    const memory = new StateDigest(before.memory);
+    const rows = this.#rewrite(desired, memory);
+    return {
+      step() {
+        for (let count = 0; count < SLICE_ROWS; count++) if (rows.next().done) return false;
+        return true;
+      },
+      commit: () => this.#commit(before, position, memory),
+      [Symbol.dispose]: () => this.#rollback(),
+    };
   }
 
   /** Keeps the latest registry time seen, so that a clock set back while the agent is down gives nobody a longer life. */
   saveTime(seenMs: number): void {
-    if (seenMs > this.#position.seenMs) this.#writePosition({ ...this.#position, seenMs });
+    // A replacement that is under way brings its own.
+    if (seenMs > this.#position.seenMs && !this.#db.isTransaction) this.#writePosition({ ...this.#position, seenMs });
   }
 
   [Symbol.dispose](): void {
     if (this.#db.isOpen) this.#db.close();
+  }
+
+  /** Writes everything anew, a row or two between two yields. */
+  *#rewrite(desired: DesiredState, memory: StateDigest): Generator<void> {
+    this.#db.exec("delete from rules; delete from trust");
+    for (const rules of [desired.rules(), desired.heldBack()]) {
+      for (const { lane, prefix, expiresAt } of rules) yield void this.#lines.setRule.run(lane, prefix, expiresAt);
+    }
+    for (const [held, entries] of [desired.trust(), desired.heldTrust()].entries()) {
+      for (const { target, id, body } of entries) yield void this.#lines.setTrust.run(held, target, id, body);
+    }
+    for (const table of ["tombstones", "numbers"] as const) {
+      for (const [key, applied] of [...memoryOf(this.#db, table)]) {
+        yield this.#saveMemory(table, [{ key, applied, wanted: null }], memory);
+      }
+      for (const [key, wanted] of desired.belief?.[table].entries() ?? []) {
+        yield this.#saveMemory(table, [{ key, applied: null, wanted }], memory);
+      }
+    }
   }
 
   #saveTrust(held: 0 | 1, differences: readonly TrustDifference[]): void {
@@ -188,19 +217,37 @@ export class StateFile implements Disposable {
   }
 
   #transaction(position: Position, work: (memory: StateDigest) => void): void {
-    const before = this.#position;
-    this.#db.exec("begin immediate");
+    const before = this.#begin();
     try {
       const memory = new StateDigest(before.memory);
       work(memory);
-      const seenMs = Math.max(before.seenMs, position.seenMs);
+      this.#commit(before, position, memory);
+    } catch (error) {
+      this.#rollback();
+      throw error;
+    }
+  }
+
+  /** @returns what is durable */
+  #begin(): PositionRow {
+    this.#db.exec("begin immediate");
+    return this.#position;
+  }
+
+  #commit(before: PositionRow, position: Position, memory: StateDigest): void {
+    const seenMs = Math.max(before.seenMs, position.seenMs);
+    try {
       this.#writePosition({ agent: before.agent, ...position, memory: memory.hex, seenMs });
       this.#db.exec("commit");
     } catch (error) {
       this.#position = before;
-      if (this.#db.isTransaction) this.#db.exec("rollback");
       throw error;
     }
+  }
+
+  /** Undoes a transaction that is open; of one that failed SQLite may have undone it already. */
+  #rollback(): void {
+    if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec("rollback");
   }
 }
 

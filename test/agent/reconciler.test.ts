@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { DesiredState, type Pending } from "../../agent/desired.ts";
 import { type Applied, Reconciler } from "../../agent/reconciler.ts";
-import type { Position } from "../../agent/state.ts";
+import type { Position, Replacement } from "../../agent/state.ts";
 import { RegistryTime } from "../../agent/time.ts";
 import { Latch } from "../../lib/latch.ts";
 import { silentLog } from "../../lib/log.ts";
@@ -9,6 +9,8 @@ import { FakeClock, MemoryTarget } from "./fake.ts";
 
 class MemoryDisk {
   readonly saves: string[] = [];
+  begun = 0;
+  disposed = 0;
   failures = 0;
   onFailure = (): void => {};
 
@@ -17,9 +19,18 @@ class MemoryDisk {
     this.saves.push(`save ${position.revision} +${rules.length + trust.length}`);
   }
 
-  replace(position: Position, desired: DesiredState): void {
-    this.#maybeFail();
-    this.saves.push(`replace ${position.revision} =${desired.size}`);
+  begin(position: Position, desired: DesiredState): Replacement {
+    this.begun++;
+    return {
+      step: () => false,
+      commit: () => {
+        this.#maybeFail();
+        this.saves.push(`replace ${position.revision} =${desired.size}`);
+      },
+      [Symbol.dispose]: () => {
+        this.disposed++;
+      },
+    };
   }
 
   #maybeFail(): void {
@@ -82,6 +93,11 @@ function setUp() {
       desired.revision++;
       reconciler.ring();
     },
+    /** The gate stands, and the desired state may change. */
+    async stood() {
+      await reconciler.stands;
+      await settled.passed();
+    },
     applied: (revision: number) => new Promise<Applied>((resolve) => waiting.push({ revision, resolve })),
     async [Symbol.asyncDispose]() {
       abort.abort();
@@ -93,7 +109,7 @@ function setUp() {
 describe("reconciler", () => {
   it("resyncs once at start, then applies differences alone, saves, and tells", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     const done = agent.applied(2);
     agent.set("203.0.113.7/32", 5_000);
     agent.set("203.0.113.8/32", 5_000);
@@ -105,7 +121,7 @@ describe("reconciler", () => {
 
   it("coalesces what comes while an effect is under way, and loses none of it", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     const held = Promise.withResolvers<void>();
     agent.target.held = held.promise;
     const done = agent.applied(4);
@@ -124,7 +140,7 @@ describe("reconciler", () => {
 
   it("keeps what failed, resyncs, and tells only what stands", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     agent.target.failures = 2;
     const done = agent.applied(1);
     agent.set("203.0.113.7/32", 5_000);
@@ -137,7 +153,7 @@ describe("reconciler", () => {
 
   it("resyncs the target that failed alone; what is taken back is taken back at the others meanwhile, and nothing is told", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     const first = agent.applied(1);
     agent.set("203.0.113.7/32", 5_000);
     await first;
@@ -182,7 +198,7 @@ describe("reconciler", () => {
 
   it("does not tell what could not be saved, leaves the kernel alone, and saves the whole at the next try", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     agent.disk.failures = 1;
     const done = agent.applied(1);
     agent.set("203.0.113.7/32", 5_000);
@@ -194,7 +210,7 @@ describe("reconciler", () => {
 
   it("takes what comes into the kernel while the disk fails, without waiting for it", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     agent.disk.failures = 1;
     agent.disk.onFailure = () => agent.set("203.0.113.8/32", 5_000);
     const done = agent.applied(2);
@@ -208,7 +224,7 @@ describe("reconciler", () => {
 
   it("holds the desired state still while a resync reads it", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     const held = Promise.withResolvers<void>();
     agent.target.held = held.promise;
     agent.reconciler.requestResync("a test asks");
@@ -219,9 +235,28 @@ describe("reconciler", () => {
     expect(agent.settled.closed).to.equal(false);
   });
 
+  it("writes the whole to disk while the targets work, and commits it after them alone", async () => {
+    await using agent = setUp();
+    await agent.applied(0);
+    const held = Promise.withResolvers<void>();
+    agent.target.held = held.promise;
+    agent.target.failures = 1;
+    const again = agent.applied(0);
+    agent.reconciler.requestResync("a test asks");
+    while (agent.disk.begun < 2) await new Promise(setImmediate);
+    expect(agent.disk.saves).to.deep.equal(["replace 0 =0"]);
+    held.resolve();
+    await again;
+    // The target failed once: what was begun beside it was undone, and begun anew.
+    expect(agent.disk.begun).to.equal(3);
+    expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "replace 0 =0"]);
+    await agent.settled.passed();
+    expect(agent.disk.disposed).to.equal(3);
+  });
+
   it("shows the targets nothing while it is to be closed, and everything again afterwards", async () => {
     await using agent = setUp();
-    await agent.reconciler.stands;
+    await agent.stood();
     const first = agent.applied(1);
     agent.set("203.0.113.7/32", 5_000);
     await first;

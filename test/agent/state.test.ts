@@ -99,6 +99,29 @@ describe("saved state", () => {
     expect(desired.refused).to.equal(0);
   });
 
+  it("replaces the whole in slices: left before the commit, what was saved before stands, the time seen too", () => {
+    const before = filled();
+    {
+      using state = StateFile.open(file, "host1", silentLog);
+      state.replace(position(before), before);
+      const many = new DesiredState();
+      many.epoch = before.epoch;
+      many.revision = before.revision + 2_500;
+      for (let i = 0; i < 2_500; i++) many.load({ lane: "ip", prefix: `203.0.${i >> 8}.${i & 255}/32`, expiresAt: 9_000 });
+      {
+        using left = state.begin(position(many), many);
+        expect([left.step(), left.step()]).to.deep.equal([true, true]);
+        state.saveTime(before.revision + 1_000_000);
+      }
+      expect(state.load({ widest4: 0, widest6: 0, rules: 10 }, null, silentLog).digest).to.equal(before.digest);
+      expect(state.seenMs).to.equal(position(before).seenMs);
+      using whole = state.begin(position(many), many);
+      while (whole.step());
+      whole.commit();
+      expect(state.load({ widest4: 0, widest6: 0, rules: 5_000 }, null, silentLog).size).to.equal(2_500);
+    }
+  });
+
   it("brings back what was held back and what is remembered of trust", () => {
     const now = 1_000;
     const body = JSON.stringify({
