@@ -18,6 +18,7 @@ import { runAgent } from "./run.ts";
 import { type AgentStatus, AlreadyRunningError, queryStatus, tellAccept } from "./status.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./terminator/haproxy-config.ts";
 import { currentLink, layoutOf } from "./terminator/layout.ts";
+import { renderNginx } from "./terminator/nginx-config.ts";
 
 const CHECK_TIMEOUT_MS = 10_000;
 
@@ -84,11 +85,14 @@ export function render(file: string, what: string | undefined): number {
       return EXIT.ok;
     case "haproxy":
       process.stdout.write(
-        renderHaproxy(config, { layout: layoutOf(currentLink(config.stateDir)), lengths: USUAL_LENGTHS, revocations: true }),
+        renderHaproxy(config, { layout: layoutOf(currentLink(config.stateDir), "haproxy"), lengths: USUAL_LENGTHS, revocations: true }),
       );
       return EXIT.ok;
+    case "nginx":
+      process.stdout.write(renderNginx(config, layoutOf(currentLink(config.stateDir), "nginx"), true));
+      return EXIT.ok;
     default:
-      process.stderr.write("entityos-agent: render what? Known are: nft, haproxy\n");
+      process.stderr.write("entityos-agent: render what? Known are: nft, haproxy, nginx\n");
       return EXIT.usage;
   }
 }

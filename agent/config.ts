@@ -39,7 +39,7 @@ const gateSchema = z
 const terminatorSchema = z
   .strictObject({
     /** What ends TLS in front of the application: "none" leaves the listeners to something else, which then admits by address alone. */
-    kind: z.enum(["none", "haproxy"]).default("none"),
+    kind: z.enum(["none", "haproxy", "nginx"]).default("none"),
     /** PEM of the service's certificate with its chain; its key stands beside it, with the ending .key. */
     certificate: z
       .string()
@@ -57,7 +57,7 @@ const terminatorSchema = z
       .default(100 << 20),
     /** Requests that a source (IPv6: its /64) may make in ten seconds. */
     requestsPer10s: z.int().min(1).max(1_000_000).default(2_000),
-    /** Open connections in all lanes; HAProxy needs four file descriptors for each. */
+    /** Open connections in all lanes, with nginx for each worker process; HAProxy needs four file descriptors for each, nginx three. */
     maxConnections: z.int().min(10).max(1_000_000).default(4_000),
     /** A CRL that ran out: the last one and the list of registered certificates go on deciding, or nobody with a certificate is admitted. */
     expiredCrl: z.enum(["keep", "close"]).default("keep"),

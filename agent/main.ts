@@ -14,7 +14,7 @@ Commands
   check            reads the configuration and its files, probes nft, and says all that is wrong
   status [--json]  asks the running agent
   render nft       prints the tables it would install
-  render haproxy   prints the terminator's configuration
+  render haproxy   prints the terminator's configuration; so does render nginx
   accept EPOCH     lets the registry's next snapshot of that epoch take the place of what is held, though revision or
                    CRL numbers go back by it: after a registry was restored from a backup
   cleanup          removes both tables from the kernel: the host is then open

@@ -22,7 +22,10 @@ import { type Applied, Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
 import type { StateFile } from "./state.ts";
 import type { AgentStatus } from "./status.ts";
-import { HaproxyTarget, type HaproxyTargetOptions } from "./terminator/haproxy.ts";
+import type { Cut } from "./target.ts";
+import { HaproxyTarget } from "./terminator/haproxy.ts";
+import { type NginxOptions, NginxTarget } from "./terminator/nginx.ts";
+import type { Terminator } from "./terminator/settings.ts";
 import { RegistryTime } from "./time.ts";
 import { toldState } from "./told-state.ts";
 import { lookForAlarms, type Seen, stalenessOf, stateName, statusOf } from "./view.ts";
@@ -81,7 +84,9 @@ export async function startParts(
     tamperedAtMs.set(name, clock.monotonic());
   };
   const tamperedAtMs = new Map<"structure_tampered" | "elements_tampered", number>();
-  const terminator = startTerminator({ config, log, signal, cut: (flows, until) => target.cut(flows, until) }, stack);
+  const now = () => time.now();
+  const cut: Cut = (flows, until) => target.cut(flows, until);
+  const terminator = await startTerminator({ config, log, signal, now, cut }, stack);
   const onEffect = (effect: Effect) => {
     if (effect.kind === "changed") reconciler.ring();
     else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
@@ -163,7 +168,7 @@ interface Reloadable {
   readonly feed: FeedClient;
   readonly floor: Floor | null;
   readonly target: NftTarget;
-  readonly terminator: HaproxyTarget | null;
+  readonly terminator: Terminator | null;
   readonly reconciler: Reconciler;
   readonly settled: Latch;
 }
@@ -191,15 +196,12 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
 }
 
 /** Null where something else ends TLS. */
-function startTerminator(options: Omit<HaproxyTargetOptions, "fetchCrl">, stack: AsyncDisposableStack): HaproxyTarget | null {
+async function startTerminator(options: Omit<NginxOptions, "fetchCrl">, stack: AsyncDisposableStack): Promise<Terminator | null> {
   const { config } = options;
-  if (config.zone === "open" || config.terminator.kind === "none") return null;
-  return stack.use(
-    new HaproxyTarget({
-      ...options,
-      fetchCrl: (id, sha256, signal) => fetchCrl(identityOf(config), id, sha256, signal),
-    }),
-  );
+  const { kind } = config.terminator;
+  if (config.zone === "open" || kind === "none") return null;
+  const all: NginxOptions = { ...options, fetchCrl: (id, sha256, signal) => fetchCrl(identityOf(config), id, sha256, signal) };
+  return stack.use(kind === "haproxy" ? new HaproxyTarget(all) : await NginxTarget.start(all));
 }
 
 function together(gates: Floor["gates"], { gate }: AgentConfig): Floor["gates"] {

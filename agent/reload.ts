@@ -13,7 +13,7 @@ export class ReloadRefusedError extends Error {}
 /** What a new configuration changes. */
 export interface ReloadPlan {
   readonly gate: boolean;
-  /** HAProxy is to be configured anew: its settings changed, or the service's certificate. */
+  /** The terminator is to be configured anew: its settings changed, or the service's certificate. */
   readonly terminator: boolean;
   /** The ceiling, or the root that CAs are believed by. */
   readonly limits: boolean;

@@ -50,6 +50,8 @@ export const PATH = {
   agentSocketName: "agent.sock",
   /** The agent's renewed certificate, in its state folder. */
   agentRenewedName: "agent.crt",
+  /** Where nginx asks the agent about every request. */
+  authorizerSocketName: "authorizer.sock",
   controlSocketName: "control.sock",
   /** What the agent leaves in its state folder for the next boot: its gate without any element, as an nft script. */
   closedGateName: "gate.nft",

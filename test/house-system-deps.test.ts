@@ -63,6 +63,7 @@ describe("scripts/system-deps", () => {
       "stdbuf coreutils",
       "setpriv util-linux",
       "haproxy haproxy",
+      "nginx nginx",
       "ip iproute2",
       "curl curl",
       "openssl openssl",

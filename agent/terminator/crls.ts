@@ -1,4 +1,5 @@
 import type { SmallTrust } from "./desired-trust.ts";
+import type { TerminatorOptions } from "./settings.ts";
 
 /** Most characters of fetched lists that are kept at a time: of two million revoked certificates and more. */
 const MAX_FETCHED = 128 << 20;
@@ -27,9 +28,25 @@ export class CrlTexts {
     this.#fetched.set(id, { sha256, pem });
   }
 
+  /** Fetches what is missing. @param crls asked again after each: what is named may change meanwhile */
+  async fetch(crls: () => readonly Listed[], fetchCrl: TerminatorOptions["fetchCrl"], signal: AbortSignal): Promise<void> {
+    for (const { id, sha256 } of this.missing(crls())) {
+      const pem = await fetchCrl(id, sha256, signal);
+      this.keep(crls(), id, sha256, pem);
+    }
+  }
+
+  /** PEM of each, as {@link text} has them. */
+  each(crls: readonly Listed[]): { readonly id: string; readonly pem: string }[] {
+    return crls.flatMap(({ id, pem }) => {
+      const own = pem ?? this.#fetched.get(id)?.pem;
+      return own === undefined ? [] : [{ id, pem: own }];
+    });
+  }
+
   /** The newest that there is of each; null when there is none at all. An older one is better than none: maps decide on what is newer. */
   text(crls: readonly Listed[]): string | null {
-    const texts = crls.flatMap(({ id, pem }) => pem ?? this.#fetched.get(id)?.pem ?? []);
+    const texts = this.each(crls).map(({ pem }) => pem);
     return texts.length === 0 ? null : texts.join("");
   }
 }

@@ -3,6 +3,7 @@ import type { DesiredState, TrustEntry } from "../desired.ts";
 import type { TrustDifference } from "../target.ts";
 import type { CrlBody } from "../trust-bodies.ts";
 import {
+  type BindingLengths,
   bindingEntry,
   bindingKey,
   certificateDer,
@@ -14,8 +15,6 @@ import {
   readCertificate,
   readCrl,
 } from "./entries.ts";
-import { USUAL_LENGTHS } from "./haproxy-config.ts";
-import type { BindingLengths } from "./haproxy-lanes.ts";
 
 /**
  * The part of trust that is rewritten whole when it changes: CAs, CRLs and bindings. Registered certificates are too many for that; of
@@ -71,11 +70,11 @@ export class SmallTrust {
     this.#bound.set(device, own.add(fingerprint));
   }
 
-  /** CAs as one PEM file, the pinned root among them. */
-  authorities(root: string): string {
+  /** CAs as PEM, each once, the pinned root among them. */
+  authorities(root: string): string[] {
     const all = [root, ...this.#authorities.values()];
     const unlike = new Map(all.map((pem) => [hash("sha256", certificateDer(pem)), pem]));
-    return [...unlike.values()].map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`)).join("");
+    return [...unlike.values()].map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`));
   }
 
   /** CRLs with their CA's id, `pem` null for those that are too large for the feed. */
@@ -87,8 +86,9 @@ export class SmallTrust {
     for (const [id, body] of this.#bindings) yield bindingEntry(id, body);
   }
 
-  lengths(): BindingLengths {
-    return lengthsOf(this.#bindings.keys(), USUAL_LENGTHS);
+  /** @param always lengths that are there in any case */
+  lengths(always: BindingLengths): BindingLengths {
+    return lengthsOf(this.#bindings.keys(), always);
   }
 }
 

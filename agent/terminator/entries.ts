@@ -2,7 +2,12 @@ import type { z } from "zod";
 import { prefixOf } from "../../lib/ip.ts";
 import { decodePem, encodePem } from "../../lib/pem.ts";
 import { bindingSchema, type CertificateBody, type CrlBody, certificateSchema, crlSchema } from "../trust-bodies.ts";
-import type { BindingLengths } from "./haproxy-lanes.ts";
+
+/** Prefix lengths that bindings use, per family: HAProxy does one look-up for each. */
+export interface BindingLengths {
+  readonly v4: readonly number[];
+  readonly v6: readonly number[];
+}
 
 /** A trust entry's body is not what the registry may send (docs/protocol.md): the agent's own check let it through, so it is a fault. */
 export class TrustBodyError extends Error {}

@@ -14,7 +14,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
 import { type MapEntry, mapText } from "./entries.ts";
-import { currentLink, type Layout, layoutOf, terminatorFolder } from "./layout.ts";
+import { currentLink, type Layout, layoutOf, type TerminatorKind, terminatorFolder } from "./layout.ts";
 
 /** What a generation consists of. */
 export interface GenerationContent {
@@ -22,40 +22,42 @@ export interface GenerationContent {
   readonly authorities: string;
   /** Null: there is no CRL. */
   readonly revocations: string | null;
-  readonly certificates: Iterable<MapEntry>;
-  readonly bindings: Iterable<MapEntry>;
+  /** What HAProxy looks up by itself; null where the terminator asks the agent. */
+  readonly maps: { readonly certificates: Iterable<MapEntry>; readonly bindings: Iterable<MapEntry> } | null;
 }
 
 /** Characters that are put together before they are written. */
 const BLOCK = 1 << 20;
 
 /** The generation that the link names; null when there is none. */
-export function currentGeneration(stateDir: string): Layout | null {
+export function currentGeneration(stateDir: string, kind: TerminatorKind): Layout | null {
   const link = currentLink(stateDir);
   try {
-    return layoutOf(join(dirname(link), readlinkSync(link)));
+    return layoutOf(join(dirname(link), readlinkSync(link)), kind);
   } catch {
     return null;
   }
 }
 
 /** Writes a generation beside the others, whole and durable. It is not in use before {@link useGeneration}. */
-export function writeGeneration(stateDir: string, content: GenerationContent): Layout {
+export function writeGeneration(stateDir: string, kind: TerminatorKind, content: GenerationContent): Layout {
   const folder = terminatorFolder(stateDir);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const layout = layoutOf(join(folder, `generation-${nextNumber(folder)}`));
+  const layout = layoutOf(join(folder, `generation-${nextNumber(folder)}`), kind);
   rmSync(layout.folder, { recursive: true, force: true });
   mkdirSync(layout.folder, { mode: 0o700 });
-  writeMap(layout.certificates, content.certificates);
-  writeMap(layout.gone, []);
-  writeMap(layout.bindings, content.bindings);
+  if (content.maps !== null) {
+    writeMap(layout.certificates, content.maps.certificates);
+    writeMap(layout.gone, []);
+    writeMap(layout.bindings, content.maps.bindings);
+  }
   writeFileAtomic(layout.authorities, content.authorities);
   if (content.revocations !== null) writeFileAtomic(layout.revocations, content.revocations);
   writeFileAtomic(layout.config, content.config(layout));
   return layout;
 }
 
-/** From now on HAProxy starts and reloads with this generation. */
+/** From now on the terminator starts and reloads with this generation. */
 export function useGeneration(stateDir: string, layout: Layout): void {
   const link = currentLink(stateDir);
   const temporary = `${link}.${process.pid}`;

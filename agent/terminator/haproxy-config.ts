@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { LANES, type Lane, PATH } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
-import { admissionRules, type BindingLengths, certificateAcls, type LaneSource, sessionRules } from "./haproxy-lanes.ts";
+import type { BindingLengths } from "./entries.ts";
+import { admissionRules, certificateAcls, type LaneSource, sessionRules } from "./haproxy-lanes.ts";
 import type { Layout } from "./layout.ts";
 
 export type HaproxySource = Pick<AgentConfig, "gate" | "terminator" | "runtimeDir">;

@@ -1,12 +1,7 @@
 import type { RuleLane } from "../../lib/service.ts";
 import type { TerminatorConfig } from "../config.ts";
+import type { BindingLengths } from "./entries.ts";
 import type { Layout } from "./layout.ts";
-
-/** Prefix lengths that bindings use, per family: one look-up is rendered for each. */
-export interface BindingLengths {
-  readonly v4: readonly number[];
-  readonly v6: readonly number[];
-}
 
 export interface LaneSource {
   readonly terminator: TerminatorConfig;

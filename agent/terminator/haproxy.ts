@@ -1,18 +1,17 @@
 import { existsSync, readFileSync } from "node:fs";
 import { writeFileAtomic } from "../../lib/file.ts";
-import type { Log } from "../../lib/log.ts";
-import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
-import type { Cut, Differences, Target } from "../target.ts";
+import type { Differences } from "../target.ts";
 import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
 import { CrlTexts } from "./crls.ts";
 import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
 import { certificateKey } from "./entries.ts";
 import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
-import { renderHaproxy } from "./haproxy-config.ts";
+import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
 import { Live } from "./live.ts";
+import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 
 /** Certificates that were taken back since the generation was written; beyond it a new one is written. */
 const MAX_GONE = 10_000;
@@ -23,25 +22,13 @@ const MAX_RUNTIME_CRL = 12_000;
 /** Reloads for large CRLs come no closer than this: the maps decide on revocation meanwhile. */
 const CRL_RELOAD_MS = 10_000;
 
-export type TerminatorSettings = Pick<AgentConfig, "zone" | "gate" | "terminator" | "runtimeDir" | "stateDir" | "registry">;
-
-export interface HaproxyTargetOptions {
-  readonly config: TerminatorSettings;
-  readonly log: Log;
-  /** Ends what goes on in the background. */
-  readonly signal: AbortSignal;
-  readonly cut: Cut;
-  /** A CRL that is too large for the feed, from control: PEM, checked against its digest. */
-  readonly fetchCrl: (id: string, sha256: string, signal: AbortSignal) => Promise<string>;
-}
-
 /**
  * HAProxy's trust as a target of the reconciler: CAs, CRLs, registered certificates and bindings. The disk is as new as HAProxy's memory
  * or newer, so one that starts by itself knows of every revocation. When none runs nobody is let in, and the files alone are kept.
  */
-export class HaproxyTarget implements Target, AsyncDisposable {
+export class HaproxyTarget implements Terminator {
   readonly name = "haproxy";
-  readonly #options: HaproxyTargetOptions;
+  readonly #options: TerminatorOptions;
   #config: TerminatorSettings;
   #live: Live;
   readonly #crls = new CrlTexts();
@@ -49,10 +36,10 @@ export class HaproxyTarget implements Target, AsyncDisposable {
   #layout: Layout | null = null;
   #lengths = "";
   #gone = 0;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   readonly #background: Background;
 
-  constructor(options: HaproxyTargetOptions) {
+  constructor(options: TerminatorOptions) {
     const { log } = options;
     this.#options = options;
     this.#config = options.config;
@@ -66,7 +53,6 @@ export class HaproxyTarget implements Target, AsyncDisposable {
     );
   }
 
-  /** Takes another configuration; the next resync puts it in force. */
   configure(config: TerminatorSettings): void {
     if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config);
     this.#config = config;
@@ -74,11 +60,11 @@ export class HaproxyTarget implements Target, AsyncDisposable {
 
   /** A new generation from the whole state, and a reload in which no connection is refused. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(() => this.#renew(desired, SmallTrust.of(desired), signal));
+    return this.#turns.take(() => this.#renew(desired, SmallTrust.of(desired), signal));
   }
 
   apply(desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       const layout = this.#layout;
       if (layout === null) throw new Error("Cannot apply differences before a resync");
       if (differences.length === 0) return;
@@ -98,14 +84,7 @@ export class HaproxyTarget implements Target, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#background[Symbol.asyncDispose]();
-    await this.#turn;
-  }
-
-  /** One after the other: the reconciler's work, and reloads for large CRLs. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#turn.then(work, work);
-    this.#turn = turn.catch(() => {});
-    return turn;
+    await this.#turns.done();
   }
 
   /** @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force */
@@ -115,16 +94,15 @@ export class HaproxyTarget implements Target, AsyncDisposable {
     this.#trust = trust;
     if (this.#crls.missing(trust.crls()).length > 0) this.#background.soon();
     const revocations = this.#crls.text(trust.crls());
-    const lengths = trust.lengths();
-    const last = currentGeneration(config.stateDir);
-    const layout = writeGeneration(config.stateDir, {
+    const lengths = trust.lengths(USUAL_LENGTHS);
+    const last = currentGeneration(config.stateDir, "haproxy");
+    const layout = writeGeneration(config.stateDir, "haproxy", {
       config: (own) => renderHaproxy(config, { layout: own, lengths, revocations: revocations !== null }),
-      authorities: trust.authorities(readFileSync(config.registry.ca, "utf8")),
+      authorities: trust.authorities(readFileSync(config.registry.ca, "utf8")).join(""),
       revocations,
-      certificates: certificateEntries(desired),
-      bindings: trust.bindings(),
+      maps: { certificates: certificateEntries(desired), bindings: trust.bindings() },
     });
-    await checkConfiguration(layout, signal);
+    await checkConfiguration("haproxy", layout, signal);
     useGeneration(config.stateDir, layout);
     await this.#live.reload({ certificates: () => certificateEntries(desired), bindings: () => trust.bindings() }, signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
@@ -150,7 +128,7 @@ export class HaproxyTarget implements Target, AsyncDisposable {
       changes.altered.length > 0 ||
       changes.bindings.length > MAX_BINDINGS ||
       this.#gone > MAX_GONE ||
-      JSON.stringify(this.#trust.lengths()) !== this.#lengths ||
+      JSON.stringify(this.#trust.lengths(USUAL_LENGTHS)) !== this.#lengths ||
       (this.#crls.text(this.#trust.crls()) !== null) !== existsSync(layout.revocations)
     );
   }
@@ -170,20 +148,17 @@ export class HaproxyTarget implements Target, AsyncDisposable {
   /** Fetches what the feed could not carry, and reloads when that changes anything. */
   async #catchUpWithCrls(): Promise<void> {
     const { fetchCrl, signal } = this.#options;
-    for (const { id, sha256 } of this.#crls.missing(this.#trust.crls())) {
-      const pem = await fetchCrl(id, sha256, signal);
-      this.#crls.keep(this.#trust.crls(), id, sha256, pem);
-    }
-    await this.#inTurn(async () => {
+    await this.#crls.fetch(() => this.#trust.crls(), fetchCrl, signal);
+    await this.#turns.take(async () => {
       const layout = this.#layout;
       const text = this.#crls.text(this.#trust.crls());
       if (layout === null || text === null || (existsSync(layout.revocations) && readFileSync(layout.revocations, "utf8") === text)) return;
       writeFileAtomic(layout.revocations, text);
-      await checkConfiguration(layout, signal);
+      await checkConfiguration("haproxy", layout, signal);
       await this.#live.reload(null, signal);
     });
   }
 }
 
-const liveOf = ({ log, cut }: HaproxyTargetOptions, { terminator, stateDir }: TerminatorSettings): Live =>
+const liveOf = ({ log, cut }: TerminatorOptions, { terminator, stateDir }: TerminatorSettings): Live =>
   new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, log });

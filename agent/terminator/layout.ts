@@ -1,5 +1,8 @@
 import { join } from "node:path";
 
+/** What ends TLS, if anything of ours does. */
+export type TerminatorKind = "haproxy" | "nginx";
+
 /** Files of one generation of the terminator's configuration. A generation is made whole and then named by a link. */
 export interface Layout {
   readonly folder: string;
@@ -8,23 +11,28 @@ export interface Layout {
   readonly authorities: string;
   /** CRLs of all of them, PEM. */
   readonly revocations: string;
-  /** Registered certificates, and those of them that were taken back since the file was written. */
+  /** HAProxy: registered certificates, and those of them that were taken back since the file was written. */
   readonly certificates: string;
   readonly gone: string;
-  /** Which device holds which prefix. */
+  /** HAProxy: which device holds which prefix. */
   readonly bindings: string;
+  /** nginx: who runs with this generation. */
+  readonly pid: string;
 }
 
-export const layoutOf = (folder: string): Layout => ({
+const CONFIG_NAME: Readonly<Record<TerminatorKind, string>> = { haproxy: "haproxy.cfg", nginx: "nginx.conf" };
+
+export const layoutOf = (folder: string, kind: TerminatorKind): Layout => ({
   folder,
-  config: join(folder, "haproxy.cfg"),
+  config: join(folder, CONFIG_NAME[kind]),
   authorities: join(folder, "ca.pem"),
   revocations: join(folder, "crl.pem"),
   certificates: join(folder, "certificates.map"),
   gone: join(folder, "gone.map"),
   bindings: join(folder, "bindings.map"),
+  pid: join(folder, "nginx.pid"),
 });
 
-/** Below the agent's state: the link that HAProxy is started with, and the generations. */
+/** Below the agent's state: the link that the terminator is started with, and the generations. */
 export const terminatorFolder = (stateDir: string): string => join(stateDir, "terminator");
 export const currentLink = (stateDir: string): string => join(terminatorFolder(stateDir), "current");

@@ -27,7 +27,7 @@ export class WorkerMaps {
     const answer = await this.#master.command("show map", { signal, worker });
     const name = [...answer.matchAll(/\((\S+)\/(generation-\d+)\/certificates\.map\)/g)].find(([, folder]) => folder === this.#folder)?.[2];
     if (name === undefined) throw new MasterError("failed", `HAProxy's worker ${worker} serves another configuration than the agent's`);
-    const layout = layoutOf(join(this.#folder, name));
+    const layout = layoutOf(join(this.#folder, name), "haproxy");
     this.#layouts.set(worker, layout);
     return layout;
   }

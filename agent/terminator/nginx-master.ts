@@ -1,0 +1,81 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { delay } from "../../lib/abort.ts";
+import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
+
+/** nginx did not do what its master was told. */
+export class NginxError extends Error {}
+
+/** nginx reads its files anew and then writes the new generation's file of its process id. */
+const RELOAD_WITHIN_MS = 10_000;
+const LOOK_AGAIN_MS = 10;
+
+/** A generation that a living nginx serves. */
+export interface Serving {
+  readonly layout: Layout;
+  readonly pid: number;
+}
+
+/** Every generation whose nginx lives: one at most, but for moments of a reload. */
+export function servingNginx(stateDir: string): Serving[] {
+  const folder = terminatorFolder(stateDir);
+  return generationsIn(folder).flatMap((name) => {
+    const layout = layoutOf(join(folder, name), "nginx");
+    const pid = readPid(layout);
+    return pid !== null && livesAsNginx(pid) ? [{ layout, pid }] : [];
+  });
+}
+
+/**
+ * Has nginx take the generation that the link names; it goes on with the one before when it cannot. New workers take connections when
+ * it resolves, and those before are told to end within some 100 ms.
+ * @returns false when no nginx runs: the next one reads the files
+ * @throws NginxError when it keeps what it had
+ */
+export async function reloadNginx(stateDir: string, layout: Layout, signal: AbortSignal): Promise<boolean> {
+  const [serving] = servingNginx(stateDir);
+  if (serving === undefined || !signalled(serving.pid, "SIGHUP")) return false;
+  for (let waitedMs = 0; waitedMs < RELOAD_WITHIN_MS; waitedMs += LOOK_AGAIN_MS) {
+    if (readPid(layout) === serving.pid) return true;
+    if (!livesAsNginx(serving.pid)) return false;
+    await delay(LOOK_AGAIN_MS, signal);
+  }
+  throw new NginxError("nginx did not take its new configuration: its log says why");
+}
+
+function generationsIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).filter((name) => /^generation-\d+$/.test(name));
+  } catch {
+    return [];
+  }
+}
+
+function readPid({ pid }: Layout): number | null {
+  try {
+    return Number(/^(\d{1,10})\n?$/.exec(readFileSync(pid, "utf8"))?.[1] ?? 0) || null;
+  } catch {
+    return null;
+  }
+}
+
+/** A process id may have gone to another program. Where the name cannot be read (ProtectProc=invisible) the signal's right must do. */
+function livesAsNginx(pid: number): boolean {
+  if (!signalled(pid, 0)) return false;
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "nginx";
+  } catch {
+    return true;
+  }
+}
+
+/** @returns false when there is no such process. @throws NginxError when it is another user's */
+function signalled(pid: number, signal: "SIGHUP" | 0): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EPERM")
+      throw new NginxError(`Cannot tell nginx (pid ${pid}) anything: it must run as the agent's own user`, { cause: error });
+    return false;
+  }
+}

@@ -1,0 +1,234 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { delay } from "../../lib/abort.ts";
+import { PATH } from "../../lib/service.ts";
+import type { DesiredState } from "../desired.ts";
+import type { Differences, Flow } from "../target.ts";
+import { Admission, type AdmissionPolicy, type Identity, type Question } from "./admission.ts";
+import { type Judge, serveAuthorizer } from "./authorizer.ts";
+import { Background } from "./background.ts";
+import { checkConfiguration } from "./check.ts";
+import { CrlTexts } from "./crls.ts";
+import { SmallTrust } from "./desired-trust.ts";
+import { Flows, flowKey, type Owned } from "./flows.ts";
+import { currentGeneration, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
+import { renderNginx } from "./nginx-config.ts";
+import { reloadNginx, servingNginx } from "./nginx-master.ts";
+import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
+import { connectionsAt } from "./sockets.ts";
+
+/** Reloads for CRLs come no closer than this: what the agent itself knows decides on revocation meanwhile. */
+const CRL_RELOAD_MS = 10_000;
+/** How often connections that ended are let go. */
+const TEND_MS = 10_000;
+/** A cut lasts 120 s in the kernel: what nginx still has open by then is cut anew well before. */
+const CUT_AGAIN_ROUNDS = 6;
+
+export interface NginxOptions extends TerminatorOptions {
+  /** Registry time, ms. */
+  readonly now: () => number;
+  readonly crlReloadMs?: number;
+}
+
+/**
+ * nginx's trust as a target of the reconciler. Who is admitted nginx asks at every request, so registered certificates, bindings and
+ * what CRLs take back are in force at once; CAs and CRLs are also files, and a reload. When the agent does not answer nobody is let in.
+ */
+export class NginxTarget implements Terminator, Judge {
+  readonly name = "nginx";
+  readonly #options: NginxOptions;
+  #config: TerminatorSettings;
+  readonly #admission: Admission;
+  readonly #flows = new Flows();
+  readonly #crls = new CrlTexts();
+  readonly #turns = new Turns();
+  readonly #background: Background;
+  readonly #ending = new AbortController();
+  readonly #stack = new AsyncDisposableStack();
+  #trust = new SmallTrust();
+  #ready = false;
+  /** Null: only a resync knows what nginx has. */
+  #revocations: { readonly text: string | null; readonly at: number } | null = null;
+
+  private constructor(options: NginxOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#admission = new Admission(policyOf(options.config), options.now);
+    const onError = (error: unknown) =>
+      options.log.error({ alarm: "crl", err: error }, "Cannot renew a CRL; the last one stays, and registered certificates decide");
+    this.#background = new Background(
+      () => this.#catchUpWithCrls(),
+      options.crlReloadMs ?? CRL_RELOAD_MS,
+      AbortSignal.any([options.signal, this.#ending.signal]),
+      onError,
+    );
+  }
+
+  /** Resolves once nginx can ask; until the first resync everything is refused. */
+  static async start(options: NginxOptions): Promise<NginxTarget> {
+    const target = new NginxTarget(options);
+    target.#flows.begin(await connectionsAt(target.#ports()));
+    const { runtimeDir } = options.config;
+    target.#stack.use(await serveAuthorizer(join(runtimeDir, PATH.authorizerSocketName), target));
+    const tending = target.#tend(AbortSignal.any([options.signal, target.#ending.signal]));
+    target.#stack.defer(() => tending);
+    return target;
+  }
+
+  configure(config: TerminatorSettings): void {
+    this.#config = config;
+  }
+
+  ready(): boolean {
+    return this.#ready;
+  }
+
+  judge(question: Question, flow: Flow): { readonly identity: Identity | null } | null {
+    const verdict = this.#admission.decide(question);
+    // A connection that cannot be found again is not let in: the table is full.
+    return verdict !== null && this.#flows.note(flow, question.lane, verdict.identity) ? verdict : null;
+  }
+
+  /** The whole state first in memory, then what it ends, then a new generation. */
+  resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    return this.#turns.take(async () => {
+      this.#revocations = null;
+      this.#trust = SmallTrust.of(desired);
+      this.#admission.policy = policyOf(this.#config);
+      this.#admission.trustAuthorities(this.#authorities());
+      this.#trustCrls();
+      const ended = this.#admission.replace(desired);
+      this.#ready = true;
+      if (ended) await this.#end(this.#flows.all(), signal);
+      await this.#renew(signal);
+    });
+  }
+
+  apply(_desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
+    return this.#turns.take(async () => {
+      const known = this.#revocations;
+      if (known === null) throw new Error("Cannot apply differences before a resync");
+      if (differences.length === 0) return;
+      // Part of it may be done from here on: only a resync knows nginx again.
+      this.#revocations = null;
+      for (const difference of differences) {
+        this.#trust.take(difference.target, difference.id, difference.wanted);
+        this.#admission.take(difference);
+      }
+      await this.#endOf(differences, signal);
+      const touched = new Set(differences.map(({ target }) => target));
+      if (touched.has("crl")) this.#trustCrls();
+      if (touched.has("ca")) {
+        this.#admission.trustAuthorities(this.#authorities());
+        return await this.#renew(signal);
+      }
+      this.#revocations = known;
+      if (!touched.has("crl")) return;
+      const soon = performance.now() - known.at < (this.#options.crlReloadMs ?? CRL_RELOAD_MS);
+      if (soon || this.#crls.missing(this.#trust.crls()).length > 0) this.#background.soon();
+      else await this.#renew(signal);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort(new Error("the target ends"));
+    await this.#stack.disposeAsync();
+    await this.#background[Symbol.asyncDispose]();
+    await this.#turns.done();
+  }
+
+  #authorities(): string[] {
+    return this.#trust.authorities(readFileSync(this.#config.registry.ca, "utf8"));
+  }
+
+  #trustCrls(): void {
+    this.#admission.trustCrls(this.#crls.each(this.#trust.crls()));
+  }
+
+  #ports(): ReadonlySet<number> {
+    return new Set(Object.values(this.#config.gate.listeners));
+  }
+
+  /** What was admitted by something that ended, or became another. */
+  readonly #isOver = ({ flow, lane, fingerprint, device, pattern }: Owned): boolean => {
+    if (this.#admission.registered(fingerprint)?.pattern !== pattern) return true;
+    return lane === "ipcert" && pattern === "both" && !this.#admission.bound(device, flow.family, flow.address);
+  };
+
+  async #endOf(differences: Differences["trust"], signal: AbortSignal): Promise<void> {
+    const ended = differences.filter(({ applied }) => applied !== null);
+    const certificates = ended.filter(({ target }) => target === "certificate").map(({ id }) => id);
+    const unbound = ended.some(({ target }) => target === "binding");
+    if (certificates.length === 0 && !unbound) return;
+    const candidates = unbound ? this.#flows.all() : certificates.flatMap((id) => this.#flows.of(id));
+    await this.#end(candidates, signal);
+  }
+
+  /** Whose a connection is that was there before the agent nobody knows: it may be of what ends now. */
+  async #end(candidates: readonly Owned[], signal: AbortSignal): Promise<void> {
+    const flows = [...candidates.filter(this.#isOver).map(({ flow }) => flow), ...this.#flows.unknown];
+    if (flows.length === 0) return;
+    await this.#flows.end(flows, this.#options.cut, signal);
+    this.#options.log.info({ connections: flows.length }, "Connections of what was revoked are cut");
+  }
+
+  /** @throws TerminatorRefusedError when nginx refuses the configuration: the last good one stays in force */
+  async #renew(signal: AbortSignal): Promise<void> {
+    const config = this.#config;
+    this.#revocations = null;
+    if (this.#crls.missing(this.#trust.crls()).length > 0) this.#background.soon();
+    const text = this.#crls.text(this.#trust.crls());
+    const last = currentGeneration(config.stateDir, "nginx");
+    const layout = writeGeneration(config.stateDir, "nginx", {
+      config: (own) => renderNginx(config, own, text !== null),
+      authorities: this.#authorities().join(""),
+      revocations: text,
+      maps: null,
+    });
+    await checkConfiguration("nginx", layout, signal);
+    useGeneration(config.stateDir, layout);
+    await reloadNginx(config.stateDir, layout, signal);
+    const serving = servingNginx(config.stateDir).map((each) => each.layout);
+    sweepGenerations(config.stateDir, [layout, ...(last === null ? [] : [last]), ...serving]);
+    this.#revocations = { text, at: performance.now() };
+  }
+
+  /** Fetches what the feed could not carry, and reloads when that changes anything. */
+  async #catchUpWithCrls(): Promise<void> {
+    const { fetchCrl, signal } = this.#options;
+    await this.#crls.fetch(() => this.#trust.crls(), fetchCrl, signal);
+    this.#trustCrls();
+    await this.#turns.take(async () => {
+      const known = this.#revocations;
+      if (known !== null && known.text !== this.#crls.text(this.#trust.crls())) await this.#renew(signal);
+    });
+  }
+
+  /** Lets go what ended by itself, ends what time ended, and keeps cut what nginx has not noticed. */
+  async #tend(signal: AbortSignal): Promise<void> {
+    const { log, cut } = this.#options;
+    for (let round = 1; !signal.aborted; round++) {
+      try {
+        await delay(TEND_MS, signal);
+        await this.#flows.sweep(async () => new Set((await connectionsAt(this.#ports())).map(flowKey)));
+        const over = this.#flows.all().filter(this.#isOver);
+        if (over.length > 0)
+          await this.#turns.take(() =>
+            this.#flows.end(
+              over.map(({ flow }) => flow),
+              cut,
+              signal,
+            ),
+          );
+        if (round % CUT_AGAIN_ROUNDS === 0 && this.#flows.over.length > 0) await cut(this.#flows.over, signal);
+      } catch (error) {
+        if (!signal.aborted) log.warn({ err: error }, "Cannot look after open connections");
+      }
+    }
+  }
+}
+
+const policyOf = ({ gate, terminator }: TerminatorSettings): AdmissionPolicy => ({
+  expiredCrl: terminator.expiredCrl,
+  roams: gate.lanes.roaming,
+});
