@@ -56,10 +56,6 @@ export async function serveAuthorizer(path: string, judge: Judge): Promise<Async
 
 function answer(request: IncomingMessage, response: ServerResponse, judge: Judge): void {
   const ready = judge.ready();
-  if (request.url === "/ready") {
-    response.writeHead(ready ? 200 : 503, { "content-type": "text/plain" }).end(ready ? "ready\n" : "not ready\n");
-    return;
-  }
   if (!ready || request.url !== "/authorize") {
     response.writeHead(ready ? 403 : 503).end();
     return;

@@ -38,7 +38,7 @@ export function renderNginx(config: NginxSource, layout: Layout, revocations: bo
         ["upstream application", [`server unix:${terminator.application};`]],
         ["upstream agent", [`server unix:${join(runtimeDir, PATH.authorizerSocketName)};`, "keepalive 64;", "keepalive_timeout 30s;"]],
         ...lanes.map((lane) => laneServer(lane, gate.listeners[lane], terminator, layout)),
-        ...(gate.probe.networks.length > 0 ? [probe(gate.probe.port)] : []),
+        ...(gate.probe.networks.length > 0 ? [...probe(gate.probe.port, runtimeDir)] : []),
       ],
     ],
   ];
@@ -97,14 +97,29 @@ function clients({ terminator }: NginxSource, layout: Layout, revocations: boole
 }
 
 /** Answers a load balancer while the agent enforces; the firewall lets only named networks ask. */
-const probe = (port: number): Directive => [
-  "server",
+const probe = (port: number, runtimeDir: string): Directive[] => [
+  ["upstream health", [`server unix:${join(runtimeDir, PATH.agentSocketName)};`]],
   [
-    `listen 0.0.0.0:${port};`,
-    `listen [::]:${port} ipv6only=on;`,
-    "error_page 500 502 504 =503 /entityos-not-ready;",
-    ["location /", ["proxy_pass http://agent/ready;", "proxy_read_timeout 2s;", 'proxy_set_header Connection "";']],
-    ["location = /entityos-not-ready", ["internal;", "default_type text/plain;", 'return 503 "not ready\\n";']],
+    "server",
+    [
+      `listen 0.0.0.0:${port};`,
+      `listen [::]:${port} ipv6only=on;`,
+      "proxy_intercept_errors on;",
+      "error_page 400 403 404 500 502 503 504 =503 /entityos-not-ready;",
+      [
+        "location /",
+        [
+          "proxy_pass http://health/healthz;",
+          "proxy_method GET;",
+          "proxy_pass_request_headers off;",
+          "proxy_pass_request_body off;",
+          'proxy_set_header Content-Length "";',
+          "proxy_set_header Host localhost;",
+          "proxy_read_timeout 2s;",
+        ],
+      ],
+      ["location = /entityos-not-ready", ["internal;", "default_type text/plain;", 'return 503 "not ready\\n";']],
+    ],
   ],
 ];
 

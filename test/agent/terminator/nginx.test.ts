@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { existsSync, readlinkSync } from "node:fs";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
@@ -110,16 +110,22 @@ describe("nginx and its agent", () => {
     expect((scene.seen.at(-1) ?? []).filter((name) => /entityos/i.test(name))).to.deep.equal(["X-EntityOS-Lane"]);
   });
 
-  it("answer a load balancer while both are well", async () => {
+  it("answer a load balancer while nginx runs and the agent says that it is well", async () => {
+    const agent = { code: 200 };
+    const server = createServer((_request, response) => void response.writeHead(agent.code).end());
     const probe = () =>
       new Promise<number | undefined>((resolve, reject) => {
         request({ port: scene.config.gate.probe.port, path: "/" }, (response) => resolve(response.resume().statusCode))
           .on("error", reject)
           .end();
       });
-    expect(await probe()).to.equal(200);
-    await scene.target[Symbol.asyncDispose]();
     expect(await probe()).to.equal(503);
+    server.listen(join(scene.config.runtimeDir, "agent.sock"));
+    await once(server, "listening");
+    expect(await probe()).to.equal(200);
+    agent.code = 503;
+    expect(await probe()).to.equal(503);
+    server.close();
   });
 
   it("let nobody in by a certificate that no CA of theirs signed, whatever nginx says of lists that ran out", async () => {
