@@ -9,6 +9,9 @@ import { all, type Builder, type Command, first } from "./store.ts";
 /** How long a repeat under the same Idempotency-Key gets the first outcome. */
 export const IDEMPOTENCY_MS = 15 * 60_000;
 
+/** Submissions that wait for Process at most, some 50 MB: while it is down nobody fills Storage. */
+export const MAX_INBOX = 50_000;
+
 /** What the column `submission` holds: the fields of the canonical submission that the other columns do not. */
 export const storedSubmissionSchema = z.strictObject({
   addresses: addressesSchema,
@@ -56,6 +59,10 @@ const insertSubmission = prepared((db, v: Database["submissions"]) =>
 const insertInbox = prepared((db, v: Database["inbox"]) =>
   db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at, sealed: v.sealed, shown: v.shown }),
 );
+/** The walk ends at the bound, and an inbox that Process keeps up with is nearly empty. */
+const selectInboxAt = prepared((db, v: { at: number }) =>
+  db.selectFrom("inbox").select("submission").orderBy("submission").limit(1).offset(v.at),
+);
 const selectByKey = prepared((db, v: { idempotency: string }) =>
   db.selectFrom("submissions").select(["id", "digest", "received_at"]).where("idempotency", "=", v.idempotency),
 );
@@ -64,10 +71,16 @@ const selectByKey = prepared((db, v: { idempotency: string }) =>
  * Stores a submission for Process. Write it with wake "inbox".
  * A repeat under its Idempotency-Key stores nothing and leads to the first one; an old key is forgotten and counts as new.
  * @param beforeStored is called when the submission is no repeat; what it throws keeps it out
+ * @param most submissions that may wait
  * @returns the id under which the submission stands
- * @throws Problem idempotency_key_reused
+ * @throws Problem idempotency_key_reused | inbox_full
  */
-export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStored: () => void): Command<{ id: string; repeated: boolean }> {
+export function* acceptSubmission(
+  db: Builder,
+  input: NewSubmission,
+  beforeStored: () => void,
+  most = MAX_INBOX,
+): Command<{ id: string; repeated: boolean }> {
   const idempotency = input.idempotencyKey === null ? null : hash("sha256", input.idempotencyKey);
   if (idempotency !== null) {
     const earlier = yield* first(selectByKey(db, { idempotency }));
@@ -82,6 +95,8 @@ export function* acceptSubmission(db: Builder, input: NewSubmission, beforeStore
     if (earlier !== undefined) yield* all(db.updateTable("submissions").set({ idempotency: null }).where("id", "=", earlier.id));
   }
   beforeStored();
+  if ((yield* first(selectInboxAt(db, { at: most - 1 }))) !== undefined)
+    throw new Problem(503, "inbox_full", "Too many submissions wait: nothing was stored. Try again later.");
   const { id, receivedAt: received_at, action, signer, signature, csr, observed, digest } = input;
   const submission = JSON.stringify(input.submission);
   yield* all(
