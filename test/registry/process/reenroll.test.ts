@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
 import { expect } from "chai";
+import { Problem } from "../../../lib/problem.ts";
 import { csrFromPem } from "../../../lib/registration/csr.ts";
 import { seal } from "../../../lib/seal.ts";
 import { revokeDevice } from "../../../registry/process/devices.ts";
 import { setProfile } from "../../../registry/process/profiles.ts";
+import { permitReenroll } from "../../../registry/process/reenroll.ts";
 import { all } from "../../../registry/store/store.ts";
 import { opensslFolder } from "../ca/openssl.ts";
 import { csr, testAuthorities } from "./authorities.ts";
-import { Harness, SEALING, type TestDevice } from "./harness.ts";
+import { Harness, SEALING, type TestDevice, unsigned } from "./harness.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -86,17 +88,21 @@ describe("a re-enrolment, of which register says that it saw a client certificat
     expect(await certificates(one)).to.have.length(1);
   });
 
-  it("is refused once the certificate has ended, though nobody has swept it away yet", async () => {
+  it("is refused from the moment that the certificate ends, though nobody has swept it away yet", async () => {
     const one = await device();
     await process[Symbol.asyncDispose]();
-    const id = await harness.submit(
-      one,
-      { action: "reenroll", signer: one.signer, addresses: [], time: (harness.now ?? 0) + 6 * HOUR_MS },
-      { shown: one.shown, csr: naming(`urn:entityos:device:${one.id}`), signature: "" },
-    );
-    later(6 * HOUR_MS);
-    process = await harness.process([], await testAuthorities(harness.now ?? 0));
-    expect((await harness.outcome(id)).body.code).to.equal("client_certificate");
+    const ends = (harness.now ?? 0) + 6 * HOUR_MS;
+    const at = (now: number): Promise<string> => {
+      const submission = unsigned(one, now, { action: "reenroll", signer: one.signer, addresses: [] });
+      const work = { id: one.registration, submission, observed: ["8.8.4.4"], allowed: [], plain: false, shown: one.shown, now };
+      return harness
+        .rows((db) => permitReenroll(db, harness.lead, work))
+        .then(
+          (act) => `for ${act.wants?.device === one.id ? "itself" : "another"}`,
+          (error: unknown) => (error instanceof Problem ? error.code : String(error)),
+        );
+    };
+    expect([await at(ends - 1), await at(ends)]).to.deep.equal(["for itself", "client_certificate"]);
   });
 
   it("is refused where the profile wants a proof, as the profile is now", async () => {
