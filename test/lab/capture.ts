@@ -24,13 +24,15 @@ export interface Capture extends AsyncDisposable {
 /** Everything but finding the neighbour on the link (ARP, neighbour discovery), which is no answer to anything asked. */
 const NEIGHBOURS = "not arp and not (icmp6 and (ip6[40] == 133 or ip6[40] == 134 or ip6[40] == 135 or ip6[40] == 136))";
 const MAX_PACKETS = 200_000;
+/** Of each packet, bytes: headers alone. With whole packets the buffer has room for 32, and a busy machine loses some. */
+const SNAPSHOT = 256;
 
 /**
  * Captures on a namespace's eth0 where packets arrive before, and leave after, every nftables hook. Resolves once it captures.
  * @param filter pcap-filter(7) expression; neighbour discovery is left out besides
  */
 export async function startCapture(netns: string, filter: string): Promise<Capture> {
-  const tcpdump = ["tcpdump", "-i", "eth0", "-n", "-tt", "-l", "--immediate-mode", "-B", "8192", "-Z", "root"];
+  const tcpdump = ["tcpdump", "-i", "eth0", "-n", "-tt", "-l", "--immediate-mode", "-B", "8192", "-s", String(SNAPSHOT), "-Z", "root"];
   const [program = "", ...args] = inNetns(netns, [...tcpdump, `(${filter}) and ${NEIGHBOURS}`]);
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));

@@ -25,6 +25,8 @@ export interface Pki {
   readonly service: { readonly certificate: string; readonly key: string };
   readonly deviceCaId: string;
   readonly deviceCa: string;
+  /** Another device CA under the same root, in no bundle. */
+  anotherDeviceCa(): Promise<DeviceCa>;
   issue(device: string, options?: { readonly lifeMs?: number; readonly now?: number; readonly ca?: DeviceCa }): Promise<ClientCertificate>;
   /** Body of a CRL on the feed, signed by the device CA or by the root. */
   crl(
@@ -35,8 +37,8 @@ export interface Pki {
   ): Promise<string>;
 }
 
-/** A root with an infrastructure CA, a device CA and a service certificate for 127.0.0.1. */
-export async function makeTestPki(now = Date.now()): Promise<Pki> {
+/** A root with an infrastructure CA, a device CA and a service certificate for 127.0.0.1 and the other names. */
+export async function makeTestPki(now = Date.now(), names: readonly string[] = []): Promise<Pki> {
   const [rootKey, infrastructureKey, deviceKey] = [generateKey().signer, generateKey().signer, generateKey().signer];
   const root = await makeRoot(rootKey, now);
   const infrastructure = createInfrastructureCa(
@@ -49,7 +51,7 @@ export async function makeTestPki(now = Date.now()): Promise<Pki> {
   const service = newKey();
   const issued = await infrastructure.issueServer(
     { kind: "P-256", spki: service.signer.spki },
-    ["127.0.0.1", "::1", "service.example"],
+    ["127.0.0.1", "::1", "service.example", ...names],
     now,
   );
   const issuers: Readonly<Record<"device" | "root", Issuer>> = {
@@ -62,6 +64,10 @@ export async function makeTestPki(now = Date.now()): Promise<Pki> {
     service: { certificate: issued.pem + infrastructure.chain, key: service.pem },
     deviceCaId: deviceCa.id,
     deviceCa: deviceCaCertificate,
+    anotherDeviceCa: async () => {
+      const key = generateKey().signer;
+      return createDeviceCa(await makeIntermediate("device CA", rootKey, key, now), key, "https://register.example");
+    },
     issue: async (device, { lifeMs = HOUR_MS, now: at = now, ca = deviceCa } = {}) => {
       const own = newKey();
       const made = await ca.issue({ kind: "P-256", spki: own.signer.spki }, device, lifeMs, at);

@@ -170,19 +170,31 @@ function sceneConfig(
   );
 }
 
-class Haproxy {
+/** HAProxy as its unit runs it. */
+export class Haproxy {
   readonly #config: AgentConfig;
+  readonly #within: readonly string[];
   #child: ChildProcess | null = null;
 
-  constructor(config: AgentConfig) {
+  /** @param within command and arguments that it is run through, none by default */
+  constructor(config: AgentConfig, within: readonly string[] = []) {
     this.#config = config;
+    this.#within = within;
   }
 
   async start(): Promise<void> {
     const { terminator, stateDir } = this.#config;
-    const words = ["-W", "-S", `${terminator.masterSocket},mode,600`, "-f", join(currentLink(stateDir), "haproxy.cfg")];
+    const [program = "", ...words] = [
+      ...this.#within,
+      "haproxy",
+      "-W",
+      "-S",
+      `${terminator.masterSocket},mode,600`,
+      "-f",
+      join(currentLink(stateDir), "haproxy.cfg"),
+    ];
     rmSync(terminator.masterSocket, { force: true });
-    const child = spawn("haproxy", words, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program, words, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
@@ -298,7 +310,7 @@ function endProcess(pid: number): void {
 }
 
 /** Answers `/` with the headers that it got, and `/stream` without end. */
-async function startApplication(socket: string, seen: string[][], trailers: string[]): Promise<AsyncDisposable> {
+export async function startApplication(socket: string, seen: string[][], trailers: string[] = []): Promise<AsyncDisposable> {
   const server: Server = createHttpServer((request, response) => {
     seen.push(request.rawHeaders);
     if (request.url === "/stream") {
