@@ -12,6 +12,7 @@ import { measureCold } from "./cold.ts";
 import { measureFanOut } from "./fan-out.ts";
 import { measureRegistering } from "./registering.ts";
 import { describeMachine, page, resultTable } from "./report.ts";
+import { measureRevoke } from "./revoke.ts";
 import type { Measured, Wish } from "./stats.ts";
 
 const HELP = `npm run bench [-- --quick] [-- --only ROW [--size N]] [-- --name NAME]
@@ -20,7 +21,8 @@ Measures entityOS gate against the least that the same work can cost on this mac
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission, admission-load, apply, cold, registrations, fan-out, certificates or crl; writes nothing
+--only ROW  admission, admission-load, apply, cold, registrations, fan-out, certificates, crl or revoke-WAY (address,
+            certificate, request, download); writes nothing
 --size N    of that row: elements, agents or entries
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
@@ -44,6 +46,9 @@ const ROWS: readonly Row[] = [
   { name: "fan-out", measure: measureFanOut, samples: 30, sizes: [1_000], quickSize: 50 },
   { name: "certificates", measure: measureCertificates, samples: 200, sizes: [50], quickSize: 50 },
   { name: "crl", measure: measureCrl, samples: 20, sizes: [100_000], quickSize: 1_000 },
+  ...(["address", "certificate", "request", "download"] as const).map((way) => ({
+    ...{ name: `revoke-${way}`, measure: measureRevoke(way), samples: 100, sizes: [1], quickSize: 1 },
+  })),
 ];
 const QUICK_SAMPLES = 20;
 
