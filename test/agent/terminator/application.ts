@@ -1,0 +1,38 @@
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { Duplex } from "node:stream";
+
+/** Answers `/` with the headers that it got, and `/stream` without end. */
+export async function startApplication(socket: string, seen: string[][], trailers: string[] = []): Promise<AsyncDisposable> {
+  const server: Server = createServer((request, response) => {
+    seen.push(request.rawHeaders);
+    if (request.url === "/stream") {
+      response.writeHead(200, { "content-type": "application/octet-stream" });
+      const timer = setInterval(() => response.writableNeedDrain || response.write("0123456789".repeat(100)), 5);
+      response.once("close", () => clearInterval(timer));
+      return;
+    }
+    request.resume().once("end", () => {
+      trailers.push(...request.rawTrailers);
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(request.headers));
+    });
+  });
+  const upgraded = new Set<Duplex>();
+  server.on("upgrade", (_request, stream) => {
+    upgraded.add(stream);
+    stream.write(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+    );
+    stream.on("data", (data: Buffer) => stream.write(data));
+    stream.on("error", () => {});
+  });
+  server.listen(socket);
+  await once(server, "listening");
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      for (const stream of upgraded) stream.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
