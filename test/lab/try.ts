@@ -41,7 +41,7 @@ export function whatToTry(lab: Lab, codes: Codes): string {
   ];
   const addresses = [
     ["registry", registerUrl, plan.registry.address6],
-    [host.name, `https://${host.address}/`, host.address6],
+    ...plan.hosts.map(({ name, address, address6 }) => [name, `https://${address}/`, address6]),
     ...plan.devices.map((device) => [device.name, device.address, device.address6]),
   ].map(([name = "", first = "", second = ""]) => `  ${name.padEnd(10)} ${first.padEnd(24)} ${second}\n`);
   const commands = parts.map(([title, command]) => `  # ${title}\n  ${command}\n`);
