@@ -97,10 +97,16 @@ export function render(file: string, what: string | undefined): number {
   }
 }
 
+const EPOCH = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** A local operator's word that epoch, revision and CRL numbers may go back, once, by a snapshot of this epoch. */
 export async function accept(file: string, epoch: string | undefined): Promise<number> {
   if (epoch === undefined) {
     process.stderr.write("entityos-agent: accept which epoch? It stands in the agent's log and in 'entityos status' at the registry\n");
+    return EXIT.usage;
+  }
+  if (!EPOCH.test(epoch)) {
+    process.stderr.write(`entityos-agent: '${epoch}' is no epoch: it is a UUID, as 'entityos status' tells it at the registry\n`);
     return EXIT.usage;
   }
   const socket = join(loadAgentConfig(file).runtimeDir, PATH.agentSocketName);

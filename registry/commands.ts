@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { Clock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config.ts";
 import type { Log } from "../lib/log.ts";
@@ -86,7 +86,9 @@ export async function check(config: RegistryConfig, file: string): Promise<strin
     problems.push(`register.est.port: control and EST cannot both listen on ${config.control.address} port ${est.port}`);
   if (config.register.port === config.control.port && config.register.address === config.control.address)
     problems.push(`control.port: register and control cannot both listen on ${config.control.address} port ${config.control.port}`);
-  if (!existsSync(paths.database)) problems.push(`stateDir: ${paths.database} is not there: run 'entityos-registry init'`);
+  const seen = visibility(paths.database);
+  if (seen === "hidden") problems.push(`stateDir: ${paths.database} cannot be seen: run this as the user that the registry runs as`);
+  if (seen === "absent") problems.push(`stateDir: ${paths.database} is not there: run 'entityos-registry init'`);
   try {
     openPki(paths.pki);
     openSealing(paths.pki);
@@ -104,6 +106,14 @@ export async function migrate(config: RegistryConfig, log: Log): Promise<string>
   if (!existsSync(database)) throw new NotInitialisedError(database);
   await using _store = await openSqliteStore({ file: database, log });
   return `up to date: ${database}\n`;
+}
+
+function visibility(file: string): "there" | "absent" | "hidden" {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) === undefined ? "absent" : "there";
+  } catch {
+    return "hidden";
+  }
 }
 
 /** What an error means to who started the program. */

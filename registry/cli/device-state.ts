@@ -1,5 +1,5 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
@@ -43,7 +43,16 @@ export function defaultStateFolder(environment: NodeJS.ProcessEnv = process.env)
   return join(base?.startsWith("/") ? base : join(homedir(), ".local/state"), "entityos");
 }
 
-export const isEnrolled = (folder: string): boolean => existsSync(join(folder, STATE));
+/** @throws Problem device_folder where it cannot be seen */
+export function isEnrolled(folder: string): boolean {
+  try {
+    return statSync(join(folder, STATE), { throwIfNoEntry: false }) !== undefined;
+  } catch (cause) {
+    throw new Problem(403, "device_folder", `The folder ${folder} cannot be read: use another --state, or run as the user it belongs to.`, {
+      cause,
+    });
+  }
+}
 
 /** The device's Ed25519 key: the one that is there, or a new one, on disk before it is used. @throws Problem device_key_file */
 export function makeDeviceKey(folder: string): KeyObject {

@@ -18,9 +18,7 @@ const HINTS: Readonly<Record<string, string>> = {
   audit_broken: "Keep a copy of the database, and compare with your last backup.",
   code_check: "Read the code again, group by group.",
   proof_time: "Set this device's clock.",
-  code_spent: "Ask the operator for a new code.",
-  code_expired: "Ask the operator for a new code.",
-  code_withdrawn: "Ask the operator for a new code.",
+  proof_refused: "The registry's name is part of the proof: give it with --registry where it is not the host in --url.",
   certificate_required: "Ask for one: --certificate",
   certificate_not_offered: "Ask for none: leave --certificate out, and renew with --no-certificate.",
   addresses_not_offered: "Register the certificate alone: --certificate --no-addresses",
@@ -35,7 +33,10 @@ export function tell(error: unknown, command: string): Told {
     return { text: `${error.message}\n${hint === undefined ? "" : `${hint}\n`}`, exit: EXIT.failed };
   }
   // A problem's words may be those of whoever answered.
-  if (error instanceof ConnectionError) return { text: `unreachable: ${visible(error.message)}\n${error.hint}\n`, exit: EXIT.unavailable };
+  if (error instanceof ConnectionError) {
+    const exit = isForbidden(error.cause) ? EXIT.permission : EXIT.unavailable;
+    return { text: `unreachable: ${visible(error.message)}\n${error.hint}\n`, exit };
+  }
   if (error instanceof Problem) {
     const hint = Object.hasOwn(HINTS, error.code) ? HINTS[error.code] : undefined;
     return {
@@ -46,6 +47,9 @@ export function tell(error: unknown, command: string): Told {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `internal: ${text}\nThis is a fault of entityos: please report it with the lines above.\n`, exit: EXIT.software };
 }
+
+const isForbidden = (cause: unknown): boolean =>
+  cause instanceof Error && "code" in cause && (cause.code === "EACCES" || cause.code === "EPERM");
 
 function exitOf(status: number): number {
   if (status === 401 || status === 403) return EXIT.permission;
