@@ -18,6 +18,8 @@ export class Outcomes implements Disposable {
   #size = 0;
   #wakes = 0;
   #looking = false;
+  /** Somebody began to wait while others were looked for. */
+  #again = false;
   #closed = false;
 
   constructor(store: Store, log: Log) {
@@ -62,14 +64,16 @@ export class Outcomes implements Disposable {
   }
 
   #look(): void {
+    if (this.#looking) this.#again = true;
     if (this.#looking || this.#size === 0) return;
     this.#looking = true;
+    this.#again = false;
     const wakes = this.#wakes;
     this.#tell()
       .catch((error: unknown) => this.#log.error({ err: error }, "Cannot read outcomes; those who wait are told 'stored'"))
       .finally(() => {
         this.#looking = false;
-        if (wakes !== this.#wakes) this.#look();
+        if (this.#again || wakes !== this.#wakes) this.#look();
       });
   }
 
