@@ -97,7 +97,7 @@ describe("nginx towards who shows no certificate that counts", () => {
     expect(statuses).to.deep.equal([405, 405, 413]);
   });
 
-  it("lets nobody in while the agent does not answer, nor before it has any trust", async () => {
+  it("lets nobody with a certificate in while the agent does not answer", async () => {
     await using own = await makeTerminatorScene({ kind: "nginx", pki });
     const certificate = await pki.issue(DEVICE);
     await own.register(certificate, DEVICE, "cert");
