@@ -1,0 +1,85 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "..");
+const MOCHA = join(ROOT, "node_modules/mocha/bin/mocha.js");
+/** What a lane may say before it ends that is kept for the end; more is cut at its beginning. */
+const MAX_KEPT = 8 << 20;
+/** Enough for a last line. */
+const MAX_LAST = 200;
+
+export interface Lane {
+  readonly name: string;
+  /** Mocha's arguments. */
+  readonly arguments: readonly string[];
+}
+
+interface Ended {
+  readonly output: string;
+  readonly passed: number;
+  readonly failed: number;
+}
+
+/** Everything on this machine, and what needs booted hosts: these wait most of their time, so both go on at one time. */
+export const LANES: readonly Lane[] = [
+  { name: "this machine", arguments: ["--ignore", "test/hosts/**", "test/**/*.test.ts"] },
+  { name: "booted hosts", arguments: ["test/hosts/**/*.test.ts"] },
+];
+
+/**
+ * Runs each lane as a Mocha of its own, all at one time. The first is heard as it runs, the others when they have ended. The last
+ * line of `write` is the sum: "N passed, N failed".
+ * @returns how many failed, for an exit code; a lane that ended without its own count is one more
+ */
+export async function runLanes(lanes: readonly Lane[], write: (text: string) => void): Promise<number> {
+  const children: ChildProcess[] = [];
+  const stop = (signal: NodeJS.Signals) => {
+    for (const child of children) child.kill(signal);
+  };
+  const stops = ["SIGINT", "SIGTERM"] as const;
+  for (const signal of stops) process.on(signal, stop);
+  const others = lanes.slice(1).map(({ name }) => name);
+  if (others.length > 0) write(`At the same time, told at the end: ${others.join(", ")}.\n`);
+  const ended = await Promise.all(lanes.map((lane, index) => runLane(lane, index === 0 ? write : () => undefined, children)));
+  for (const signal of stops) process.off(signal, stop);
+  for (const [index, { output }] of ended.entries()) if (index > 0) write(`\n${lanes[index]?.name}\n${output}`);
+  const failed = ended.reduce((sum, lane) => sum + lane.failed, 0);
+  write(`${ended.reduce((sum, lane) => sum + lane.passed, 0)} passed, ${failed} failed\n`);
+  return failed;
+}
+
+function runLane(lane: Lane, hear: (text: string) => void, children: ChildProcess[]): Promise<Ended> {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MOCHA, ...lane.arguments], {
+    cwd: ROOT,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.push(child);
+  let output = "";
+  let last = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output = `${output}${text}`.slice(-MAX_KEPT);
+      if (stream === child.stdout) last = `${last}${text}`.slice(-MAX_LAST);
+      hear(text);
+    });
+  }
+  return new Promise((resolve) => {
+    child.once("error", (error) => resolve({ output: `${output}${error.message}\n`, passed: 0, failed: 1 }));
+    child.once("close", (code) => resolve({ output, ...count(last, code) }));
+  });
+}
+
+/** The last line of the lane's standard output; a run that ended otherwise than that says has failed. */
+function count(last: string, code: number | null): Omit<Ended, "output"> {
+  const found = /(?:^|\n)(\d+) passed, (\d+) failed\n$/.exec(last);
+  const passed = Number(found?.[1] ?? 0);
+  const failed = Number(found?.[2] ?? 0);
+  return { passed, failed: failed > 0 || (found !== null && code === 0) ? failed : 1 };
+}
+
+if (import.meta.main) {
+  const more = process.argv.slice(2);
+  const lanes = LANES.map((lane) => ({ ...lane, arguments: [...more, ...lane.arguments] }));
+  const failed = await runLanes(lanes, (text) => process.stdout.write(text));
+  process.exitCode = Math.min(failed, 255);
+}
