@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { parse } from "yaml";
+import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { parsePrefix } from "./ip.ts";
 
@@ -45,6 +45,9 @@ export function parseConfig<S extends z.ZodType>(file: string, text: string, sch
   }
   return deepFreeze(parsed.data);
 }
+
+/** A configuration as text, for who writes the file of another program of ours. */
+export const configText = (value: unknown): string => stringify(value, { lineWidth: 0 });
 
 /** Schema of a CIDR in canonical form, for configuration. */
 export const cidrSchema = z.string().transform((text, context) => {

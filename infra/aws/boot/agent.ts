@@ -1,0 +1,51 @@
+import { type UserDataInput, word } from "./input.ts";
+import { bucketTools } from "./tools.ts";
+
+const ETC = "/etc/entityos-agent";
+
+/**
+ * A host behind the gate: makes its keys, leaves its requests in the bucket, and takes the certificates that an operator had signed.
+ * The folder is named by the instance, so that a machine made anew never takes what was signed for the one before. The root is in the
+ * user data, and what comes back must fit it and the key (\`check\`), or the host stays as it is.
+ */
+export const agentBoot = (name: string): string => `
+place=hosts/${word(name)}/$(metadata instance-id)
+[ -e ${ETC}/agent.key ] || entityos agent request ${word(name)} --service --out ${ETC}
+if [ ! -e ${ETC}/agent.crt ]; then
+  new=$(mktemp -d)
+  trap 'rm -rf "$new"' EXIT
+  if ! { fetch "$place/service.crt" "$new/service.crt" && fetch "$place/agent.crt" "$new/agent.crt"; } 2>"$new/said"; then
+    for request in agent.csr service.csr; do store ${ETC}/$request "$place/$request"; done
+    echo "Waiting for an operator. On the registry: entityos-admit $place NAMES OF THE SERVICE" >&2
+    exit 75
+  fi
+  install -m 0644 "$new/service.crt" ${ETC}/service.crt
+  install -m 0644 "$new/agent.crt" ${ETC}/agent.crt
+fi
+if ! entityos-agent check; then
+  rm -f ${ETC}/agent.crt
+  exit 1
+fi
+systemctl start entityos-agent.service
+`;
+
+/** What operators run on the registry to let a host in: signs what waits in the bucket and puts the certificates beside it. */
+export const admitProgram = (input: Pick<UserDataInput, "bucket" | "metadata" | "region">): string => `#!/bin/sh
+# entityos-admit hosts/NAME/INSTANCE NAME[,NAME…]: enrols the host whose requests wait there; its service's certificate is for the names.
+set -eu
+umask 077
+[ $# = 2 ] || { echo "usage: entityos-admit hosts/NAME/INSTANCE NAME[,NAME…]" >&2; exit 64; }
+place=$1
+names=$2
+name=$(expr "$place" : 'hosts/\\([a-z0-9.-]*\\)/i-[0-9a-f]*$') || { echo "entityos-admit: '$place' is not hosts/NAME/INSTANCE" >&2; exit 64; }
+${bucketTools(input)}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+for request in agent.csr service.csr; do fetch "$place/$request" "$request"; done
+entityos agent enroll "$name" --csr agent.csr --service "$names" --service-csr service.csr --replace --out .
+# The agent's last: it is what the host waits for.
+store service.crt "$place/service.crt"
+store agent.crt "$place/agent.crt"
+echo "$name is enrolled: within a minute its gate stands"
+`;

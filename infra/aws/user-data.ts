@@ -1,0 +1,91 @@
+import { admitProgram, agentBoot } from "./boot/agent.ts";
+import { type BootFile, type UserDataInput, word } from "./boot/input.ts";
+import { registryBoot } from "./boot/registry.ts";
+import { bucketTools } from "./boot/tools.ts";
+
+/** EC2's instance metadata. */
+export const METADATA = "http://169.254.169.254";
+/** EC2 takes no more, bytes. */
+export const MAX_USER_DATA = 16_384;
+
+const FOLDER = "/var/lib/entityos-first-boot";
+const PROGRAM = "/usr/local/sbin/entityos-first-boot";
+const END = "END_OF_ENTITYOS_FILE";
+
+/**
+ * What a machine does when it first starts: a shell script for cloud-init. It writes files and a unit, and the unit tries until all
+ * of it is done: packages by checksum from the bucket, then what the role needs. Nothing in it is secret; keys are made on the
+ * machine, or read from Secrets Manager with the instance's own role.
+ * @throws RangeError for what would not be one word of the shell
+ */
+export function userData(input: UserDataInput): string {
+  const files: readonly BootFile[] = [
+    ...input.files,
+    ...(input.role.kind === "registry"
+      ? [{ path: "/usr/local/sbin/entityos-admit", mode: "0755", text: admitProgram(input) } as const]
+      : []),
+    { path: PROGRAM, mode: "0755", text: program(input) },
+    { path: "/etc/systemd/system/entityos-first-boot.service", mode: "0644", text: UNIT },
+  ];
+  return `#!/bin/sh
+# entityOS gate: makes this machine ${word(input.name)}. No secret is in here.
+set -eu
+umask 022
+${files.map(writeFile).join("")}systemctl daemon-reload
+systemctl enable --now --no-block entityos-first-boot.service
+`;
+}
+
+function writeFile({ path, mode, text }: BootFile): string {
+  if (text.includes(END)) throw new RangeError(`Cannot write ${path}: it holds the line that ends files`);
+  const whole = text.endsWith("\n") ? text : `${text}\n`;
+  return `install -D -m ${mode} /dev/stdin ${word(path)} <<'${END}'\n${whole}${END}\n`;
+}
+
+const UNIT = `[Unit]
+Description=entityOS: makes this machine what it is to be
+ConditionPathExists=!${FOLDER}/done
+After=network-online.target cloud-init.service
+Wants=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=${PROGRAM}
+Restart=on-failure
+RestartSec=15
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** Every step looks whether it was done: the unit starts the program again until it ends well. */
+function program(input: UserDataInput): string {
+  const { role } = input;
+  return `#!/bin/sh
+set -eu
+umask 077
+export DEBIAN_FRONTEND=noninteractive
+${bucketTools(input)}
+mkdir -p ${FOLDER}/packages
+cd ${FOLDER}/packages
+for line in ${input.packages.map(({ file, sha256 }) => `${word(sha256)}:${word(file)}`).join(" ")}; do
+  sum=$(expr "$line" : '\\([^:]*\\):')
+  file=$(expr "$line" : '[^:]*:\\(.*\\)')
+  echo "$sum  $file" | sha256sum --status -c 2>/dev/null && continue
+  fetch "packages/$file" "$file.part"
+  echo "$sum  $file.part" | sha256sum --status -c || { echo "$file is not what it is to be: its checksum is another" >&2; exit 1; }
+  mv "$file.part" "$file"
+done
+${role.kind === "registry" ? registryBoot.before(role) : ""}if [ ! -e ${FOLDER}/installed ]; then
+  chmod 0755 ${FOLDER} . && chmod 0644 ./*.deb
+  apt-get -o DPkg::Lock::Timeout=600 update || echo "The package lists could not be renewed" >&2
+  apt-get -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -y --no-install-recommends install ${[
+    ...input.packages.map(({ file }) => `./${word(file)}`),
+    ...input.debian.map(word),
+  ].join(" ")}
+  touch ${FOLDER}/installed
+fi
+${role.kind === "registry" ? registryBoot.after(role) : agentBoot(input.name)}touch ${FOLDER}/done
+`;
+}

@@ -1,0 +1,77 @@
+import { createHash, createHmac } from "node:crypto";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+
+const sha256 = (data: string | Buffer): string => createHash("sha256").update(data).digest("hex");
+const hmac = (key: string | Buffer, data: string): Buffer => createHmac("sha256", key).update(data).digest();
+
+/** Credentials that the double's metadata gives out. */
+export const CREDENTIALS = { AccessKeyId: "AKIDEXAMPLE", SecretAccessKey: "se/cr+et", Token: "session==" };
+const ROLE = "web-1-role";
+const INSTANCE = "i-0123456789abcdef0";
+const METADATA_TOKEN = "metadata-token";
+
+export interface Double extends AsyncDisposable {
+  readonly url: string;
+  readonly objects: Map<string, Buffer>;
+  readonly refused: string[];
+}
+
+/** A bucket and instance metadata (IMDSv2) on loopback: answers only what is signed by the credentials that it gave out (SigV4). */
+export async function startDouble(): Promise<Double> {
+  const objects = new Map<string, Buffer>();
+  const refused: string[] = [];
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const { status, body } = answer(request, Buffer.concat(chunks), objects);
+    if (status >= 400) refused.push(`${status} ${request.method} ${request.url}`);
+    response.writeHead(status).end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    objects,
+    refused,
+    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+}
+
+function answer(request: IncomingMessage, body: Buffer, objects: Map<string, Buffer>): { status: number; body?: string | Buffer } {
+  const url = request.url ?? "";
+  if (url === "/latest/api/token") return request.method === "PUT" ? { status: 200, body: METADATA_TOKEN } : { status: 405 };
+  if (url.startsWith("/latest/meta-data/")) {
+    if (request.headers["x-aws-ec2-metadata-token"] !== METADATA_TOKEN) return { status: 401 };
+    if (url.endsWith("/instance-id")) return { status: 200, body: INSTANCE };
+    if (url.endsWith("/iam/security-credentials/")) return { status: 200, body: ROLE };
+    return url.endsWith(`/${ROLE}`) ? { status: 200, body: JSON.stringify({ Code: "Success", ...CREDENTIALS }, null, 2) } : { status: 404 };
+  }
+  if (!isSigned(request, body)) return { status: 403 };
+  if (request.method === "PUT") {
+    objects.set(url, body);
+    return { status: 200 };
+  }
+  const object = objects.get(url);
+  return object === undefined ? { status: 404 } : { status: 200, body: object };
+}
+
+/** Signature Version 4 with the payload's hash among what is signed, as S3 asks for. */
+function isSigned({ method, url, headers }: IncomingMessage, body: Buffer): boolean {
+  const said =
+    /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8}\/([\w-]+)\/(\w+)\/aws4_request), SignedHeaders=([\w;-]+), Signature=(\w+)$/.exec(
+      headers.authorization ?? "",
+    );
+  const [, id, scope = "", region = "", service = "", names = "", signature] = said ?? [];
+  const payload = sha256(body);
+  const told = headers["x-amz-content-sha256"];
+  if (id !== CREDENTIALS.AccessKeyId || headers["x-amz-security-token"] !== CREDENTIALS.Token) return false;
+  if (service === "s3" && told !== payload) return false;
+  const lines = names.split(";").map((name) => `${name}:${String(headers[name] ?? "").trim()}\n`);
+  const canonical = [method, url, "", ...[lines.join("")], names, payload].join("\n");
+  const text = ["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, sha256(canonical)].join("\n");
+  const key = [scope.slice(0, 8), region, service, "aws4_request"].reduce<Buffer>(
+    (last, part) => hmac(last, part),
+    Buffer.from(`AWS4${CREDENTIALS.SecretAccessKey}`),
+  );
+  return hmac(key, text).toString("hex") === signature;
+}

@@ -1,0 +1,164 @@
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { expect } from "chai";
+import type { UserDataInput } from "../../../infra/aws/boot/input.ts";
+import { bucketTools } from "../../../infra/aws/boot/tools.ts";
+import { MAX_USER_DATA, METADATA, userData } from "../../../infra/aws/user-data.ts";
+import { agentYaml, registryYaml } from "../../../infra/hosts.ts";
+import { ConfigError } from "../../../lib/config.ts";
+import { startDouble } from "./bucket.ts";
+
+const PEM = `-----BEGIN CERTIFICATE-----\n${"MIIB".repeat(200)}\n-----END CERTIFICATE-----\n`;
+const COMMON = {
+  region: "eu-west-1",
+  bucket: "https://packages.s3.eu-west-1.amazonaws.com",
+  metadata: METADATA,
+  packages: ["node_24.20.0_amd64", "agent_0.1.0_all", "cli_0.1.0_all"].map((name) => ({
+    file: `entityos-${name}.deb`,
+    sha256: "ab".repeat(32),
+  })),
+};
+const AGENT: UserDataInput = {
+  ...COMMON,
+  name: "web-1",
+  debian: ["haproxy"],
+  files: [
+    {
+      path: "/etc/entityos-agent/agent.yaml",
+      mode: "0644",
+      text: agentYaml({
+        name: "web-1",
+        registry: {
+          addresses: ["https://control.example:8444"],
+          ca: "/etc/entityos-agent/ca.pem",
+          certificate: "/etc/entityos-agent/agent.crt",
+          key: "/etc/entityos-agent/agent.key",
+        },
+      }),
+    },
+    { path: "/etc/entityos-agent/ca.pem", mode: "0644", text: PEM },
+  ],
+  role: { kind: "agent" },
+};
+const secret = (name: string): string => `arn:aws:secretsmanager:eu-west-1:123456789012:secret:${name}`;
+const REGISTRY: UserDataInput = {
+  ...COMMON,
+  name: "registry",
+  debian: [],
+  files: [{ path: "/etc/entityos-registry/registry.yaml", mode: "0644", text: registryYaml({ name: "register.example" }) }],
+  role: {
+    kind: "registry",
+    volume: "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0",
+    secrets: "https://secretsmanager.eu-west-1.amazonaws.com",
+    certificates: { root: PEM, infrastructure: PEM, device: PEM },
+    keys: [
+      { name: "root", secret: secret("root") },
+      { name: "infrastructure", secret: secret("infrastructure") },
+      { name: "device", secret: secret("device") },
+    ],
+  },
+};
+
+/** How Terraform refers to what it learns later. */
+const KNOWN_LATER = ["$", "{aws_vpc.vpc.ipv6_cidr_block}"].join("");
+
+/** Files that a script writes, by path. */
+const written = (script: string): Map<string, string> =>
+  new Map(
+    [...script.matchAll(/^install -D -m \d+ \/dev\/stdin (\S+) <<'END_OF_ENTITYOS_FILE'\n([\s\S]*?)^END_OF_ENTITYOS_FILE$/gm)].map(
+      ([, path = "", file = ""]) => [path, file],
+    ),
+  );
+
+describe("the user data of a machine", () => {
+  for (const input of [AGENT, REGISTRY]) {
+    it(`of ${input.name} is shell that parses, whole and each program in it, and fits into what EC2 takes`, () => {
+      const script = userData(input);
+      const programs = [...written(script)].filter(([path]) => path.includes("/sbin/")).map(([, file]) => file);
+      expect(programs).to.have.length(input.role.kind === "registry" ? 2 : 1);
+      for (const program of [script, ...programs]) {
+        const run = spawnSync("/bin/sh", ["-n"], { input: program, encoding: "utf8" });
+        expect({ status: run.status, said: run.stderr }).to.deep.equal({ status: 0, said: "" });
+      }
+      expect(Buffer.byteLength(script)).to.be.lessThan(MAX_USER_DATA);
+      expect(userData(structuredClone(input))).to.equal(script);
+    });
+
+    it(`of ${input.name} has nothing in it that Terraform would take for its own`, () => {
+      expect(userData(input)).not.to.match(/[$%]\{/);
+    });
+  }
+
+  it("writes configurations as they are given, byte for byte", () => {
+    expect(written(userData(AGENT)).get("/etc/entityos-agent/agent.yaml")).to.equal(AGENT.files[0]?.text);
+    expect(written(userData(AGENT)).get("/etc/entityos-agent/ca.pem")).to.equal(PEM);
+  });
+
+  it("reads keys by name from Secrets Manager and holds none", () => {
+    const script = userData(REGISTRY);
+    expect(script).not.to.include("PRIVATE KEY");
+    expect(script.match(/secret arn:aws:\S+ \S+/g)).to.deep.equal([
+      "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:root /var/lib/entityos-registry/pki/root.key",
+      "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:infrastructure /var/lib/entityos-registry/pki/infrastructure.key",
+      "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:device /var/lib/entityos-registry/pki/device.key",
+    ]);
+  });
+
+  it("is not made of what is more than a word of the shell, nor of a file that ends early", () => {
+    for (const name of ["a b", "a;reboot", "$(id)", "`id`", "a'", ""])
+      expect(() => userData({ ...AGENT, name }), name).to.throw(RangeError);
+    const early = { path: "/etc/x", mode: "0644", text: "a\nEND_OF_ENTITYOS_FILE\nreboot\n" } as const;
+    expect(() => userData({ ...AGENT, files: [early] })).to.throw(RangeError);
+  });
+
+  it("carries no configuration that the program would refuse", () => {
+    expect(() => agentYaml({ name: "web 1", registry: { addresses: ["http://x"], ca: "a", certificate: "b", key: "c" } })).to.throw(
+      ConfigError,
+      /name: [\s\S]*registry\.addresses\.0: /,
+    );
+    const later = new Map([[KNOWN_LATER, "2001:db8::/56"]]);
+    const registry = { name: "register.example", register: { proxies: [[...later.keys()].join()] } };
+    expect(() => registryYaml(registry)).to.throw(ConfigError);
+    expect(registryYaml(registry, later)).to.include(KNOWN_LATER);
+  });
+});
+
+describe("the tools of a first boot", () => {
+  let folder = "";
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "eos-boot-"));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  async function tools(bucket: string, commands: string): Promise<{ status: number | null; out: string; said: string }> {
+    const script = `set -eu\n${bucketTools({ region: "eu-west-1", bucket, metadata: bucket })}\n${commands}`;
+    const child = spawn("/bin/sh", ["-c", script], { cwd: folder, env: { PATH: "/usr/bin:/bin" } });
+    const [out, said, status] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      new Promise<number | null>((resolve) => child.once("close", resolve)),
+    ]);
+    return { status, out, said };
+  }
+
+  it("fetch and store as the instance, signed, with the hash of what travels", async () => {
+    await using double = await startDouble();
+    double.objects.set("/packages/a_1.deb", Buffer.from("a package"));
+    writeFileSync(join(folder, "agent.csr"), "a request\n");
+    const run = await tools(double.url, "fetch packages/a_1.deb a.deb\nstore agent.csr hosts/web-1/$(metadata instance-id)/agent.csr");
+    expect({ run, refused: double.refused }).to.deep.equal({ run: { status: 0, out: "", said: "" }, refused: [] });
+    expect(readFileSync(join(folder, "a.deb"), "utf8")).to.equal("a package");
+    expect(String(double.objects.get("/hosts/web-1/i-0123456789abcdef0/agent.csr"))).to.equal("a request\n");
+  });
+
+  it("fail when the bucket refuses, and leave no file", async () => {
+    await using double = await startDouble();
+    const run = await tools(double.url, "fetch packages/none.deb none.deb");
+    expect(run.status).to.equal(22);
+    expect(double.refused).to.deep.equal(["404 GET /packages/none.deb"]);
+    expect(() => readFileSync(join(folder, "none.deb"))).to.throw("ENOENT");
+  });
+});
