@@ -76,8 +76,14 @@ export async function status(file: string, json: boolean): Promise<number> {
   return EXIT.ok;
 }
 
+const RENDERED: ReadonlySet<string> = new Set(["nft", "haproxy", "nginx"]);
+
 /** Prints what the agent would install: its nftables tables, or the terminator's configuration as it stands without any trust. */
 export function render(file: string, what: string | undefined): number {
+  if (what === undefined || !RENDERED.has(what)) {
+    process.stderr.write("entityos-agent: render what? Known are: nft, haproxy, nginx\n");
+    return EXIT.usage;
+  }
   const config = loadAgentConfig(file);
   switch (what) {
     case "nft":
@@ -88,12 +94,9 @@ export function render(file: string, what: string | undefined): number {
         renderHaproxy(config, { layout: layoutOf(currentLink(config.stateDir), "haproxy"), lengths: USUAL_LENGTHS, revocations: true }),
       );
       return EXIT.ok;
-    case "nginx":
+    default:
       process.stdout.write(renderNginx(config, layoutOf(currentLink(config.stateDir), "nginx"), true));
       return EXIT.ok;
-    default:
-      process.stderr.write("entityos-agent: render what? Known are: nft, haproxy, nginx\n");
-      return EXIT.usage;
   }
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse, stringify } from "yaml";
 import { z } from "zod";
 import { parsePrefix } from "./ip.ts";
+import { plainWords } from "./words.ts";
 
 /** A configuration that cannot be used: every problem of it at once, each with its path. */
 export class ConfigError extends Error {
@@ -36,7 +37,7 @@ export function parseConfig<S extends z.ZodType>(file: string, text: string, sch
   } catch (cause) {
     throw new ConfigError(file, [cause instanceof Error ? cause.message : "not YAML"], cause);
   }
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { error: plainWords });
   if (!parsed.success) {
     throw new ConfigError(
       file,

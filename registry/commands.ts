@@ -46,9 +46,7 @@ Next:
 export async function runUntilStopped(config: RegistryConfig, role: string, clock: Clock, log: Log): Promise<void> {
   if (role !== "all") {
     throw new RoleError(
-      role === "register" || role === "control"
-        ? `Cannot serve the ${role} role alone: Storage is SQLite, which one process writes. Use --role all, which serves both.`
-        : `There is no role '${role}': --role is all, register or control.`,
+      `Cannot serve the ${role} role alone: Storage is SQLite, which one process writes. Use --role all, which serves both.`,
     );
   }
   using stop = stopSignal();

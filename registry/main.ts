@@ -29,6 +29,8 @@ Examples
 Exit codes: 0 done · 1 refused or not true · 64 usage · 69 unavailable · 70 internal fault · 77 not permitted · 78 configuration
 `;
 
+const ROLES: ReadonlySet<string> = new Set(["all", "register", "control"]);
+
 async function main(argv: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...argv],
@@ -50,6 +52,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case "init":
       return print(await init(loadRegistryConfig(values.config), values.config, systemClock, log));
     case "serve":
+      if (!ROLES.has(values.role)) return misuse(`There is no role '${values.role}': --role is all, register or control.`);
       await runUntilStopped(loadRegistryConfig(values.config), values.role, systemClock, log);
       return EXIT.ok;
     case "check":

@@ -1,6 +1,7 @@
 import { parseCommandLine } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
 import type { Io } from "./io.ts";
+import { count } from "./print.ts";
 
 export const help = `Revokes a device: its grants end, its open connections are cut; an address that another device holds stays in
 
@@ -22,5 +23,5 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const { values, words } = parseCommandLine(args, CONTROL_OPTIONS, ["DEVICE"]);
   const revoked = await (await openControl(values)).send<Revoked>("POST", `/devices/${encodeURIComponent(words[0] ?? "")}/revoke`);
   if (values.json) return printJson(io, revoked);
-  io.out(`revoked: ${revoked.device}, ${revoked.ended} grants ended, in force with revision ${revoked.revision}\n`);
+  io.out(`revoked: ${revoked.device}, ${count(revoked.ended, "grant")} ended, in force with revision ${revoked.revision}\n`);
 }

@@ -58,7 +58,7 @@ function print(folder: string, state: DeviceState, { asked, covered }: { asked: 
       : [
           ["state", asked.ended ?? "live"],
           ["in force on", hosts(asked.sync)],
-          ["seen from", covered === null ? asked.seenFrom : `${asked.seenFrom}, ${coverText(covered)}`],
+          ["seen from", covered === null ? asked.seenFrom : `${asked.seenFrom}, ${coverText(covered, asked.ended !== null)}`],
         ];
   io.out(
     facts([
@@ -74,7 +74,10 @@ function print(folder: string, state: DeviceState, { asked, covered }: { asked: 
   if (state.addresses.length > 0) io.out(`\n${addressTable(state.addresses, io.now())}`);
 }
 
-const coverText = (covered: boolean): string => (covered ? "which is registered" : "which is not registered: entityos renew");
+function coverText(covered: boolean, ended: boolean): string {
+  if (covered) return "which is registered";
+  return ended ? "which is not registered" : "which is not registered: entityos renew";
+}
 
 async function question({ url, ca, registry, device, registration }: DeviceState, folder: string): Promise<Asked> {
   const endpoint = tlsEndpoint(url, { ca: ca ?? undefined }, "url");

@@ -4,6 +4,8 @@ import { Problem } from "../../lib/problem.ts";
 /** Longest answer that is read. */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const TIMEOUT_MS = 60_000;
+/** A network that swallows packets is told after this; the system would try for two minutes. */
+const CONNECT_MS = 10_000;
 
 /** The other side cannot be reached, or ended without an answer: exit code 69. Whether the request took effect is not known. */
 export class ConnectionError extends Error {
@@ -67,6 +69,9 @@ function exchange(endpoint: Endpoint, { method, path, headers, body, timeoutMs =
         readAnswer(incoming).then(resolve, fail);
       },
     );
+    const connecting = setTimeout(() => request.destroy(new Error(`no connection within ${CONNECT_MS / 1_000} s`)), CONNECT_MS);
+    request.once("socket", (socket) => socket.once("connect", () => clearTimeout(connecting)));
+    request.once("close", () => clearTimeout(connecting));
     request.setTimeout(timeoutMs, () => request.destroy(new Error(`no answer within ${timeoutMs / 1_000} s`)));
     request.once("error", fail);
     request.end(body);

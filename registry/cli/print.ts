@@ -19,6 +19,9 @@ export function facts(pairs: readonly (readonly [name: string, value: string])[]
   return pairs.map(([name, value]) => `${`${name}:`.padEnd(width)}${visible(value)}\n`).join("");
 }
 
+/** "1 grant", "2 grants". */
+export const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`;
+
 /** "2026-11-23 23:44:09 UTC"; "-" for never. */
 export const timeText = (ms: number | null): string =>
   ms === null ? "-" : `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;

@@ -1,6 +1,6 @@
 import type { RegistryStatus } from "../../lib/admin/api.ts";
 import type { Io } from "./io.ts";
-import { facts, table, timeText } from "./print.ts";
+import { count, facts, table, timeText } from "./print.ts";
 
 /** One screen: whether all is well, what is in force where, who came last. */
 export function printRegistryStatus(status: RegistryStatus, io: Io): void {
@@ -8,13 +8,13 @@ export function printRegistryStatus(status: RegistryStatus, io: Io): void {
   io.out(
     facts([
       ["registry", status.name],
-      ["all is well", alarms.length === 0 ? "yes" : `no: ${alarms.length} ${alarms.length === 1 ? "alarm" : "alarms"}, below`],
+      ["all is well", alarms.length === 0 ? "yes" : `no: ${count(alarms.length, "alarm")}, below`],
       ["epoch", status.epoch],
       ["revision", String(status.revision)],
       ["digest", status.digest],
       ["agents", `${agents.enrolled} enrolled, ${agents.connected} connected, ${agents.inSync} in sync`],
       ["rules", [String(status.rules), ...status.rulesBy.map(({ lane, family, rules }) => `${lane} IPv${family} ${rules}`)].join(", ")],
-      ["devices", `${status.devices}, with ${status.grants} live grants`],
+      ["devices", `${status.devices}, with ${count(status.grants, "live grant")}`],
       ["codes", `${codes.usable} usable of ${codes.made}`],
       ["waiting", String(status.inbox)],
       ...(spread === null

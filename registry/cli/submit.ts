@@ -2,6 +2,7 @@ import { Backoff } from "../../lib/backoff.ts";
 import { Problem } from "../../lib/problem.ts";
 import { type Answer, ask, ConnectionError, type Endpoint, isRecord, type Question } from "./http.ts";
 import type { Io } from "./io.ts";
+import { visible } from "./print.ts";
 import { proofHeaders, type Signing } from "./proof-headers.ts";
 
 /** What a registration came to (docs/protocol.md). */
@@ -81,10 +82,13 @@ async function patiently(attempt: () => Promise<Answer>, io: Io): Promise<Answer
       const passing =
         error instanceof ConnectionError ? error.retry : error instanceof Problem && (error.status >= 500 || error.status === 429);
       if (!passing || attempts === MAX_ATTEMPTS) throw error;
+      io.err(`${visible(reasonOf(error))}; trying again (${attempts} of ${MAX_ATTEMPTS - 1})\n`);
       await io.sleep(backoff.next());
     }
   }
 }
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
 
 /** @throws Problem answer_unreadable unless it is a registration */
 export function registeredOf({ body }: Answer): Registered {

@@ -9,6 +9,7 @@ import {
   proofSchema,
   selectorSchema,
 } from "../../lib/registration/fields.ts";
+import { plainWords } from "../../lib/words.ts";
 
 const csrSchema = z.string().nullable().default(null);
 const registrationSchema = z.strictObject({
@@ -53,7 +54,7 @@ function parsed<T extends { readonly csr: string | null; readonly addresses: rea
   schema: z.ZodType<T>,
   value: unknown,
 ): WithCsr<T> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: plainWords });
   if (!result.success) {
     throw new Problem(422, "request_invalid", `${sentenceOf(result.error.issues[0])}.`);
   }

@@ -4,6 +4,7 @@ import { cidrSchema } from "../../lib/config.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
 import { MAX_ADDRESSES } from "../../lib/registration/fields.ts";
+import { plainWords } from "../../lib/words.ts";
 import type { AddressPolicy } from "../rules/policy.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
@@ -95,7 +96,7 @@ export function addressPolicy(row: Pick<Row, "addresses" | "max_addresses" | "wi
 }
 
 function parseProfile(name: string, settings: Partial<ProfileSettings>): Profile {
-  const parsed = z.object({ name: nameSchema, settings: settingsSchema }).safeParse({ name, settings });
+  const parsed = z.object({ name: nameSchema, settings: settingsSchema }).safeParse({ name, settings }, { error: plainWords });
   if (parsed.success) return { name: parsed.data.name, ...parsed.data.settings };
   const issues = parsed.error.issues.map((issue) => `${issue.path.filter((part) => part !== "settings").join(".")}: ${issue.message}`);
   throw new Problem(422, "profile_invalid", `The profile cannot be set: ${issues.join("; ")}.`);

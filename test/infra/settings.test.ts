@@ -43,7 +43,7 @@ describe("the settings of an environment", () => {
       "environment: a name is 1 to 31 lower-case letters, digits and hyphens",
       "backend.folder: a folder is a relative path",
       "network.restricted.2.cidr: The prefix has host bits set: did you mean 10.20.1.0/24?",
-      '(whole file): Unrecognized key: "colour"',
+      '(whole file): unknown key "colour"',
     ]);
   });
 

@@ -37,6 +37,8 @@ async function main(): Promise<number> {
     },
   });
   const command = positionals.length === 1 ? positionals[0] : undefined;
+  const wrong = (["agents", "devices", "roaming"] as const).find((name) => !/^\d{1,3}$/.test(values[name]));
+  if (wrong !== undefined) return complain(`--${wrong} is a whole number: '${values[wrong]}' is not.`, EXIT.usage);
   if (values.help) {
     process.stdout.write(HELP);
     return EXIT.ok;

@@ -30,11 +30,11 @@ describe("a configuration", () => {
   it("tells all problems together, each with its path", () => {
     expect(problems("name: ''\nlisten:\n  port: 65536\n  networks: [203.0.113.0/24, 203.0.113.7/24]\n  host: a\nlater: 1\n")).to.deep.equal(
       [
-        "name: Too small: expected string to have >=1 characters",
-        "listen.port: Too big: expected number to be <=65535",
+        "name: must not be empty",
+        "listen.port: must be at most 65535",
         "listen.networks.1: The prefix has host bits set: did you mean 203.0.113.0/24?",
-        'listen: Unrecognized key: "host"',
-        '(whole file): Unrecognized key: "later"',
+        'listen: unknown key "host"',
+        '(whole file): unknown key "later"',
       ],
     );
   });
@@ -42,7 +42,7 @@ describe("a configuration", () => {
   it("names the file and each problem in its message", () => {
     expect(() => parseConfig("/etc/a.yaml", "name: a\nlisten: { port: 0 }", schema)).to.throw(
       ConfigError,
-      "Cannot use /etc/a.yaml:\n  listen.port: Too small: expected number to be >=1",
+      "Cannot use /etc/a.yaml:\n  listen.port: must be at least 1",
     );
   });
 

@@ -47,7 +47,7 @@ limits: { registrationsPerMinute: 0 }
   });
 
   for (const [what, text, told] of [
-    ["a misspelt key", "name: a\nregistry: {}", /^\(whole file\): Unrecognized key: "registry"$/],
+    ["a misspelt key", "name: a\nregistry: {}", /^\(whole file\): unknown key "registry"$/],
     ["a port as text", 'name: a\nregister: { port: "443" }', /^register\.port: /],
     ["a name with a space", "name: register example", /^name: a name is lower-case letters, digits, dots and hyphens$/],
     ["nothing", "", /^name: /],

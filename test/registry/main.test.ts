@@ -170,13 +170,15 @@ control: { address: 127.0.0.1, port: ${ports.control}, names: [localhost] }
     }
   });
 
-  it("serve refuses roles that SQLite cannot have, with exit code 78", async () => {
+  it("serve refuses roles that SQLite cannot have, with exit code 78, and unknown ones with 64", async () => {
     const end = await run("serve", "--role", "register", "--config", config);
     expect([end.exit, end.err]).to.deep.equal([
       78,
       "entityos-registry: Cannot serve the register role alone: Storage is SQLite, which one process writes. Use --role all, which serves both.\n",
     ]);
-    expect((await run("serve", "--role", "king", "--config", config)).exit).to.equal(78);
+    const unknown = await run("serve", "--role", "king", "--config", config);
+    expect(unknown.exit).to.equal(64);
+    expect(unknown.err).to.contain("There is no role 'king': --role is all, register or control.");
   });
 
   it("check tells every problem together and changes nothing", async () => {
