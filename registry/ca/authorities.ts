@@ -1,10 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type CaRole, caId, caName } from "./authority.ts";
-import { createIssuer, type Issuer } from "./certificate.ts";
+import { type CaRole, caId } from "./authority.ts";
+import type { Issuer } from "./certificate.ts";
 import { createDeviceCa, type DeviceCa } from "./device.ts";
 import { fileOf, openIntermediate } from "./files.ts";
+
 import { type Generation, makeGeneration, openGenerations, removeGeneration } from "./generations.ts";
+import { commonNameIn, issuerOf } from "./issuer-of.ts";
 import { type RootCrl, readRootCrl } from "./root-crl.ts";
 import { loadSigner, type Signer } from "./signer.ts";
 
@@ -80,7 +82,7 @@ const opened = (generation: Generation, registerUrl: string) => ({
 function authority(role: CaRole, certificate: string, signer: Signer | null, kept: RootCrl | null): Authority {
   const own = new X509Certificate(certificate);
   const spki = own.publicKey.export({ type: "spki", format: "der" });
-  const name = caName(role, { spki });
-  const issuer = signer === null ? null : createIssuer(name, signer);
+  const issuer = signer === null ? null : issuerOf(certificate, signer);
+  const name = commonNameIn(certificate);
   return { id: caId(role, spki), role, name, certificate, notAfter: Date.parse(own.validTo), issuer, kept };
 }

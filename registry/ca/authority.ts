@@ -42,8 +42,7 @@ export async function makeRoot(signer: Signer, now: number): Promise<string> {
 }
 
 /** The certificate of a CA below the root, signed by the root, for 10 years: PEM. No CA may follow below it. */
-export async function makeIntermediate(role: CaRole, rootSigner: Signer, signer: Signer, now: number): Promise<string> {
-  const root = createIssuer(caName("root", rootSigner), rootSigner);
+export async function makeIntermediate(role: CaRole, root: Issuer, signer: Signer, now: number): Promise<string> {
   const notAfter = now + CA_LIFE_MS.intermediate;
   const template = { subject: caName(role, signer), spki: signer.spki, now, notAfter, names: [], uses: [], pathLength: 0 };
   return pemOf(await issueCertificate(root, template));

@@ -28,19 +28,25 @@ export interface Issuer {
   readonly nameBytes: Buffer;
   readonly keyIdentifier: Buffer;
   readonly algorithm: Buffer;
+  /** Its key's identifier, as its own certificate has it. */
+  readonly keyId: Buffer;
 }
 
 export function createIssuer(name: string, signer: Signer): Issuer {
+  const keyId = keyIdOf(signer.spki);
   return {
     name,
     signer,
     nameBytes: commonName(name),
-    keyIdentifier: authorityKeyIdentifier(keyIdOf(signer.spki)),
+    keyIdentifier: authorityKeyIdentifier(keyId),
     algorithm: algorithmBytes(signer.algorithm),
+    keyId,
   };
 }
 
 export interface CertificateTemplate {
+  /** The issuer's own certificate: subject and key identifier are the issuer's, whatever `subject` says. */
+  readonly self?: true;
   /** Common name; null leaves the subject empty and makes the SAN critical. */
   readonly subject: string | null;
   /** SubjectPublicKeyInfo, DER. */
@@ -69,14 +75,14 @@ export interface Certificate {
 export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Certificate> {
   const serial = randomSerial();
   const [notBefore, notAfter] = [wholeSeconds(template.now - BACKDATE_MS), wholeSeconds(template.notAfter)];
-  const { pathLength, uses, names, crlUrl } = template;
+  const { pathLength, uses, names, crlUrl, self } = template;
   const body = sequence(
     VERSION_3,
     integer(serial),
     issuer.algorithm,
     issuer.nameBytes,
     sequence(time(notBefore), time(notAfter)),
-    commonName(template.subject),
+    self ? issuer.nameBytes : commonName(template.subject),
     template.spki,
     tagged(
       3,
@@ -84,7 +90,7 @@ export async function issueCertificate(issuer: Issuer, template: CertificateTemp
         once(`ca ${pathLength}`, () => Buffer.concat([basicConstraints(pathLength), keyUsage(pathLength !== undefined)])),
         uses.length > 0 ? once(`use ${uses.join()}`, () => extendedKeyUsage(uses)) : NONE,
         names.length > 0 ? subjectAltName(names, !fitsCommonName(template.subject)) : NONE,
-        subjectKeyIdentifier(keyIdOfRead(template.spki)),
+        subjectKeyIdentifier(self ? issuer.keyId : keyIdOfRead(template.spki)),
         issuer.keyIdentifier,
         crlUrl === undefined ? NONE : once(`crl ${crlUrl}`, () => crlDistributionPoint(crlUrl)),
       ),

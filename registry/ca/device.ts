@@ -1,8 +1,8 @@
 import { X509Certificate } from "node:crypto";
 import { URN } from "../../lib/service.ts";
-import { caId, caName, type Issued, issue } from "./authority.ts";
-import { createIssuer } from "./certificate.ts";
+import { caId, type Issued, issue } from "./authority.ts";
 import type { CertificateRequest } from "./csr.ts";
+import { issuerOf } from "./issuer-of.ts";
 import type { Signer } from "./signer.ts";
 
 /** The CA for devices. What a certificate says comes from registry and profile, the key alone from the request (DESIGN §6). */
@@ -17,7 +17,7 @@ export interface DeviceCa {
 
 /** @param certificate in PEM, @param signer with its key, @param registerUrl where the register role answers: "https://register.example" */
 export function createDeviceCa(certificate: string, signer: Signer, registerUrl: string): DeviceCa {
-  const issuer = createIssuer(caName("device CA", signer), signer);
+  const issuer = issuerOf(certificate, signer);
   const end = Date.parse(new X509Certificate(certificate).validTo);
   const id = caId("device CA", signer.spki);
   const crlUrl = `${registerUrl}/v1/crl/${id}.der`;

@@ -5,8 +5,10 @@ import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { parseAddress } from "../../lib/ip.ts";
 import { URN } from "../../lib/service.ts";
 import { makeIntermediate, makeRoot } from "./authority.ts";
+import type { Issuer } from "./certificate.ts";
 import { serverName } from "./extensions.ts";
 import { createInfrastructureCa, type InfrastructureCa, LIFE_MS } from "./infrastructure.ts";
+import { issuerOf } from "./issuer-of.ts";
 import { makeRootCrl, rootCrlIsDue } from "./root-crl.ts";
 import { encryptedPem, generateKey, loadSigner, readPassphrase, type Signer } from "./signer.ts";
 
@@ -48,11 +50,11 @@ export async function makePki(folder: string, now: number, kind: IssuingKind = "
     if (!existsSync(rootKey))
       throw new PkiError(`Cannot sign ${INTERMEDIATES[name].article} without ${rootKey}: put the root's key back for it.`);
     const signer = keyFor(folder, name, made, kind);
-    write(file, await makeIntermediate(INTERMEDIATES[name].role, loadSigner(rootKey), signer, now), made);
+    write(file, await makeIntermediate(INTERMEDIATES[name].role, openRoot(folder), signer, now), made);
   }
   if (existsSync(rootKey) && rootCrlIsDue(folder, now)) {
     const file = fileOf(folder, "root", "crl");
-    writeFileAtomic(file, await makeRootCrl(loadSigner(rootKey), now), 0o644);
+    writeFileAtomic(file, await makeRootCrl(openRoot(folder), now), 0o644);
     made.push(file);
   }
   return made;
@@ -71,6 +73,15 @@ function encryptKeys(folder: string, made: string[]): void {
     writeFileAtomic(file, pem, 0o600);
     made.push(file);
   }
+}
+
+/** The root with its key, as its certificate names it. @throws PkiError | KeyError */
+export function openRoot(folder: string): Issuer {
+  const certificate = readPem(fileOf(folder, "root", "crt"));
+  const signer = loadSigner(fileOf(folder, "root", "key"));
+  if (!new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" }).equals(signer.spki))
+    throw new PkiError(`Cannot use ${folder}: root.key is not the key of root.crt.`);
+  return issuerOf(certificate, signer);
 }
 
 export type IssuingKind = "P-256" | "P-384";

@@ -3,8 +3,8 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
 import { caId, makeIntermediate } from "./authority.ts";
-import { fileOf, type IssuingKind, openIntermediate, PkiError } from "./files.ts";
-import { generateKey, loadSigner, readPassphrase, type Signer } from "./signer.ts";
+import { fileOf, type IssuingKind, openIntermediate, openRoot, PkiError } from "./files.ts";
+import { generateKey, readPassphrase, type Signer } from "./signer.ts";
 
 /** One generation of the device CA, as it stands in the folder: "device" the first, "device-1a2b3c4d" every later one. */
 export interface Generation {
@@ -41,7 +41,7 @@ export async function makeGeneration(folder: string, now: number, kind: IssuingK
     if (name !== undefined && !existsSync(fileOf(folder, name, "crt"))) rmSync(join(folder, file));
   }
   const { signer, pem } = generateKey(kind, readPassphrase(folder));
-  const certificate = await makeIntermediate("device CA", loadSigner(rootKey), signer, now);
+  const certificate = await makeIntermediate("device CA", openRoot(folder), signer, now);
   const id = caId("device CA", signer.spki);
   if (existsSync(fileOf(folder, id, "crt"))) throw new PkiError(`Cannot make ${id}: there is one already.`);
   writeFileAtomic(fileOf(folder, id, "key"), pem, 0o600);

@@ -1,10 +1,11 @@
 import { X509Certificate } from "node:crypto";
 import { Problem } from "../../lib/problem.ts";
 import { URN } from "../../lib/service.ts";
-import { CA_LIFE_MS, caName, type Issued, issue, makeIntermediate, pemOf } from "./authority.ts";
-import { type CertificateTemplate, createIssuer, issueCertificate } from "./certificate.ts";
+import { CA_LIFE_MS, type Issued, issue, makeIntermediate, pemOf } from "./authority.ts";
+import { type CertificateTemplate, type Issuer, issueCertificate } from "./certificate.ts";
 import type { CertificateRequest } from "./csr.ts";
 import { serverName } from "./extensions.ts";
+import { issuerOf } from "./issuer-of.ts";
 import type { Signer } from "./signer.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -42,12 +43,12 @@ export interface InfrastructureCa {
 }
 
 /** The infrastructure CA's certificate, signed by the root, for 10 years: PEM. */
-export const makeInfrastructure = (rootSigner: Signer, signer: Signer, now: number): Promise<string> =>
-  makeIntermediate("infrastructure CA", rootSigner, signer, now);
+export const makeInfrastructure = (root: Issuer, signer: Signer, now: number): Promise<string> =>
+  makeIntermediate("infrastructure CA", root, signer, now);
 
 /** The CA at work. @param root and @param certificate in PEM, @param signer with the key of `certificate` */
 export function createInfrastructureCa(root: string, certificate: string, signer: Signer): InfrastructureCa {
-  const issuer = createIssuer(caName("infrastructure CA", signer), signer);
+  const issuer = issuerOf(certificate, signer);
   const own = new X509Certificate(certificate);
   const [begin, end] = [Date.parse(own.validFrom), Date.parse(own.validTo)];
 
@@ -66,6 +67,7 @@ export function createInfrastructureCa(root: string, certificate: string, signer
     makeAnchor: async () =>
       pemOf(
         await issueCertificate(issuer, {
+          self: true,
           subject: issuer.name,
           spki: signer.spki,
           now: begin,

@@ -1,10 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { caName } from "./authority.ts";
-import { createIssuer } from "./certificate.ts";
+import type { Issuer } from "./certificate.ts";
 import { type CrlFacts, readCrlFacts, signCrl } from "./crl.ts";
 import { DerError } from "./der.ts";
-import type { Signer } from "./signer.ts";
 
 /** The root's key is away most of the time, so its list lasts a year; `init` makes the next one from half of that on. */
 export const ROOT_CRL_LIFE_MS = 365 * 24 * 60 * 60_000;
@@ -17,9 +15,9 @@ export interface RootCrl extends CrlFacts {
 }
 
 /** The root's list, without entries: what it would revoke, a CA, leaves with `ca rotate`. */
-export function makeRootCrl(signer: Signer, now: number): Promise<Buffer> {
+export function makeRootCrl(root: Issuer, now: number): Promise<Buffer> {
   const facts = { number: crlNumber(0, now), thisUpdate: now - CRL_BACKDATE_MS, nextUpdate: now + ROOT_CRL_LIFE_MS };
-  return signCrl(createIssuer(caName("root", signer), signer), facts, []);
+  return signCrl(root, facts, []);
 }
 
 /** Numbers never go back, also when Storage was restored from a copy: they are times, or one more than the last where that is higher. */

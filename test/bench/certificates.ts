@@ -1,8 +1,9 @@
 import { createPrivateKey, hash, sign } from "node:crypto";
-import { caName, makeIntermediate } from "../../registry/ca/authority.ts";
+import { caName, makeIntermediate, makeRoot } from "../../registry/ca/authority.ts";
 import { createIssuer } from "../../registry/ca/certificate.ts";
 import { crlEntry, signCrl } from "../../registry/ca/crl.ts";
 import { createDeviceCa } from "../../registry/ca/device.ts";
+import { issuerOf } from "../../registry/ca/issuer-of.ts";
 import { generateKey } from "../../registry/ca/signer.ts";
 import type { Measured, Wish } from "./stats.ts";
 
@@ -19,7 +20,8 @@ export async function measureCertificates({ samples, progress, signal }: Wish): 
   progress("certificates: measuring");
   const [root, ca, device] = [generateKey(), generateKey(), generateKey()];
   const now = Date.now();
-  const issuing = createDeviceCa(await makeIntermediate("device CA", root.signer, ca.signer, now), ca.signer, "https://register.example");
+  const top = issuerOf(await makeRoot(root.signer, now), root.signer);
+  const issuing = createDeviceCa(await makeIntermediate("device CA", top, ca.signer, now), ca.signer, "https://register.example");
   const [key, body] = [createPrivateKey(ca.pem), Buffer.alloc(BODY_BYTES, 7)];
   const measured: Measured = { what: `${AT_ONCE} certificates (P-256)`, samples: [], floor: [] };
   for (let i = 0; i < samples + WARMUP; i++) {

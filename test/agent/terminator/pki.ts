@@ -4,6 +4,7 @@ import { createIssuer, type Issuer } from "../../../registry/ca/certificate.ts";
 import { crlEntry, type Revoked, signCrl } from "../../../registry/ca/crl.ts";
 import { createDeviceCa, type DeviceCa } from "../../../registry/ca/device.ts";
 import { createInfrastructureCa } from "../../../registry/ca/infrastructure.ts";
+import { issuerOf } from "../../../registry/ca/issuer-of.ts";
 import { createSigner, generateKey, type Signer } from "../../../registry/ca/signer.ts";
 
 export const HOUR_MS = 3_600_000;
@@ -41,12 +42,13 @@ export interface Pki {
 export async function makeTestPki(now = Date.now(), names: readonly string[] = []): Promise<Pki> {
   const [rootKey, infrastructureKey, deviceKey] = [generateKey().signer, generateKey().signer, generateKey().signer];
   const root = await makeRoot(rootKey, now);
+  const top = issuerOf(root, rootKey);
   const infrastructure = createInfrastructureCa(
     root,
-    await makeIntermediate("infrastructure CA", rootKey, infrastructureKey, now),
+    await makeIntermediate("infrastructure CA", top, infrastructureKey, now),
     infrastructureKey,
   );
-  const deviceCaCertificate = await makeIntermediate("device CA", rootKey, deviceKey, now);
+  const deviceCaCertificate = await makeIntermediate("device CA", top, deviceKey, now);
   const deviceCa = createDeviceCa(deviceCaCertificate, deviceKey, "https://register.example");
   const service = newKey();
   const issued = await infrastructure.issueServer(
@@ -56,7 +58,7 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
   );
   const issuers: Readonly<Record<"device" | "root", Issuer>> = {
     device: createIssuer(caName("device CA", deviceKey), deviceKey),
-    root: createIssuer(caName("root", rootKey), rootKey),
+    root: top,
   };
   return {
     root,
@@ -66,7 +68,7 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
     deviceCa: deviceCaCertificate,
     anotherDeviceCa: async () => {
       const key = generateKey().signer;
-      return createDeviceCa(await makeIntermediate("device CA", rootKey, key, now), key, "https://register.example");
+      return createDeviceCa(await makeIntermediate("device CA", top, key, now), key, "https://register.example");
     },
     issue: async (device, { lifeMs = HOUR_MS, now: at = now, ca = deviceCa } = {}) => {
       const own = newKey();

@@ -7,6 +7,7 @@ import { caId, caName, makeIntermediate, makeRoot } from "../../../registry/ca/a
 import { createIssuer } from "../../../registry/ca/certificate.ts";
 import { crlEntry, readCrlFacts, signCrl } from "../../../registry/ca/crl.ts";
 import { createDeviceCa } from "../../../registry/ca/device.ts";
+import { issuerOf } from "../../../registry/ca/issuer-of.ts";
 import { makeRootCrl } from "../../../registry/ca/root-crl.ts";
 import { generateKey } from "../../../registry/ca/signer.ts";
 import { opensslFolder } from "./openssl.ts";
@@ -21,12 +22,12 @@ async function authority(kind: "P-256" | "P-384", now: number) {
   const folder = opensslFolder();
   const [rootKey, key] = [generateKey(kind).signer, generateKey(kind).signer];
   const root = await makeRoot(rootKey, now);
-  const certificate = await makeIntermediate("device CA", rootKey, key, now);
+  const certificate = await makeIntermediate("device CA", issuerOf(root, rootKey), key, now);
   const ca = createDeviceCa(certificate, key, "https://register.example:9443");
   const issuer = createIssuer(caName("device CA", key), key);
   folder.write("root.pem", root);
   folder.write("device-ca.pem", certificate);
-  folder.write("root.crl.pem", encodePem("X509 CRL", await makeRootCrl(rootKey, now)));
+  folder.write("root.crl.pem", encodePem("X509 CRL", await makeRootCrl(issuerOf(root, rootKey), now)));
   return { folder, ca, issuer, key, [Symbol.dispose]: () => folder[Symbol.dispose]() };
 }
 

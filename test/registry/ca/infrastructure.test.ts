@@ -4,6 +4,7 @@ import { Problem } from "../../../lib/problem.ts";
 import { makeRoot } from "../../../registry/ca/authority.ts";
 import { makeCsr, parseCsr } from "../../../registry/ca/csr.ts";
 import { createInfrastructureCa, type InfrastructureCa, makeInfrastructure } from "../../../registry/ca/infrastructure.ts";
+import { issuerOf } from "../../../registry/ca/issuer-of.ts";
 import { generateKey } from "../../../registry/ca/signer.ts";
 import { opensslFolder } from "./openssl.ts";
 
@@ -20,7 +21,7 @@ describe("the infrastructure CA", () => {
     folder = opensslFolder();
     const [rootKey, key] = [generateKey(), generateKey()];
     const root = await makeRoot(rootKey.signer, NOW);
-    ca = createInfrastructureCa(root, await makeInfrastructure(rootKey.signer, key.signer, NOW), key.signer);
+    ca = createInfrastructureCa(root, await makeInfrastructure(issuerOf(root, rootKey.signer), key.signer, NOW), key.signer);
     folder.write("root.pem", ca.root);
     folder.write("infrastructure.pem", ca.chain);
   });
