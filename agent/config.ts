@@ -2,6 +2,10 @@ import { z } from "zod";
 import { cidrSchema, loadConfig, parseConfig, portSchema } from "../lib/config.ts";
 import { PATH, PORT } from "../lib/service.ts";
 
+/** What may end TLS in front of the application. */
+export const TERMINATORS = ["haproxy", "nginx"] as const;
+export type TerminatorKind = (typeof TERMINATORS)[number];
+
 const lanes = <T extends z.ZodType>(value: T) => ({ ip: value, ipcert: value, roaming: value });
 
 const socketSchema = z.string().regex(/^\/[^\s"'\\#]{1,100}$/, "an absolute path of at most 101 characters, without spaces and quotes");
@@ -39,7 +43,7 @@ const gateSchema = z
 const terminatorSchema = z
   .strictObject({
     /** What ends TLS in front of the application: "none" leaves the listeners to something else, which then admits by address alone. */
-    kind: z.enum(["none", "haproxy", "nginx"]).default("none"),
+    kind: z.enum(["none", ...TERMINATORS]).default("none"),
     /** PEM of the service's certificate with its chain; its key stands beside it, with the ending .key. */
     certificate: z
       .string()

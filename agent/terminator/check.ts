@@ -1,5 +1,6 @@
 import { execute } from "../../lib/exec.ts";
-import type { Layout, TerminatorKind } from "./layout.ts";
+import type { TerminatorKind } from "../config.ts";
+import type { Layout } from "./layout.ts";
 
 const TIMEOUT_MS = 30_000;
 

@@ -13,8 +13,9 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
+import type { TerminatorKind } from "../config.ts";
 import { type MapEntry, mapText } from "./entries.ts";
-import { currentLink, type Layout, layoutOf, type TerminatorKind, terminatorFolder } from "./layout.ts";
+import { currentLink, type Layout, layoutOf, terminatorFolder } from "./layout.ts";
 
 /** What a generation consists of. */
 export interface GenerationContent {

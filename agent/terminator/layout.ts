@@ -1,7 +1,5 @@
 import { join } from "node:path";
-
-/** What ends TLS, if anything of ours does. */
-export type TerminatorKind = "haproxy" | "nginx";
+import type { TerminatorKind } from "../config.ts";
 
 /** Files of one generation of the terminator's configuration. A generation is made whole and then named by a link. */
 export interface Layout {

@@ -52,7 +52,7 @@ export function agentYaml(plan: LabPlan, host: Member, overrides: LabOptions["ag
     runtimeDir: folder,
     gate: { lanes: { ip: true, ipcert: true, roaming: plan.roaming.includes(host.name) } },
     terminator: {
-      kind: "haproxy",
+      kind: plan.terminator,
       certificate: join(folder, "service.crt"),
       application: applicationSocket(plan, host),
       masterSocket: masterSocket(plan, host),

@@ -91,5 +91,6 @@ describe("npm run lab", function () {
   it("refuses what is no command or no lab", async () => {
     expect((await refusal(lab("sideways"))).code).to.equal(64);
     expect((await refusal(lab("up", "--agents", "0"))).stderr).to.include("Cannot make 0 agents: between 1 and 80");
+    expect((await refusal(lab("up", "--terminator", "apache"))).stderr).to.include("Cannot put 'apache' in front of the application");
   });
 });

@@ -92,7 +92,7 @@ async function build(plan: LabPlan, options: StartOptions): Promise<void> {
   progress("ready");
 }
 
-/** The agent writes what HAProxy starts with. */
+/** The agent writes what the terminator starts with. */
 async function startHost(plan: LabPlan, host: Member, options: Parameters<typeof startAgent>[2]): Promise<void> {
   await Promise.all([startAgent(plan, host, options), startService(plan, host, options?.signal)]);
   await startTerminator(plan, host, options?.signal);

@@ -5,13 +5,13 @@ import { CommandError } from "./exec.ts";
 import { listLabs, readPlan, removeLab } from "./folder.ts";
 import { interruption } from "./interrupt.ts";
 import { descriptionFile, releaseLab, startLab } from "./lab.ts";
-import { LabError, type LabOptions, type LabPlan } from "./plan.ts";
+import { LabError, type LabOptions, type LabPlan, terminatorNamed } from "./plan.ts";
 import { findProcess } from "./processes.ts";
 import { agentOf, agentStatus, serviceOf, terminatorOf } from "./programs.ts";
 import { table } from "./terminal.ts";
 import { TimeoutError } from "./wait.ts";
 
-const HELP = `npm run lab -- up [--name NAME] [--agents N] [--devices N] [--roaming N]
+const HELP = `npm run lab -- up [--name NAME] [--agents N] [--devices N] [--roaming N] [--terminator haproxy|nginx]
 npm run lab -- status [--name NAME] [--json]
 npm run lab -- down [--name NAME]
 
@@ -21,7 +21,7 @@ status  what stands, as a table or as JSON
 down    takes everything away, also what a killed up left behind
 
 NAME is 'lab' unless said, N is 1 agent and 2 devices; of the agents, the last N let certificates in from anywhere
-(--roaming, 0 unless said). Needs root.
+(--roaming, 0 unless said). HAProxy ends TLS on every host unless said otherwise. Needs root.
 `;
 
 async function main(): Promise<number> {
@@ -32,6 +32,7 @@ async function main(): Promise<number> {
       agents: { type: "string", default: "1" },
       devices: { type: "string", default: "2" },
       roaming: { type: "string", default: "0" },
+      terminator: { type: "string", default: "haproxy" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
@@ -46,7 +47,12 @@ async function main(): Promise<number> {
   if (process.getuid?.() !== 0) return complain("The lab makes network namespaces: run it as root.", EXIT.permission);
   switch (command) {
     case "up":
-      return up(values.name, { agents: Number(values.agents), devices: Number(values.devices), roaming: Number(values.roaming) });
+      return up(values.name, {
+        agents: Number(values.agents),
+        devices: Number(values.devices),
+        roaming: Number(values.roaming),
+        terminator: terminatorNamed(values.terminator),
+      });
     case "status":
       return status(values.name, values.json);
     case "down":
@@ -57,7 +63,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function up(name: string, sizes: Pick<LabOptions, "agents" | "devices" | "roaming">): Promise<number> {
+async function up(name: string, sizes: Pick<LabOptions, "agents" | "devices" | "roaming" | "terminator">): Promise<number> {
   const signal = interruption();
   if (readPlan(name)) {
     await status(name, false, process.stderr);

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { TERMINATORS, type TerminatorKind } from "../../agent/config.ts";
 
 /** What a lab is made of: names and addresses alone, before anything exists. */
 export interface LabPlan {
@@ -14,6 +15,8 @@ export interface LabPlan {
   readonly devices: readonly Member[];
   /** Names of the hosts where certificates admit from anywhere. */
   readonly roaming: readonly string[];
+  /** What ends TLS on every host. */
+  readonly terminator: TerminatorKind;
 }
 
 /** One machine of the lab: a network namespace with one link to the bridge. */
@@ -30,6 +33,8 @@ export interface LabOptions {
   readonly devices?: number;
   /** How many of the hosts, the last ones, have the lane `roaming` on. None by default. */
   readonly roaming?: number;
+  /** HAProxy when left out. */
+  readonly terminator?: TerminatorKind;
   /** Merged over the registry's and every agent's configuration. */
   readonly registryConfig?: Readonly<Record<string, unknown>>;
   readonly agentConfig?: Readonly<Record<string, unknown>>;
@@ -63,7 +68,7 @@ export class LabError extends Error {}
 
 /** @throws LabError when a name or number is out of range */
 export function planLab(options: LabOptions): LabPlan {
-  const { name = "lab", agents = 1, devices = 2, roaming = 0 } = options;
+  const { name = "lab", agents = 1, devices = 2, roaming = 0, terminator = "haproxy" } = options;
   if (!/^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$/.test(name)) {
     throw new LabError(`Cannot name a lab '${name}': 1 to 24 lower-case letters, digits and hyphens`);
   }
@@ -84,8 +89,16 @@ export function planLab(options: LabOptions): LabPlan {
     registry: member("registry", 2),
     hosts: Array.from({ length: agents }, (_, i) => member(`host${i + 1}`, 11 + i)),
     roaming: Array.from({ length: roaming }, (_, i) => `host${agents - i}`),
+    terminator,
     devices: Array.from({ length: devices }, (_, i) => member(`device${i + 1}`, 101 + i)),
   };
+}
+
+/** @throws LabError when there is no such terminator */
+export function terminatorNamed(name: string): TerminatorKind {
+  const known = TERMINATORS.find((kind) => kind === name);
+  if (known === undefined) throw new LabError(`Cannot put '${name}' in front of the application: ${TERMINATORS.join(" or ")}`);
+  return known;
 }
 
 export const members = (plan: LabPlan): readonly Member[] => [plan.registry, ...plan.hosts, ...plan.devices];

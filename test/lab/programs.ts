@@ -2,8 +2,9 @@ import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type AgentStatus, queryStatus } from "../../agent/status.ts";
-import { currentLink } from "../../agent/terminator/layout.ts";
+import { currentLink, layoutOf } from "../../agent/terminator/layout.ts";
 import { createMaster } from "../../agent/terminator/master.ts";
+import { servingNginx } from "../../agent/terminator/nginx-master.ts";
 import { PATH } from "../../lib/service.ts";
 import { hashPassword } from "./application/people.ts";
 import {
@@ -94,17 +95,29 @@ export async function startService(plan: LabPlan, host: Member, signal?: AbortSi
   await startUntil(plan, serviceOf(host), host, command, async (log) => /^ready service=/m.test(log), signal);
 }
 
-/** Starts HAProxy with the configuration that the agent wrote, and resolves once a worker of it serves. */
+/** Starts HAProxy or nginx with the configuration that the agent wrote, and resolves once it serves. */
 export async function startTerminator(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
-  const config = join(currentLink(paths(plan).dataOf(host.name)), "haproxy.cfg");
+  const { command, serves } = plan.terminator === "haproxy" ? haproxyOf(plan, host) : nginxOf(plan, host);
+  await startUntil(plan, terminatorOf(host), host, command, serves, signal);
+}
+
+function haproxyOf(plan: LabPlan, host: Member) {
   const socket = masterSocket(plan, host);
-  const command = ["haproxy", "-W", "-S", `${socket},mode,600`, "-f", config];
+  const { config } = layoutOf(currentLink(paths(plan).dataOf(host.name)), "haproxy");
   const master = createMaster(socket);
   const serves = async () => {
     const answer = await master.command("show proc", { signal: AbortSignal.timeout(1_000) }).catch(() => "");
     return /^\d+\s+worker/m.test(answer);
   };
-  await startUntil(plan, terminatorOf(host), host, command, serves, signal);
+  return { command: ["haproxy", "-W", "-S", `${socket},mode,600`, "-f", config], serves };
+}
+
+function nginxOf(plan: LabPlan, host: Member) {
+  const stateDir = paths(plan).dataOf(host.name);
+  const { config } = layoutOf(currentLink(stateDir), "nginx");
+  // Workers of a master that is root are nobody's by default, who may not ask the agent.
+  const command = ["nginx", "-e", "stderr", "-g", "user root;", "-c", config];
+  return { command, serves: async () => servingNginx(stateDir).length > 0 };
 }
 
 /** What the agent says of itself; undefined while it does not answer. */

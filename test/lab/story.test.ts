@@ -39,15 +39,16 @@ describe("npm start", function () {
     expect(await traces(NAME)).to.deep.equal([]);
   });
 
-  it("stays until Ctrl-C, which npm delivers twice, and a run killed before it is cleaned up first", async () => {
-    const killed = spawn(STORY[0], STORY.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
+  it("is the same with nginx, stays until Ctrl-C, which npm delivers twice, and cleans up after a killed run first", async () => {
+    const words = [...STORY.slice(1), "--terminator", "nginx"];
+    const killed = spawn(STORY[0], words, { stdio: ["ignore", "pipe", "inherit"] });
     const killedEnd = once(killed, "close");
     for await (const text of killed.stdout) if (String(text).includes("A stranger knocks")) break;
     killed.kill("SIGKILL");
     await killedEnd;
     expect(await traces(NAME)).not.to.deep.equal([]);
 
-    const story = spawn(STORY[0], STORY.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
+    const story = spawn(STORY[0], words, { stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(story, "close");
     let said = "";
     story.stdout.on("data", (text) => {

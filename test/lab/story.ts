@@ -1,24 +1,26 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import type { TerminatorKind } from "../../agent/config.ts";
 import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "./folder.ts";
 import { interruption } from "./interrupt.ts";
 import { type Lab, startLab } from "./lab.ts";
-import { LAB, LabError } from "./plan.ts";
+import { LAB, LabError, terminatorNamed } from "./plan.ts";
 import { Scene } from "./scene.ts";
 import { STEPS } from "./story-steps.ts";
 import type { Memory, Step } from "./story-tools.ts";
 import { duration } from "./terminal.ts";
 import { whatToTry } from "./try.ts";
 
-const HELP = `npm start [-- --once] [-- --json] [-- --name NAME]
+const HELP = `npm start [-- --once] [-- --json] [-- --terminator haproxy|nginx] [-- --name NAME]
 
 Builds both zones on this machine in network namespaces, from the programs that users install, and shows what the gate
 does: each step timed, each checked. Then it stays, says what to try, and takes everything away at Ctrl-C.
 
---once   does not stay; exits 0 only if every step did what it must
---json   prints the result as one JSON object on standard output, the story on standard error
---name   name of the lab, 'start' unless said: what a killed run of this name left behind is taken away first
+--once        does not stay; exits 0 only if every step did what it must
+--json        prints the result as one JSON object on standard output, the story on standard error
+--terminator  what ends TLS on the hosts, HAProxy unless said
+--name        name of the lab, 'start' unless said: what a killed run of this name left behind is taken away first
 
 Needs root.
 `;
@@ -37,6 +39,7 @@ async function main(): Promise<number> {
     options: {
       once: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
+      terminator: { type: "string", default: "haproxy" },
       name: { type: "string", default: "start" },
       help: { type: "boolean", default: false },
     },
@@ -52,7 +55,7 @@ async function main(): Promise<number> {
   const signal = interruption();
   const say = (text: string) => (values.json ? process.stderr : process.stdout).write(text);
   try {
-    return await tell(values, say, signal);
+    return await tell({ ...values, terminator: terminatorNamed(values.terminator) }, say, signal);
   } catch (error) {
     if (!signal.aborted) throw error;
     say("\nInterrupted; everything is taken away.\n");
@@ -63,13 +66,14 @@ async function main(): Promise<number> {
 interface Wish {
   readonly once: boolean;
   readonly json: boolean;
+  readonly terminator: TerminatorKind;
   readonly name: string;
 }
 
-async function tell({ once, json, name }: Wish, say: (text: string) => void, signal: AbortSignal): Promise<number> {
+async function tell({ once, json, terminator, name }: Wish, say: (text: string) => void, signal: AbortSignal): Promise<number> {
   if (await removeLab(name)) say("What an earlier run left behind is taken away.\n");
   const startedAt = performance.now();
-  await using lab = await startLab({ name, agents: 2, devices: 3, roaming: 1, signal });
+  await using lab = await startLab({ name, agents: 2, devices: 3, roaming: 1, terminator, signal });
   const upMs = performance.now() - startedAt;
   say(`\nentityOS gate: an open and a restricted zone on this machine, up in ${duration(upMs)}\n\n`);
   await using scene = await Scene.open(lab);

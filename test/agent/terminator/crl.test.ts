@@ -1,8 +1,9 @@
 import { expect } from "chai";
+import { TERMINATORS } from "../../../agent/config.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { ask, GET, get, open } from "./client.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
-import { makeTerminatorScene, TERMINATORS, type TerminatorScene } from "./scene.ts";
+import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
 const ENDED = { thisUpdate: Date.now() - 2 * HOUR_MS, nextUpdate: Date.now() - HOUR_MS };

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { expect } from "chai";
+import { TERMINATORS } from "../../../agent/config.ts";
 import { ask, get, open } from "./client.ts";
 import { makeTestPki, type Pki } from "./pki.ts";
-import { makeTerminatorScene, TERMINATORS, type TerminatorScene } from "./scene.ts";
+import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
 const NAMES = [

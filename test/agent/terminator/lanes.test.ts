@@ -1,7 +1,8 @@
 import { expect } from "chai";
+import { TERMINATORS } from "../../../agent/config.ts";
 import { get, identityOf } from "./client.ts";
 import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
-import { makeTerminatorScene, TERMINATORS, type TerminatorScene } from "./scene.ts";
+import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
 const OTHER = "0198f2c1-7d1e-7000-8000-0123456789ac";

@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { TerminatorKind } from "../../../agent/config.ts";
 import { type AgentConfig, parseAgentConfig } from "../../../agent/config.ts";
 import { DesiredState } from "../../../agent/desired.ts";
 import type { Flow } from "../../../agent/target.ts";
 import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
-import type { TerminatorKind } from "../../../agent/terminator/layout.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import type { Terminator } from "../../../agent/terminator/settings.ts";
 import { silentLog } from "../../../lib/log.ts";
@@ -15,9 +15,6 @@ import type { Lane } from "../../../lib/service.ts";
 import { startApplication } from "./application.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
 import { Haproxy, Nginx } from "./processes.ts";
-
-/** What each test of the terminator runs with. */
-export const TERMINATORS: readonly TerminatorKind[] = ["haproxy", "nginx"];
 
 /** A real HAProxy or nginx in front of an application, on the loopback interface, with the target that drives it. */
 export interface TerminatorScene extends AsyncDisposable {
