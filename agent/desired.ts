@@ -3,6 +3,7 @@ import { FEED } from "../lib/feed/limits.ts";
 import type { Change } from "../lib/feed/messages.ts";
 import type { RuleLane } from "../lib/service.ts";
 import type { Belief } from "./belief.ts";
+import { PackedMap } from "./packed-map.ts";
 import type { Counts } from "./room.ts";
 import type { Difference, Differences } from "./target.ts";
 import { type Entry, put, Tracked } from "./tracked.ts";
@@ -41,8 +42,8 @@ export class DesiredState {
   epoch: string | null = null;
   revision = 0;
   #ceiling: Ceiling;
-  readonly #rules = new Tracked<number>();
-  readonly #heldBack = new Tracked<number>();
+  readonly #rules = new Tracked<number>(new PackedMap());
+  readonly #heldBack = new Tracked<number>(new PackedMap());
   /** Keys of the rules that are held back for their number alone, the longest waiting first. */
   #tooMany = new Set<string>();
   readonly #trust: TrustState;

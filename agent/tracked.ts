@@ -5,14 +5,30 @@ export interface Entry<V> {
   readonly wanted: V | null;
 }
 
+/** Where values are kept by key; a Map, or something smaller. */
+export interface Keyed<V> {
+  readonly size: number;
+  get(key: string): V | undefined;
+  set(key: string, value: V): unknown;
+  delete(key: string): unknown;
+  /** In the order that they came; entries may come and go meanwhile. */
+  entries(): IterableIterator<[string, V]>;
+  keys(): IterableIterator<string>;
+}
+
 /**
  * What is wanted under each key, and how that differs from what was acknowledged. Only the differences are kept twice.
  * Taking the same value in again is no difference, and a value that is back where it was ends one.
  */
 export class Tracked<V extends number | string> {
-  #wanted = new Map<string, V>();
+  #wanted: Keyed<V>;
   /** Per changed key, the value that is acknowledged; null when none is. */
   #pending = new Map<string, V | null>();
+
+  /** @param wanted empty; a Map unless many are to be kept */
+  constructor(wanted: Keyed<V> = new Map<string, V>()) {
+    this.#wanted = wanted;
+  }
 
   get size(): number {
     return this.#wanted.size;
@@ -26,7 +42,7 @@ export class Tracked<V extends number | string> {
     return this.#wanted.get(key) ?? null;
   }
 
-  entries(): MapIterator<[string, V]> {
+  entries(): IterableIterator<[string, V]> {
     return this.#wanted.entries();
   }
 
@@ -79,7 +95,7 @@ export class Tracked<V extends number | string> {
 
   #differencesTo(next: Tracked<V>, most: number): Map<string, V | null> | null {
     const differences = new Map<string, V | null>();
-    for (const [key, wanted] of next.#wanted) {
+    for (const [key, wanted] of next.#wanted.entries()) {
       const applied = this.#acknowledged(key);
       if (applied !== wanted) differences.set(key, applied);
       if (differences.size > most) return null;
@@ -87,7 +103,7 @@ export class Tracked<V extends number | string> {
     for (const known of [this.#wanted, this.#pending]) {
       for (const key of known.keys()) {
         const applied = this.#acknowledged(key);
-        if (applied !== null && !next.#wanted.has(key)) differences.set(key, applied);
+        if (applied !== null && next.get(key) === null) differences.set(key, applied);
         if (differences.size > most) return null;
       }
     }

@@ -28,7 +28,7 @@ export const PLACES: readonly Place[] = [
 
   {
     name: "agent/base",
-    files: /^agent\/(belief|config|desired|lifecycle|room|rule|state|state-open|target|time|tracked|trust|trust-bodies)\.ts$/,
+    files: /^agent\/(belief|config|desired|lifecycle|packed-map|room|rule|state|state-open|target|time|tracked|trust|trust-bodies)\.ts$/,
     may: ["lib"],
   },
   ...AGENT_PARTS.map((name) => ({ name, files: new RegExp(`^${name}/`), may: ["lib", "agent/base"] })),

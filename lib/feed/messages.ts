@@ -10,6 +10,9 @@ import { FEED } from "./limits.ts";
 export const TRUST_TARGETS = ["ca", "crl", "certificate", "binding"] as const;
 export type TrustTarget = (typeof TRUST_TARGETS)[number];
 
+/** Longest prefix in text, characters. */
+const PREFIX_CHARS = 49;
+
 /** Trust for the terminator, one entry whole. `body` is for its target to read. */
 export const trustSetSchema = z
   .strictObject({
@@ -23,13 +26,29 @@ export const trustSetSchema = z
 /** What changes from one revision to the next. Each sets or removes one thing whole, so applying it twice is applying it once. */
 export const changeSchema = z.discriminatedUnion("kind", [
   /** A prefix stands in a lane until a time (integer ms, registry time). */
-  z.strictObject({ kind: z.literal("rule.set"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49), expiresAt: z.int() }),
-  z.strictObject({ kind: z.literal("rule.remove"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(49) }),
+  z.strictObject({ kind: z.literal("rule.set"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(PREFIX_CHARS), expiresAt: z.int() }),
+  z.strictObject({ kind: z.literal("rule.remove"), lane: z.enum(["ip", "ipcert"]), prefix: z.string().max(PREFIX_CHARS) }),
   trustSetSchema,
   z.strictObject({ kind: z.literal("trust.remove"), target: z.enum(TRUST_TARGETS), id: z.string().min(1).max(128) }),
 ]);
 export type Change = z.infer<typeof changeSchema>;
 export type RuleSet = Extract<Change, { kind: "rule.set" }>;
+
+/** Lane, prefix, and when it ends. */
+export type SnapshotRule = [RuleSet["lane"], string, number];
+
+/** By hand: as a schema it took 3 times as long as reading the JSON (measured), at a million rules 0.8 s of the agent's. */
+function isSnapshotRules(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= FEED.maxRulesPerChunk && value.every(isSnapshotRule);
+}
+
+function isSnapshotRule(value: unknown): boolean {
+  if (!Array.isArray(value) || value.length !== 3) return false;
+  const [lane, prefix, expiresAt] = value as unknown[];
+  return (
+    (lane === "ip" || lane === "ipcert") && typeof prefix === "string" && prefix.length <= PREFIX_CHARS && Number.isSafeInteger(expiresAt)
+  );
+}
 
 const epoch = z.string().max(64);
 const revision = z.int().min(0);
@@ -76,7 +95,7 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
   }),
   z.object({
     type: z.literal("snapshot.chunk"),
-    rules: z.array(z.tuple([z.enum(["ip", "ipcert"]), z.string().max(49), z.int()])).max(FEED.maxRulesPerChunk),
+    rules: z.custom<SnapshotRule[]>(isSnapshotRules, "not rules of the form [lane, prefix, time], or too many"),
     // Not any change: a rule among them would miss the checks that rules pass.
     trust: z.array(trustSetSchema).max(FEED.maxChangesPerMessage),
   }),

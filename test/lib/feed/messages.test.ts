@@ -94,6 +94,19 @@ describe("the feed's codec", () => {
       JSON.stringify({ type: "snapshot.chunk", rules: Array(FEED.maxRulesPerChunk + 1).fill(["ip", "::/0", 1]), trust: [] }),
       /^rules: /,
     ],
+    ...([
+      ["a rule of a chunk in no lane that has rules", ["roaming", "::/0", 1]],
+      ["a rule of a chunk with a member too many", ["ip", "::/0", 1, 1]],
+      ["a rule of a chunk with a member too few", ["ip", "::/0"]],
+      ["a rule of a chunk with a prefix that is too long", ["ip", "1".repeat(50), 1]],
+      ["a rule of a chunk with a prefix that is no text", ["ip", 7, 1]],
+      ["a rule of a chunk with a time beyond what is exact", ["ip", "::/0", 2 ** 53]],
+      ["a rule of a chunk that is no list", { 0: "ip", 1: "::/0", 2: 1, length: 3 }],
+    ].map(([what, rule]) => [what, JSON.stringify({ type: "snapshot.chunk", rules: [rule], trust: [] }), /^rules: not rules/]) as [
+      string,
+      string,
+      RegExp,
+    ][]),
     [
       "trust with a body that is too long",
       JSON.stringify(changes({ kind: "trust.set", target: "binding", id: "d", body: "x".repeat(129) })),
