@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { App } from "cdktf";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT } from "../lib/service.ts";
+import { synthMetal } from "./metal/app.ts";
 import { NetworkStack } from "./network.ts";
 import { loadSettings } from "./settings.ts";
 
@@ -23,4 +24,17 @@ function main(): number {
   }
 }
 
-process.exitCode = main();
+/** metal SETTINGS.yaml, or ENTITYOS_METAL: the hosts that are there, which are read first. */
+async function metal(file: string): Promise<number> {
+  try {
+    process.stdout.write(`${await synthMetal(file)}\n`);
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return EXIT.config;
+  }
+}
+
+const metalSettings = process.argv[2] === "metal" ? process.argv[3] : process.env.ENTITYOS_METAL;
+process.exitCode = metalSettings === undefined ? main() : await metal(metalSettings);

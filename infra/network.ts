@@ -7,8 +7,9 @@ import { RouteTableAssociation } from "@cdktf/provider-aws/lib/route-table-assoc
 import { SecurityGroup } from "@cdktf/provider-aws/lib/security-group/index.js";
 import { Subnet } from "@cdktf/provider-aws/lib/subnet/index.js";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc/index.js";
-import { Fn, LocalBackend, S3Backend, TerraformStack } from "cdktf";
+import { Fn, TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
+import { keepState } from "./backend.ts";
 import { openRules, restrictedRules, writeRules } from "./rules.ts";
 import type { Settings } from "./settings.ts";
 
@@ -17,7 +18,7 @@ export class NetworkStack extends TerraformStack {
   constructor(scope: Construct, id: string, settings: Settings) {
     super(scope, id);
     const tags = { Name: id, environment: settings.environment };
-    this.#keepState(id, settings);
+    keepState(this, id, settings.environment, settings.backend);
     new AwsProvider(this, "aws", { region: settings.region, defaultTags: [{ tags: { environment: settings.environment } }] });
     const vpc = new Vpc(this, "vpc", {
       cidrBlock: settings.network.cidr,
@@ -33,14 +34,6 @@ export class NetworkStack extends TerraformStack {
     const [open, restricted] = [group("open"), group("restricted")];
     writeRules(this, open, openRules(restricted.id));
     writeRules(this, restricted, restrictedRules(open.id, restricted.id, settings));
-  }
-
-  #keepState(id: string, { backend, environment }: Settings): void {
-    if (backend.kind === "local") new LocalBackend(this, { path: `${backend.folder}/${id}.tfstate` });
-    else {
-      const key = `entityos-gate/${environment}/${id}.tfstate`;
-      new S3Backend(this, { bucket: backend.bucket, region: backend.region, key, encrypt: true });
-    }
   }
 
   /** Both zones are reached from outside; which packets, the groups and then each host's gate decide. */

@@ -1,17 +1,12 @@
 import { z } from "zod";
 import { cidrSchema, loadConfig, parseConfig } from "../lib/config.ts";
 import { contains, parsePrefix } from "../lib/ip.ts";
+import { backendSchema } from "./backend.ts";
 
-const nameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "a name is 1 to 31 lower-case letters, digits and hyphens");
+/** Name of an environment. */
+export const nameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "a name is 1 to 31 lower-case letters, digits and hyphens");
 const subnetSchema = z.strictObject({ availabilityZone: z.string().min(1), cidr: cidrSchema });
 const networksSchema = z.array(cidrSchema).max(60);
-
-/** Where Terraform keeps its state; named in each environment, so that no path of one machine is ever written. */
-const backendSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("s3"), bucket: z.string().min(3).max(63), region: z.string().min(1) }),
-  /** A folder relative to the stack's own; for trying out. */
-  z.strictObject({ kind: z.literal("local"), folder: z.string().regex(/^[\w.-]+(\/[\w.-]+)*$/, "a folder is a relative path") }),
-]);
 
 /** One environment, YAML: what its networks are. Reference: infra/environments/example.yaml. */
 export const settingsSchema = z

@@ -1,14 +1,14 @@
 import { expect } from "chai";
 import type { Packet } from "../lab/capture.ts";
 import { waitFor } from "../lab/wait.ts";
-import { install, reaches, statusOf } from "./install.ts";
+import { deployScenes, destroyScenes, upgradeScenes } from "./deploying.ts";
+import { reaches, statusOf } from "./install.ts";
 import type { Machine } from "./machine.ts";
 import { ask, makeStand, register, type Stand } from "./stand.ts";
+import { startTraffic } from "./traffic.ts";
 import { provoke, watch } from "./watch.ts";
 
 const SILENT = 28;
-/** For an answer that must come, seconds: a refusal is told at once, a slow machine is none. */
-const PATIENT_S = 30;
 const LONG = { timeoutMs: 60_000, everyMs: 100 };
 
 /** On booted Debians, from packages: each test leaves the stand as the next one wants it. */
@@ -20,14 +20,10 @@ describe("hosts", function () {
   });
   // What a test that failed left stopped is no reason for the next one to fail.
   beforeEach(async () => {
-    for (const gate of stand.gates) await gate.sh("systemctl start nftables entityos-agent entityos-terminator");
+    const start = "[ ! -e /usr/sbin/entityos-agent ] || systemctl start nftables entityos-agent entityos-terminator";
+    for (const gate of stand.gates) await gate.sh(start);
   });
-  after(async () => {
-    if (stand === undefined) return;
-    for (const [name, ms] of Object.entries(stand.readyMs))
-      process.stdout.write(`    ${name}: ${(ms / 1_000).toFixed(1)} s from apt install to READY\n`);
-    await stand[Symbol.asyncDispose]();
-  });
+  after(() => stand?.[Symbol.asyncDispose]());
   const first = (): Machine => stand.gates[0] ?? stand.registry;
   const exposure = async (machine: Machine, unit: string): Promise<number> => {
     const said = await machine.sh(`systemd-analyze security --no-pager ${unit}.service | tail -1`);
@@ -35,6 +31,8 @@ describe("hosts", function () {
   };
   /** Ours, beside those of /etc/nftables.conf. */
   const tables = async (machine: Machine) => (await machine.sh("nft list tables")).split("\n").filter((line) => line.includes("entityos"));
+
+  deployScenes(() => stand);
 
   it("run what they run with as little as they need", async () => {
     for (const gate of stand.gates) {
@@ -91,21 +89,7 @@ describe("hosts", function () {
     }
   });
 
-  it("take a new version under constant traffic of the registered without one refused connection", async () => {
-    for (const gate of stand.gates) {
-      const { pid } = await statusOf(gate);
-      await using knocks = await provoke(stand.stranger, gate);
-      await using traffic = startTraffic(stand, gate);
-      await install(gate, "2", ["agent", "cli"]);
-      await reaches(gate, "enforcing");
-      const { answered, refused } = await traffic.stop();
-      expect(refused).to.equal(0);
-      expect(answered).to.be.greaterThan(10);
-      expect((await statusOf(gate)).pid).to.not.equal(pid);
-      expect(await gate.sh("dpkg -s entityos-agent")).to.match(/^Version: .*\+2$/m);
-      expect(knocks.answers).to.deep.equal([]);
-    }
-  });
+  upgradeScenes(() => stand);
 
   it("take a changed configuration by a reload, for the next boot too", async () => {
     for (const gate of stand.gates) {
@@ -134,7 +118,7 @@ describe("hosts", function () {
   it("have a terminator that is reloaded without one refused connection, and started again when it is killed", async () => {
     for (const gate of stand.gates) {
       await using knocks = await provoke(stand.stranger, gate);
-      await using traffic = startTraffic(stand, gate);
+      await using traffic = await startTraffic(stand, gate);
       await gate.sh("systemctl reload entityos-terminator");
       await waitFor("requests of the new worker", () => traffic.answered > 20 || undefined, LONG);
       expect((await traffic.stop()).refused).to.equal(0);
@@ -155,7 +139,7 @@ printf '[Service]\\nWatchdogSec=6\\n' >/run/systemd/system/entityos-agent.servic
 systemctl daemon-reload && systemctl restart entityos-agent`);
       const { pid } = await reaches(gate, "enforcing");
       await using knocks = await provoke(stand.stranger, gate);
-      await using traffic = startTraffic(stand, gate);
+      await using traffic = await startTraffic(stand, gate);
       await gate.sh(`kill -STOP ${pid}`);
       await waitFor("another agent", async () => ((await statusOf(gate).catch(() => null))?.pid ?? pid) !== pid || undefined, LONG);
       await reaches(gate, "enforcing");
@@ -171,7 +155,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
     for (const gate of stand.gates) {
       await using knocks = await provoke(stand.stranger, gate);
       await using seen = await watch(stand.registered, gate);
-      await using traffic = startTraffic(stand, gate);
+      await using traffic = await startTraffic(stand, gate);
       await gate.reboot();
       await reaches(gate, "detached");
       await waitFor(
@@ -201,64 +185,17 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
       expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
       expect((await stand.operator.actor.ask("connect", { host: gate.v4, port: 22, timeoutMs: 2_000 })).label).to.match(/^SSH-2\.0/);
       expect(knocks.answers).to.deep.equal([]);
-      await gate.sh("cp -p /root/agent.yaml /etc/entityos-agent/ && systemctl restart entityos-agent");
+      await gate.sh("mv /root/agent.yaml /etc/entityos-agent/ && systemctl restart entityos-agent");
       await reaches(gate, "enforcing");
       expect(await ask(stand, stand.registered, gate)).to.equal(`${gate.name} answers`);
     }
   });
 
-  it("keep the gate when the package is removed, and nothing at all when it is purged", async () => {
-    for (const gate of stand.gates) {
-      await gate.sh("apt-get remove -y -q entityos-agent");
-      expect(await tables(gate)).to.deep.equal(["table inet entityos"]);
-      expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
-      await gate.sh("apt-get purge -y -q entityos-agent entityos-cli entityos-node");
-      expect(await tables(gate)).to.deep.equal([]);
-      expect(await gate.sh("getent passwd entityos-agent || true; systemctl list-unit-files --no-legend 'entityos*' || true")).to.equal("");
-      expect(
-        await gate.sh(
-          "find / -xdev \\( -name '*entityos*' -o -path '*/entityos/*' \\) -not -path '/dist/*' -not -path '/proc/*' -not -path '/var/log/*'",
-        ),
-      ).to.equal("");
-    }
-    await stand.registry.sh("apt-get purge -y -q entityos-registry entityos-cli entityos-node");
-    expect(await stand.registry.sh("find /etc /var/lib /run -xdev -name 'entityos*'; getent passwd entityos-registry || true")).to.equal(
-      "",
-    );
-  });
+  destroyScenes(() => stand);
 });
 
 /** Milliseconds since 1970 of a moment that systemd remembers; monotonic time is the same inside and outside. */
 async function wallTime(machine: Machine, property: string, unit = ""): Promise<number> {
   const then = Number(await machine.sh(`systemctl show -P ${property}Monotonic ${unit}`)) / 1_000;
   return Date.now() - (Number(process.hrtime.bigint()) / 1e6 - then);
-}
-
-interface Traffic extends AsyncDisposable {
-  /** Requests answered so far. */
-  readonly answered: number;
-  stop(): Promise<{ readonly answered: number; readonly refused: number }>;
-}
-
-/** Requests of the registered device, one after the other, each over a connection of its own. */
-function startTraffic(stand: Stand, gate: Machine): Traffic {
-  let going = true;
-  const counts = { answered: 0, refused: 0 };
-  const working = (async () => {
-    while (going) counts[(await ask(stand, stand.registered, gate, PATIENT_S)) === `${gate.name} answers` ? "answered" : "refused"]++;
-  })();
-  const stop = async () => {
-    going = false;
-    await working;
-    return counts;
-  };
-  return {
-    get answered() {
-      return counts.answered;
-    },
-    stop,
-    async [Symbol.asyncDispose]() {
-      await stop();
-    },
-  };
 }

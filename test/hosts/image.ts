@@ -10,7 +10,18 @@ export type Suite = (typeof SUITES)[number];
 const CACHE = "/var/cache/entityos-hosts";
 const TIMEOUT_MS = 600_000;
 /** What a host has before anything of ours: a minimal Debian with SSH, the gate's tools, and what a test asks from inside. */
-const INCLUDED = ["systemd", "systemd-sysv", "dbus", "openssh-server", "nftables", "haproxy", "iproute2", "curl", "ca-certificates"];
+const INCLUDED = [
+  "systemd",
+  "systemd-sysv",
+  "dbus",
+  "openssh-server",
+  "sudo",
+  "nftables",
+  "haproxy",
+  "iproute2",
+  "curl",
+  "ca-certificates",
+];
 
 /** Each host has a number of its own; nothing of a package's download is needed any more. All have one SSH key, which is no secret. */
 const SETTLED = 'rm -f "$1"/var/cache/apt/archives/*.deb; : >"$1"/etc/machine-id';

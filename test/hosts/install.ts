@@ -1,10 +1,6 @@
-import { stringify } from "yaml";
 import { waitFor } from "../lab/wait.ts";
 import type { Machine } from "./machine.ts";
 
-/** As on any host: apt from files, no network, nothing asked. */
-const INSTALL = "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold";
-const TIMEOUT_MS = 300_000;
 export const REGISTRY_NAME = "register.example";
 
 /** Gives a machine its network, now and at each boot. */
@@ -21,57 +17,15 @@ END
 systemctl enable --now systemd-networkd`);
 }
 
-/** Installs packages of one build by apt. @param names "agent", "registry", "cli" */
-export async function install(machine: Machine, build: "1" | "2", names: readonly string[]): Promise<void> {
-  const files = names.map((name) => `/dist/${build}/entityos-${name}_*.deb`);
-  // Node comes with the first build and is there for the second.
-  const node = build === "1" ? "/dist/1/entityos-node_*.deb" : "";
-  await machine.sh(`${INSTALL} ${node} ${files.join(" ")}`, { timeoutMs: TIMEOUT_MS });
-}
-
-/** Installs, configures and starts the registry. */
-export async function installRegistry(machine: Machine): Promise<void> {
-  await install(machine, "1", ["registry", "cli"]);
-  const yaml = stringify({
-    name: REGISTRY_NAME,
-    register: { names: [machine.v4, machine.v6] },
-    control: { names: [machine.v4, machine.v6] },
-    allowNetworks: ["203.0.113.0/24", "2001:db8::/32"],
+/** Who deploys from elsewhere: on the one kind of host root, on the other an ordinary user with sudo. */
+export async function letIn(machine: Machine, user: string, publicKey: string): Promise<void> {
+  const home = user === "root" ? "/root" : `/home/${user}`;
+  if (user !== "root") {
+    await machine.sh(`useradd -m -s /bin/sh ${user} && echo '${user} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/${user}`);
+  }
+  await machine.sh(`mkdir -p -m 700 ${home}/.ssh && cat >${home}/.ssh/authorized_keys && chown -R ${user}: ${home}/.ssh`, {
+    input: publicKey,
   });
-  await machine.sh("cat >/etc/entityos-registry/registry.yaml", { input: yaml });
-  await machine.sh("entityos-registry init && systemctl start entityos-registry");
-}
-
-/** What an agent's host is configured with. */
-export const agentYaml = (machine: Machine, registry: Machine, operator: string): string =>
-  stringify({
-    name: machine.name,
-    registry: {
-      addresses: [`https://${registry.v4}:8444`],
-      ca: "/etc/entityos-agent/ca.pem",
-      certificate: "/etc/entityos-agent/agent.crt",
-      key: "/etc/entityos-agent/agent.key",
-    },
-    terminator: { kind: "haproxy" },
-    gate: {
-      lanes: { ip: true },
-      management: { ports: [22], networks: [`${operator}/32`] },
-      newConnections: { perSecond: 10_000, burst: 10_000 },
-    },
-  });
-
-/** Enrols the host: its keys are made there, the requests travel to the registry and certificates back. */
-export async function enrol(machine: Machine, registry: Machine): Promise<void> {
-  const { name, v4, v6 } = machine;
-  await machine.sh(`entityos agent request ${name} --service --out /etc/entityos-agent`);
-  const requests = await machine.sh("tar -C /etc/entityos-agent -cf - agent.csr service.csr | base64");
-  const signed = await registry.sh(
-    `mkdir -p /root/${name} && cd /root/${name} && base64 -d | tar -xf - &&
-entityos agent enroll ${name} --csr agent.csr --service ${v4},${v6} --service-csr service.csr --out . >&2 &&
-tar -cf - agent.crt service.crt ca.pem | base64`,
-    { input: requests },
-  );
-  await machine.sh("base64 -d | tar -C /etc/entityos-agent -xf - --no-same-owner", { input: signed });
 }
 
 /** An application behind the terminator: Debian's own HAProxy service answers as one would, on the UNIX socket. */

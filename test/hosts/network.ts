@@ -19,7 +19,7 @@ export interface Device {
   readonly v6: string;
   readonly actor: Peer<Asks, Answers>;
   /** Runs a command as the device. */
-  run(command: readonly string[], input?: string): Promise<string>;
+  run(command: readonly string[], input?: string, timeoutMs?: number): Promise<string>;
   /** Sends crafted IP packets to a neighbour as they are. */
   send(mac: string, packets: readonly Buffer[]): Promise<void>;
 }
@@ -65,7 +65,7 @@ async function addDevice(prefix: string, bridge: string, number: number, stack: 
     v4,
     v6,
     actor,
-    run: (command, input = "") => run(inNetns(netns, command), { input }),
+    run: (command, input = "", timeoutMs = 60_000) => run(inNetns(netns, command), { input, timeoutMs }),
     send: (mac, packets) => sendPackets(netns, { index: link?.ifindex ?? 0, neighbour: mac }, packets),
   };
 }

@@ -1,14 +1,15 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BIN } from "../lab/configs.ts";
 import { run } from "../lab/exec.ts";
 import { buildPackages } from "./dist.ts";
 import { baseImage, type Suite } from "./image.ts";
-import { agentYaml, connect, enrol, install, installRegistry, REGISTRY_NAME, reaches, serveApplication } from "./install.ts";
+import { connect, letIn, REGISTRY_NAME } from "./install.ts";
 import { Machine } from "./machine.ts";
+import { Metal } from "./metal.ts";
 import { addressOf, type Device, type Network, startNetwork, WORK } from "./network.ts";
 
-/** A registry and two gates on booted Debians, with everything installed from packages, and three devices. */
+/** Booted Debians that are to be a registry and two gates, with nothing of ours on them yet, and three devices. */
 export interface Stand extends AsyncDisposable {
   readonly registry: Machine;
   readonly gates: readonly Machine[];
@@ -17,8 +18,8 @@ export interface Stand extends AsyncDisposable {
   readonly operator: Device;
   /** Folder for files of the test. */
   readonly folder: string;
-  /** Milliseconds from `apt install` to READY, by host. */
-  readonly readyMs: Readonly<Record<string, number>>;
+  /** What they are made by, run by the operator. */
+  readonly metal: Metal;
 }
 
 /** Debian 12 for one gate, Debian 13 for the other. */
@@ -41,12 +42,18 @@ export async function makeStand(): Promise<Stand> {
   const [registered, stranger, operator] = network.devices;
   if (registry === undefined || registered === undefined || stranger === undefined || operator === undefined)
     throw new Error("unreachable");
-  await installRegistry(registry);
-  const readyMs: Record<string, number> = {};
-  for (const gate of gates) readyMs[gate.name] = await installGate(gate, registry, operator);
+  const key = join(folder, "id");
+  await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
+  const metal = new Metal(folder, operator, [registry, ...gates], (machine) => userOf(machine));
+  for (const machine of machines) await letIn(machine, userOf(machine), readFileSync(`${key}.pub`, "utf8"));
+  // As on many hosts: its rules come, and everything else goes, early at each boot.
+  for (const gate of gates) await gate.sh("systemctl enable nftables");
   const held = stack.move();
-  return { registry, gates, registered, stranger, operator, folder, readyMs, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  return { registry, gates, registered, stranger, operator, folder, metal, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
+
+/** Debian 13 is deployed to by an ordinary user with sudo, the others by root. */
+const userOf = ({ options }: Machine): string => (options.image.includes("trixie") ? "ops" : "root");
 
 async function startMachine(network: Network, folder: string, dist: string, index: number, suite: Suite): Promise<Machine> {
   const name = `${network.prefix}-${index}`;
@@ -60,21 +67,6 @@ async function startMachine(network: Network, folder: string, dist: string, inde
     await machine[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** @returns milliseconds from the start of apt to READY */
-async function installGate(gate: Machine, registry: Machine, operator: Device): Promise<number> {
-  const started = performance.now();
-  await install(gate, "1", ["agent", "cli"]);
-  await serveApplication(gate);
-  // As on many hosts: its rules come, and everything else goes, early at each boot.
-  await gate.sh("systemctl enable nftables");
-  await gate.sh("cat >/etc/entityos-agent/agent.yaml", { input: agentYaml(gate, registry, operator.v4) });
-  await enrol(gate, registry);
-  await gate.sh("systemctl start entityos-agent || { journalctl --no-pager -n 40 -u entityos-agent >&2; exit 1; }");
-  const readyMs = performance.now() - started;
-  await reaches(gate, "enforcing");
-  return readyMs;
 }
 
 /** Registers a device over HTTPS with a new code; resolves when it is in force on every host. */

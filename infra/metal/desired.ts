@@ -1,0 +1,67 @@
+import { createHash } from "node:crypto";
+import { configText } from "../../lib/config.ts";
+import { PATH } from "../../lib/service.ts";
+import { type PackageFile, type PackageFolder, type PackageName, packageFor } from "./packages.ts";
+import type { Host } from "./settings.ts";
+
+/** What a host is to be, as a value. */
+export interface Desired {
+  readonly packages: readonly PackageFile[];
+  /** Debian's own packages that have to be there. */
+  readonly system: readonly string[];
+  /** Configuration files: path and text. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Units that are to be enabled and active; the first one is the service that the others follow. */
+  readonly units: readonly [string, ...string[]];
+  /** Names in the certificate of the service behind the gate; empty is no certificate of ours. */
+  readonly service: readonly string[];
+}
+
+export const AGENT_UNIT = "entityos-agent.service";
+const COMMENT = "# Written by the metal stack: change its settings, not this file.\n";
+
+/**
+ * @param architecture Debian's name for the host's
+ * @throws Error when the packages folder has nothing for it
+ */
+export function desiredOf(host: Host, folder: PackageFolder, architecture: string): Desired {
+  const file = (name: PackageName): PackageFile => {
+    const found = packageFor(folder, name, architecture);
+    if (found === undefined) throw new Error(`the packages folder has no ${name} for ${architecture}`);
+    return found;
+  };
+  const common = [file("entityos-node"), file("entityos-cli")];
+  if (host.role === "registry") {
+    return {
+      packages: [...common, file("entityos-registry")],
+      system: [],
+      files: { [PATH.registryConfig]: `${COMMENT}${configText(host.input)}` },
+      units: ["entityos-registry.service"],
+      service: [],
+    };
+  }
+  const { kind } = host.config.terminator;
+  return {
+    packages: [...common, file("entityos-agent")],
+    system: kind === "none" ? [] : [kind],
+    files: { [PATH.agentConfig]: `${COMMENT}${configText(host.input)}` },
+    units: [AGENT_UNIT, "entityos-gate.service", ...(kind === "haproxy" ? ["entityos-terminator.service"] : [])],
+    service: host.service,
+  };
+}
+
+/** What a plan shows of it: a line for each part, so that the part that changes is seen. No secret is among them. */
+export function summaryOf({ packages, system, files, units, service }: Desired): Readonly<Record<string, string>> {
+  return Object.fromEntries([
+    ...packages.map(({ name, version, sha256 }) => [name, `${version} sha256:${sha256.slice(0, 16)}`]),
+    ...Object.entries(files).map(([path, text]) => [path, `sha256:${sha256Of(text).slice(0, 16)}`]),
+    ["needs", system.join(" ")],
+    ["units", units.join(" ")],
+    ["service", service.join(" ")],
+  ]);
+}
+
+/** Of a summary: what is deployed is what was planned. */
+export const digestOf = (summary: Readonly<Record<string, string>>): string => sha256Of(JSON.stringify(Object.entries(summary).sort()));
+
+export const sha256Of = (text: string): string => createHash("sha256").update(text).digest("hex");

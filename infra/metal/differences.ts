@@ -1,0 +1,63 @@
+import { AGENT_UNIT, type Desired, sha256Of } from "./desired.ts";
+import { canonicalName, type Observed } from "./observed.ts";
+
+/** A service's certificate with less than this left is made anew: control signs them for a year. */
+const RENEW_BEFORE_MS = 120 * 24 * 60 * 60_000;
+
+/** What of a host is not as it is to be, in words. */
+export interface Differences {
+  readonly packages: readonly string[];
+  readonly files: readonly string[];
+  /** Enrolment, and the certificate of the service. */
+  readonly enrolment: readonly string[];
+  readonly units: readonly string[];
+  readonly record: readonly string[];
+}
+
+/** @param now integer ms */
+export function differencesOf(desired: Desired, observed: Observed, now: number): Differences {
+  return {
+    packages: [
+      ...desired.packages.flatMap(({ name, version, sha256 }) => {
+        const has = observed.packages[name];
+        if (has === undefined) return [`${name} is not installed`];
+        if (has !== version) return [`${name} is ${has}, to be ${version}`];
+        const deployed = observed.record?.packages[name];
+        return deployed === sha256 ? [] : [`${name} ${version} is of another build`];
+      }),
+      ...desired.system.filter((name) => observed.packages[name] === undefined).map((name) => `${name} is not installed`),
+    ],
+    files: Object.entries(desired.files).flatMap(([path, text]) => {
+      const has = observed.files[path];
+      if (has === undefined) return [`${path} is not there`];
+      return has === sha256Of(text) ? [] : [`${path} is another`];
+    }),
+    enrolment: desired.units[0] === AGENT_UNIT ? enrolmentDifferences(desired, observed, now) : [],
+    units: desired.units.flatMap((unit) => {
+      const { active = "not there", enabled = "not there" } = observed.units[unit] ?? {};
+      return [
+        ...(active === "active" ? [] : [`${unit} is ${active}`]),
+        ...(enabled === "enabled" ? [] : [`${unit} is ${enabled || "unknown"}`]),
+      ];
+    }),
+    record: observed.record === null ? ["it was never deployed whole"] : [],
+  };
+}
+
+function enrolmentDifferences({ service }: Desired, observed: Observed, now: number): string[] {
+  if (!observed.enrolled) return ["it is not enrolled"];
+  if (service.length === 0) return [];
+  if (observed.service === null) return ["service.crt is not there"];
+  const [has, wanted] = [observed.service.names.join(" "), service.map(canonicalName).sort().join(" ")];
+  if (has !== wanted) return [`service.crt is for ${has}, to be for ${wanted}`];
+  const { notAfter } = observed.service;
+  return notAfter - now < RENEW_BEFORE_MS ? [`service.crt ends on ${new Date(notAfter).toISOString().slice(0, 10)}`] : [];
+}
+
+export const wordsOf = (differences: Differences): readonly string[] => [
+  ...differences.packages,
+  ...differences.files,
+  ...differences.enrolment,
+  ...differences.units,
+  ...differences.record,
+];

@@ -1,0 +1,29 @@
+/** Where the deploying of a host stops. */
+export const STEPS = [
+  "connect",
+  "plan",
+  "packages",
+  "configuration",
+  "enrolment",
+  "certificate",
+  "start",
+  "health",
+  "record",
+  "removal",
+] as const;
+export type Step = (typeof STEPS)[number];
+
+/** A host that did not become what it is to be: which one, at which step, with a stable code. */
+export class HostError extends Error {
+  readonly host: string;
+  readonly step: Step;
+  readonly code: string;
+
+  constructor(host: string, step: Step, code: string, detail: string, cause?: unknown) {
+    super(`${host}: ${step}: ${code}: ${detail}`, { cause });
+    this.name = "HostError";
+    this.host = host;
+    this.step = step;
+    this.code = code;
+  }
+}

@@ -1,0 +1,106 @@
+import { X509Certificate } from "node:crypto";
+import { z } from "zod";
+import { parseAddress } from "../../lib/ip.ts";
+import { PATH } from "../../lib/service.ts";
+import { AGENT_FOLDER } from "./configurations.ts";
+import { HostError } from "./errors.ts";
+import type { Remote } from "./ssh.ts";
+
+/** Kept on the host: what was deployed there last. */
+export const RECORD = "/var/lib/entityos-metal/record.json";
+/** While an enrolment is under way; what it made so far is worth nothing. */
+export const ENROLMENT_FOLDER = `${AGENT_FOLDER}/.enrolment`;
+
+const recordSchema = z.object({ generation: z.string().max(64), packages: z.record(z.string(), z.string()) });
+
+/** What a host is. */
+export interface Observed {
+  readonly architecture: string;
+  /** Where it was asked from, as the host sees it. */
+  readonly askedFrom: string;
+  /** Versions of what is installed. */
+  readonly packages: Readonly<Record<string, string>>;
+  /** SHA-256 of the configuration files that are there. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly units: Readonly<Record<string, { readonly active: string; readonly enabled: string }>>;
+  readonly enrolled: boolean;
+  /** The certificate of the service behind the gate; null is none that can be read. */
+  readonly service: { readonly names: readonly string[]; readonly notAfter: number } | null;
+  /** Null where metal never came to an end. */
+  readonly record: z.output<typeof recordSchema> | null;
+}
+
+const SCRIPT = `
+echo "architecture $(dpkg --print-architecture)"
+echo "asked \${1%% *}"
+dpkg-query -W -f 'package \${db:Status-Status} \${Package} \${Version}\\n' 'entityos-*' haproxy nginx 2>/dev/null || true
+for file in ${PATH.agentConfig} ${PATH.registryConfig}; do
+  [ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' -f1)"
+done
+for unit in entityos-agent entityos-gate entityos-terminator entityos-registry; do
+  echo "unit $unit.service $(systemctl is-active "$unit.service" || true) $(systemctl is-enabled "$unit.service" 2>/dev/null || true)"
+done
+[ ! -e ${AGENT_FOLDER}/agent.crt ] || [ -e ${ENROLMENT_FOLDER} ] || echo enrolled
+[ ! -f ${PATH.serviceCertificate} ] || echo "service $(base64 -w0 <${PATH.serviceCertificate})"
+[ ! -f ${RECORD} ] || echo "record $(base64 -w0 <${RECORD})"
+`;
+
+/** Reads what a host is; changes nothing there. @throws HostError of the step connect */
+export async function observe(host: string, remote: Remote): Promise<Observed> {
+  const said = await remote.sh("connect", SCRIPT);
+  try {
+    return parseObserved(said);
+  } catch (cause) {
+    throw new HostError(host, "connect", "not_debian", `it does not answer as a Debian does: ${said.trim().slice(0, 500)}`, cause);
+  }
+}
+
+/** @throws Error when the architecture is missing, which every Debian has */
+export function parseObserved(text: string): Observed {
+  const lines = text.split("\n").map((line) => line.trim().split(" "));
+  const all = (kind: string): string[][] => lines.filter(([first]) => first === kind).map(([, ...rest]) => rest);
+  const one = (kind: string): string | undefined => all(kind)[0]?.[0];
+  const architecture = one("architecture");
+  if (architecture === undefined || architecture === "") throw new Error("no architecture");
+  const installed = all("package").filter(([status]) => status === "installed");
+  return {
+    architecture,
+    askedFrom: one("asked") ?? "",
+    packages: Object.fromEntries(installed.map(([, name = "", version = ""]) => [name, version])),
+    files: Object.fromEntries(all("file").map(([path = "", sha256 = ""]) => [path, sha256])),
+    units: Object.fromEntries(all("unit").map(([unit = "", active = "", enabled = ""]) => [unit, { active, enabled }])),
+    enrolled: all("enrolled").length > 0,
+    service: certificateOf(one("service")),
+    record: recordOf(one("record")),
+  };
+}
+
+function recordOf(base64: string | undefined): Observed["record"] {
+  if (base64 === undefined) return null;
+  try {
+    return recordSchema.parse(JSON.parse(Buffer.from(base64, "base64").toString()));
+  } catch {
+    // What somebody broke is as good as none: everything is deployed anew.
+    return null;
+  }
+}
+
+function certificateOf(base64: string | undefined): Observed["service"] {
+  if (base64 === undefined) return null;
+  try {
+    const certificate = new X509Certificate(Buffer.from(base64, "base64"));
+    const names = (certificate.subjectAltName ?? "").split(", ").map((name) => name.replace(/^(DNS|IP Address):/, ""));
+    return { names: names.map(canonicalName).sort(), notAfter: certificate.validToDate.getTime() };
+  } catch {
+    return null;
+  }
+}
+
+/** One text for one name or address. */
+export function canonicalName(name: string): string {
+  try {
+    return parseAddress(name.toLowerCase()).address;
+  } catch {
+    return name.toLowerCase();
+  }
+}

@@ -1,0 +1,125 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HostError, type Step } from "./errors.ts";
+import { type Connection, pathFrom } from "./settings.ts";
+
+/** Runs shell scripts as root on one host. */
+export interface Remote {
+  /**
+   * @param script its $1 is where it was asked from, as sshd's SSH_CONNECTION says; $2, $3, … are the words
+   * @returns standard output
+   * @throws HostError named after the step: unreachable, host_key_differs, login_refused, timed_out or failed
+   */
+  sh(step: Step, script: string, options?: RemoteOptions): Promise<string>;
+}
+
+export interface RemoteOptions {
+  readonly words?: readonly string[];
+  /** Standard input of the script: text, or files of a local folder as a tar archive. */
+  readonly input?: string | { readonly folder: string; readonly files: readonly string[] };
+  readonly timeoutMs?: number;
+}
+
+const CONNECT_S = 10;
+/** A host that is silent for so long is gone: interval and number of questions. */
+const ALIVE = { intervalS: 5, questions: 6 } as const;
+const TIMEOUT_MS = 60_000;
+const MAX_OUTPUT_BYTES = 1 << 20;
+/** Exit code of ssh(1) when it is ssh that failed and not the script. */
+const SSH_FAILED = 255;
+
+/**
+ * ssh(1) to one host: only the key that the settings name is it, only the settings' key is shown, no configuration of the user's counts.
+ * What is sent goes by standard input, so that it stands in nobody's list of processes.
+ */
+export class Ssh implements Remote, Disposable {
+  readonly #connection: Connection;
+  readonly #folder: string;
+  readonly #options: readonly string[];
+
+  constructor(connection: Connection, settingsFile: string) {
+    this.#connection = connection;
+    this.#folder = mkdtempSync(join(tmpdir(), "entityos-metal-"));
+    const known = join(this.#folder, "known_hosts");
+    const { name, port, user, key, hostKey } = connection;
+    writeFileSync(known, `${name} ${hostKey}\n`);
+    const options: Readonly<Record<string, string | number>> = {
+      BatchMode: "yes",
+      StrictHostKeyChecking: "yes",
+      UserKnownHostsFile: known,
+      GlobalKnownHostsFile: "/dev/null",
+      HostKeyAlias: name,
+      CheckHostIP: "no",
+      UpdateHostKeys: "no",
+      ForwardAgent: "no",
+      ConnectTimeout: CONNECT_S,
+      ServerAliveInterval: ALIVE.intervalS,
+      ServerAliveCountMax: ALIVE.questions,
+      LogLevel: "ERROR",
+      Port: port,
+      User: user,
+      ...(key === null ? {} : { IdentitiesOnly: "yes", IdentityFile: pathFrom(settingsFile, key) }),
+    };
+    this.#options = ["-F", "none", "-T", ...Object.entries(options).flatMap(([option, value]) => ["-o", `${option}=${value}`])];
+  }
+
+  async sh(step: Step, script: string, { words = [], input = "", timeoutMs = TIMEOUT_MS }: RemoteOptions = {}): Promise<string> {
+    const { name, address, user } = this.#connection;
+    const root = user === "root" ? [] : ["sudo", "-n", "--"];
+    // Who asks is the first word: its own gate must not lock it out.
+    const command = `exec ${shellLine([...root, "sh", "-eu", "-c", script, name])} "\${SSH_CONNECTION-}" ${shellLine(words)}`;
+    const { code, output, errors } = await this.#run([...this.#options, "--", address, command], input, timeoutMs);
+    if (code === 0) return output;
+    throw new HostError(name, step, ...reasonOf(code, errors || output));
+  }
+
+  #run(
+    words: readonly string[],
+    input: NonNullable<RemoteOptions["input"]>,
+    timeoutMs: number,
+  ): Promise<{ readonly code: number | null; readonly output: string; readonly errors: string }> {
+    return new Promise((resolve, reject) => {
+      const child = spawn("ssh", words, { timeout: timeoutMs, killSignal: "SIGKILL", stdio: ["pipe", "pipe", "pipe"] });
+      const texts = [child.stdout, child.stderr].map((stream) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        stream.on("data", (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
+          else child.kill("SIGKILL");
+        });
+        return () => Buffer.concat(chunks).toString();
+      });
+      child.once("error", reject);
+      child.once("close", (code) => resolve({ code, output: texts[0]?.() ?? "", errors: texts[1]?.() ?? "" }));
+      // A script may end without reading all.
+      child.stdin.on("error", () => {});
+      if (typeof input === "string") child.stdin.end(input);
+      else {
+        const tar = spawn("tar", ["-C", input.folder, "-cf", "-", "--", ...input.files], { stdio: ["ignore", "pipe", "inherit"] });
+        tar.once("error", reject);
+        tar.stdout.pipe(child.stdin);
+      }
+    });
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** What ssh or the script said → a code and words. The only place that reads ssh's own text. */
+export function reasonOf(code: number | null, said: string): [code: string, detail: string] {
+  const words = said.trim().slice(-2_000);
+  if (code === null) return ["timed_out", words || "it did not end in time"];
+  if (code !== SSH_FAILED) return ["failed", words || `exit code ${code}`];
+  if (/host key verification failed|host key for .* has changed|host identification has changed/i.test(words))
+    return ["host_key_differs", "it shows another key than ssh.hostKey"];
+  if (/permission denied|no such identity|too many authentication failures/i.test(words)) return ["login_refused", words];
+  return ["unreachable", words || "no answer"];
+}
+
+const shellWord = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+const shellLine = (command: readonly string[]): string => command.map(shellWord).join(" ");

@@ -1,0 +1,139 @@
+import { PATH, USER } from "../../lib/service.ts";
+import { AGENT_FOLDER } from "./configurations.ts";
+import type { Desired } from "./desired.ts";
+import { HostError } from "./errors.ts";
+import { ENROLMENT_FOLDER, type Observed, RECORD } from "./observed.ts";
+import type { AgentHost, Host } from "./settings.ts";
+import type { Remote } from "./ssh.ts";
+
+/** Where packages are put for apt; a folder that its sandbox user may enter. */
+const DELIVERY = "/var/cache/entityos-metal";
+const APT =
+  "apt-get -y -q --no-install-recommends --allow-downgrades -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold";
+const PACKAGES_MS = 900_000;
+
+/** Installs what is missing or another build. Services that run go on until the new version takes over. */
+export async function installPackages(remote: Remote, folder: string, desired: Desired, observed: Observed): Promise<void> {
+  const others = desired.packages.filter(
+    ({ name, version, sha256 }) => observed.packages[name] !== version || observed.record?.packages[name] !== sha256,
+  );
+  const same = others.filter(({ name, version }) => observed.packages[name] === version);
+  const missing = desired.system.filter((name) => observed.packages[name] === undefined);
+  await remote.sh("packages", `umask 022; rm -rf ${DELIVERY}; mkdir -p ${DELIVERY}; tar -C ${DELIVERY} -xf - --no-same-owner`, {
+    input: { folder, files: others.map(({ file }) => file) },
+    timeoutMs: PACKAGES_MS,
+  });
+  // What is of the same version is installed once more by the word reinstall alone, which takes only what is there.
+  const install = `shift; reinstall=$1; shift
+export DEBIAN_FRONTEND=noninteractive
+cd ${DELIVERY}
+[ -n "$reinstall" ] && reinstall=--reinstall
+${APT} install $reinstall "$@" >&2 </dev/null
+cd /; rm -rf ${DELIVERY}`;
+  const words = [same.length > 0 ? "yes" : "", ...others.map(({ file }) => `./${file}`), ...missing];
+  await remote.sh("packages", install.replace('[ -n "$reinstall" ] && ', '[ -z "$reinstall" ] || '), { words, timeoutMs: PACKAGES_MS });
+}
+
+/**
+ * Puts the configuration in place, after the program itself has judged it. A host that is not enrolled is judged at its start.
+ * @throws HostError failed, with every problem that the program has with it; the old file is then still there
+ */
+export async function configure(remote: Remote, host: Host, desired: Desired, judged: boolean): Promise<void> {
+  const program = host.role === "registry" ? "entityos-registry" : "entityos-agent";
+  for (const [path, text] of Object.entries(desired.files)) {
+    await remote.sh(
+      "configuration",
+      `cat >"$2.new"; chmod 644 "$2.new"
+if [ -n "$3" ] && ! "$3" check --config "$2.new" >&2; then rm -f "$2.new"; exit 1; fi
+mv "$2.new" "$2"`,
+      { words: [path, judged ? program : ""], input: text },
+    );
+  }
+}
+
+/**
+ * Enrols a host: its keys are made there and stay, requests travel to the registry and certificates back. An agent of that name that was
+ * there before is replaced, for the settings say that this host is the one.
+ */
+export async function enrol(remote: Remote, registry: Remote, host: AgentHost): Promise<void> {
+  const { name } = host.connection;
+  const files = host.service.length > 0 ? ["agent.csr", "service.csr"] : ["agent.csr"];
+  const requests = await remote.sh(
+    "enrolment",
+    `rm -rf ${ENROLMENT_FOLDER}
+entityos agent request "$2" $3 --out ${ENROLMENT_FOLDER} >/dev/null
+tar -C ${ENROLMENT_FOLDER} -cf - $4 | base64`,
+    { words: [name, host.service.length > 0 ? "--service" : "", files.join(" ")] },
+  );
+  const signed = await registry.sh(
+    "enrolment",
+    `folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
+base64 -d | tar -xf - --no-same-owner
+set -- "$2" "$3" "$4"
+if [ -n "$3" ]; then set -- "$1" "$2" --service "$3" --service-csr service.csr; else set -- "$1" "$2"; fi
+name=$1 zone=$2; shift 2
+entityos agent enroll "$name" --replace --zone "$zone" --csr agent.csr "$@" --out out >&2
+tar -C out -cf - . | base64`,
+    { words: [name, host.config.zone, host.service.join(",")], input: requests },
+  );
+  // The agent's certificate last: a host that has it is enrolled.
+  await remote.sh(
+    "enrolment",
+    `cd ${ENROLMENT_FOLDER}; base64 -d | tar -xf - --no-same-owner; chown root:root *; chmod 644 *.crt ca.pem
+rm -f *.csr
+for file in agent.key service.key service.crt ca.pem agent.crt; do [ ! -e "$file" ] || mv -f "$file" ${AGENT_FOLDER}/; done
+rmdir ${ENROLMENT_FOLDER}; systemd-tmpfiles --create entityos-agent.conf`,
+    { input: signed },
+  );
+}
+
+/** Makes keys, certificates and Storage where they are not yet. */
+export const initialise = (remote: Remote): Promise<string> => remote.sh("start", "entityos-registry init >&2");
+
+/** @param how restart: what was changed counts only then */
+export async function start(remote: Remote, { units }: Desired, how: "restart" | "start"): Promise<void> {
+  const [first] = units;
+  const told = (unit: string) => `{ journalctl --no-pager -q -n 15 -o cat -u ${unit} >&2; exit 1; }`;
+  await remote.sh(
+    "start",
+    `shift; systemctl enable -q "$@"
+systemctl reset-failed "$@" 2>/dev/null || true
+systemctl ${how} ${first} || ${told(first)}
+for unit; do systemctl start "$unit" || ${told('"$unit"')}; done`,
+    { words: units, timeoutMs: 150_000 },
+  );
+}
+
+/** Says on the host what was deployed there, whole. */
+export async function record(remote: Remote, desired: Desired, generation: string): Promise<void> {
+  const packages = Object.fromEntries(desired.packages.map(({ name, sha256 }) => [name, sha256]));
+  await remote.sh("record", `mkdir -p "\${2%/*}"; cat >"$2.new"; mv "$2.new" "$2"`, {
+    words: [RECORD],
+    input: `${JSON.stringify({ generation, packages })}\n`,
+  });
+}
+
+/**
+ * Takes everything of ours away: programs, configuration, keys, state, users, and the gate, so that the host is as before. What Debian's
+ * own packages came along stay.
+ */
+export async function remove(remote: Remote): Promise<void> {
+  await remote.sh(
+    "removal",
+    `export DEBIAN_FRONTEND=noninteractive
+set -- $(dpkg-query -W -f '\${Package}\\n' 'entityos-*' 2>/dev/null || true)
+[ $# = 0 ] || apt-get -y -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 purge "$@" >&2 </dev/null
+rm -rf ${RECORD.replace(/\/[^/]*$/, "")} ${DELIVERY} ${AGENT_FOLDER} ${PATH.agentState} ${PATH.registryState}
+if getent passwd ${USER.agent} ${USER.registry} >&2; then echo 'their users are still there' >&2; exit 1; fi`,
+    { timeoutMs: PACKAGES_MS },
+  );
+}
+
+/** The gate lets operators in from named networks alone: who deploys must be in one, or nobody could mend the host. */
+export function mayStayConnected(host: AgentHost, { askedFrom }: Observed, inside: (network: string, address: string) => boolean): void {
+  const { networks, ports } = host.config.gate.management;
+  const { name, port } = host.connection;
+  if (!networks.some((network) => inside(network, askedFrom)))
+    throw new HostError(name, "plan", "would_lock_out", `gate.management.networks does not have ${askedFrom}, from where it is deployed`);
+  if (!ports.includes(port)) throw new HostError(name, "plan", "would_lock_out", `gate.management.ports does not have ${port}`);
+}

@@ -1,0 +1,175 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { reaches, serveApplication, statusOf } from "./install.ts";
+import type { Machine } from "./machine.ts";
+import type { Ran } from "./metal.ts";
+import { ask, type Stand } from "./stand.ts";
+import { startTraffic } from "./traffic.ts";
+import { provoke } from "./watch.ts";
+
+const SILENT = 28;
+const RECORD = "/var/lib/entityos-metal/record.json";
+
+/** Files of each machine before anything of ours was there. */
+const before = new Map<string, ReadonlySet<string>>();
+
+/** What changes on a Debian by itself, or keeps what was done for the record. */
+const ITS_OWN = [
+  ...["/proc", "/sys", "/dev", "/run", "/dist", "/var/log", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt"],
+  ...["/var/lib/systemd/timers", "/tmp/systemd-private-*", "/var/tmp/systemd-private-*"],
+];
+
+async function filesOf(machine: Machine): Promise<ReadonlySet<string>> {
+  const without = ITS_OWN.map((path) => `-path '${path}' -prune -o`).join(" ");
+  return new Set((await machine.sh(`find / -xdev ${without} -print | sort`)).trim().split("\n"));
+}
+
+/** Hosts that a plan is to deploy, as it tells them. */
+const planned = ({ said }: Ran): string[] =>
+  [...said.matchAll(/# terraform_data\.deploy-(\S+?) (?:is tainted, so it )?(?:must be replaced|will be created)/g)].map(
+    ([, name = ""]) => name,
+  );
+
+const generations = (machines: readonly Machine[]) =>
+  Promise.all(machines.map(async (machine) => Number((await recordOf(machine)).generation)));
+
+const recordOf = async (machine: Machine) =>
+  JSON.parse(await machine.sh(`cat ${RECORD}`)) as { generation: string; packages: Record<string, string> };
+
+/** Hosts that are made by the metal stack: fresh, again, with a changed setting, mended, stopped at the first failure, upgraded. */
+export function deployScenes(stand: () => Stand): void {
+  it("are deployed by cdktf deploy metal, from machines with nothing but Debian and SSH", async () => {
+    const { metal, registry, gates } = stand();
+    for (const machine of [registry, ...gates]) before.set(machine.name, await filesOf(machine));
+    const { code, said } = await metal.deploy();
+    expect(code, said).to.equal(0);
+    for (const machine of [registry, ...gates]) {
+      expect(said).to.match(new RegExp(`\\(local-exec\\): .*${machine.name}: deployed`));
+      expect((await recordOf(machine)).generation).to.equal("1");
+    }
+    for (const gate of gates) {
+      await reaches(gate, "enforcing");
+      await serveApplication(gate);
+    }
+    expect(JSON.parse(await registry.sh("entityos status --json")).agents).to.include({ enrolled: 2, connected: 2 });
+  });
+
+  it("are left alone by a second deploy", async () => {
+    const { metal, gates } = stand();
+    const pids = await Promise.all(gates.map(async (gate) => (await statusOf(gate)).pid));
+    const { code, said } = await metal.deploy();
+    expect(code, said).to.equal(0);
+    expect(said).to.match(/No changes/);
+    expect(await Promise.all(gates.map(async (gate) => (await statusOf(gate)).pid))).to.deep.equal(pids);
+  });
+
+  it("take a changed setting on the one host that it is for", async () => {
+    const { metal, registry, gates } = stand();
+    const [, changed] = gates;
+    if (changed === undefined) throw new Error("unreachable");
+    metal.agents[changed.name] = { compare: { everySeconds: 1_800 } };
+    const ran = await metal.deploy();
+    expect(ran.code, ran.said).to.equal(0);
+    expect(planned(ran)).to.deep.equal([changed.name]);
+    expect(await generations([registry, ...gates])).to.deep.equal([1, 1, 2]);
+    expect(await changed.sh("cat /etc/entityos-agent/agent.yaml")).to.include("everySeconds: 1800");
+  });
+
+  it("are mended, and no other, when somebody changed them by hand", async () => {
+    const { metal, registry, gates } = stand();
+    const [mended] = gates;
+    if (mended === undefined) throw new Error("unreachable");
+    const { pid } = await statusOf(mended);
+    await mended.sh(
+      "echo '# tried out' >>/etc/entityos-agent/agent.yaml; systemctl disable -q entityos-gate; apt-get purge -y -q entityos-cli",
+    );
+    const ran = await metal.deploy();
+    expect(ran.code, ran.said).to.equal(0);
+    expect(planned(ran)).to.deep.equal([mended.name]);
+    for (const difference of [
+      "entityos-cli is not installed",
+      "/etc/entityos-agent/agent.yaml is another",
+      "entityos-gate.service is disabled",
+    ])
+      expect(ran.said).to.include(`${mended.name}: ${difference}`);
+    expect(await generations([registry, ...gates])).to.deep.equal([1, 2, 2]);
+    expect(await mended.sh("cat /etc/entityos-agent/agent.yaml; systemctl is-enabled entityos-gate; entityos --version")).to.not.match(
+      /tried/,
+    );
+    expect((await statusOf(mended)).pid).to.not.equal(pid);
+  });
+}
+
+/** Hosts under traffic: a deploy that fails, and one that goes through. */
+export function upgradeScenes(stand: () => Stand): void {
+  it("are not touched after one of them failed, which is named with the step", async () => {
+    const { metal, registry, gates } = stand();
+    const [broken] = gates;
+    if (broken === undefined) throw new Error("unreachable");
+    await broken.sh("echo nonsense >/etc/dpkg/dpkg.cfg.d/nonsense");
+    metal.build = "2";
+    const [, ...was] = await generations([registry, ...gates]);
+    const ran = await metal.deploy();
+    expect(ran.code).to.not.equal(0);
+    expect(planned(ran)).to.have.members([registry, ...gates].map(({ name }) => name));
+    expect(ran.said).to.match(new RegExp(`${broken.name}: packages: failed: .*nonsense`));
+    expect(await generations(gates)).to.deep.equal(was);
+    for (const gate of gates) expect(await gate.sh("dpkg -s entityos-agent"), gate.name).to.match(/^Version: .*\+1$/m);
+    await broken.sh("rm /etc/dpkg/dpkg.cfg.d/nonsense");
+  });
+
+  it("take a new version one after the other under constant traffic of the registered, without one refused or repeated SYN", async () => {
+    const { metal, registered, stranger, gates } = stand();
+    const [first, second] = gates;
+    if (first === undefined || second === undefined) throw new Error("unreachable");
+    await using knocks = await provoke(stranger, first);
+    await using traffic = await startTraffic(stand(), first);
+    await using other = await startTraffic(stand(), second);
+    const ran = await metal.deploy();
+    expect(ran.code, ran.said).to.equal(0);
+    expect(planned(ran)).to.have.members(gates.map(({ name }) => name));
+    for (const [gate, counts] of [
+      [first, await traffic.stop()],
+      [second, await other.stop()],
+    ] as const) {
+      expect(counts.refused, gate.name).to.equal(0);
+      expect(counts.repeated, gate.name).to.equal(0);
+      expect(counts.answered, gate.name).to.be.greaterThan(10);
+      expect(await gate.sh("dpkg -s entityos-agent")).to.match(/^Version: .*\+2$/m);
+      expect(await ask(stand(), registered, gate)).to.equal(`${gate.name} answers`);
+    }
+    expect(knocks.answers).to.deep.equal([]);
+    // One was well before the other was begun.
+    expect(ran.said.indexOf(`${first.name}: deployed`)).to.be.lessThan(ran.said.indexOf(`${second.name}: entityos-`));
+  });
+}
+
+/** Hosts that are given back as they were. */
+export function destroyScenes(stand: () => Stand): void {
+  it("keep the gate when the package is removed, and nothing at all when the stack is destroyed", async () => {
+    const { metal, gates, registry } = stand();
+    const [removed] = gates;
+    if (removed === undefined) throw new Error("unreachable");
+    await removed.sh("apt-get remove -y -q entityos-agent");
+    expect(await removed.sh("nft list tables")).to.match(/inet entityos$/m);
+    expect(await ask(stand(), stand().registered, removed)).to.equal(SILENT);
+    const { code, said } = await metal.destroy();
+    expect(code, said).to.equal(0);
+    for (const machine of [registry, ...gates]) {
+      const left = [...(await filesOf(machine))].filter((file) => !before.get(machine.name)?.has(file));
+      expect(left, machine.name).to.deep.equal(machine === registry ? [] : APPLICATION);
+      expect(await machine.sh("nft list tables; getent passwd entityos-agent entityos-registry || true")).to.not.include("entityos");
+    }
+  });
+
+  it("were deployed without a secret in Terraform's state, its plans or what it said", async () => {
+    const { metal, folder } = stand();
+    const written = [metal.state(), ...metal.logs, readFileSync(join(folder, "cdktf.out/stacks/metal/cdk.tf.json"), "utf8")].join("\n");
+    expect(written).to.include("terraform_data");
+    expect(written).to.not.match(/PRIVATE KEY/);
+  });
+}
+
+/** What the test's own application put there. */
+const APPLICATION = ["/etc/systemd/system/haproxy.service.d", "/etc/systemd/system/haproxy.service.d/application.conf"];
