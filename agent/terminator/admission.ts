@@ -54,6 +54,7 @@ export class Admission {
   #certificates = new Map<string, string>();
   #bindings = new Map<string, Map<string, BindingBody>>();
   #authorities: readonly X509Certificate[] = [];
+  #ids: ReadonlySet<string> = new Set();
   #known = new Map<string, Known>();
   #revoked = new Map<string, ReadonlySet<string>>();
   readonly #now: () => number;
@@ -88,9 +89,17 @@ export class Admission {
     this.#take(target, id, wanted);
   }
 
-  /** @param authorities PEM, one certificate each */
-  trustAuthorities(authorities: readonly string[]): void {
+  get authorityIds(): ReadonlySet<string> {
+    return this.#ids;
+  }
+
+  /**
+   * @param authorities PEM, one certificate each
+   * @param ids of those whose certificates count
+   */
+  trustAuthorities(authorities: readonly string[], ids: ReadonlySet<string>): void {
     this.#authorities = authorities.map((pem) => new X509Certificate(pem));
+    this.#ids = ids;
     this.#known = new Map();
   }
 
@@ -99,10 +108,11 @@ export class Admission {
     this.#revoked = new Map(crls.map(({ id, pem }) => [id, revokedSerials(crlDer(pem))]));
   }
 
-  /** What is registered under a fingerprint; null when nothing is. */
+  /** What is registered under a fingerprint; null when nothing is, or by a CA that is not there. */
   registered(fingerprint: string): CertificateBody | null {
-    const body = this.#certificates.get(fingerprint);
-    return body === undefined ? null : readCertificate(body);
+    const text = this.#certificates.get(fingerprint);
+    const body = text === undefined ? null : readCertificate(text);
+    return body !== null && this.#ids.has(body.issuer) ? body : null;
   }
 
   /** True when the device holds a prefix, still, that the address is in. */

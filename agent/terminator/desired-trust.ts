@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { DesiredState, TrustEntry } from "../desired.ts";
 import type { TrustDifference } from "../target.ts";
-import type { CrlBody } from "../trust-bodies.ts";
+import type { CertificateBody, CrlBody } from "../trust-bodies.ts";
 import {
   type BindingLengths,
   bindingEntry,
@@ -70,6 +70,15 @@ export class SmallTrust {
     this.#bound.set(device, own.add(fingerprint));
   }
 
+  /** True while the CA of that id is there: what another one signed does not count, whoever names it and whatever chain is shown. */
+  hasAuthority(id: string): boolean {
+    return this.#authorities.has(id);
+  }
+
+  get authorityIds(): ReadonlySet<string> {
+    return new Set(this.#authorities.keys());
+  }
+
   /** CAs as PEM, each once, the pinned root among them. */
   authorities(root: string): string[] {
     const all = [root, ...this.#authorities.values()];
@@ -92,9 +101,17 @@ export class SmallTrust {
   }
 }
 
-/** Registered certificates as lines of the map. */
-export function* certificateEntries(desired: DesiredState): Generator<MapEntry> {
-  for (const { target, id, body } of desired.trust()) if (target === "certificate") yield certificateEntry(id, body);
+/** Registered certificates of the CAs that are there, as lines of the map. */
+export function* certificateEntries(desired: DesiredState, trust: SmallTrust): Generator<MapEntry> {
+  for (const { target, id, body } of desired.trust()) {
+    const certificate = target === "certificate" ? countedCertificate(trust, body) : null;
+    if (certificate !== null) yield certificateEntry(id, certificate);
+  }
+}
+
+function countedCertificate(trust: SmallTrust, body: string): CertificateBody | null {
+  const certificate = readCertificate(body);
+  return trust.hasAuthority(certificate.issuer) ? certificate : null;
 }
 
 /** Differences by what they are. */
@@ -112,9 +129,13 @@ export interface TrustChanges {
   readonly crlsChanged: boolean;
 }
 
-export function sortChanges(differences: readonly TrustDifference[]): TrustChanges {
+/** @param trust with the differences: a certificate whose CA is not there is none */
+export function sortChanges(differences: readonly TrustDifference[], trust: SmallTrust): TrustChanges {
   const of = (target: TrustEntry["target"]) => differences.filter((difference) => difference.target === target);
-  const certificates = of("certificate");
+  const certificates = of("certificate").map(({ wanted, ...rest }) => ({
+    ...rest,
+    wanted: wanted === null ? null : countedCertificate(trust, wanted),
+  }));
   const bindings = of("binding");
   return {
     registered: certificates.flatMap(({ id, applied, wanted }) =>

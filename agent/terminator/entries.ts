@@ -31,8 +31,7 @@ export const certificateKey = (fingerprint: string): string => fingerprint.toUpp
 export const connectionNumber = (fingerprint: string): number => Number.parseInt(fingerprint.slice(0, 8), 16);
 
 /** `NUMBER|PATTERN|DEVICE|SUBJECT`, the subject percent-encoded: it is a person's words, and goes into a header. */
-export function certificateEntry(fingerprint: string, body: string): MapEntry {
-  const { device, pattern, subject } = readCertificate(body);
+export function certificateEntry(fingerprint: string, { device, pattern, subject }: CertificateBody): MapEntry {
   return {
     key: certificateKey(fingerprint),
     value: `${connectionNumber(fingerprint)}|${pattern}|${device}|${encodeURIComponent(subject)}`,

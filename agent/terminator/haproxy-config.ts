@@ -34,7 +34,7 @@ export function renderHaproxy(config: HaproxySource, options: RenderOptions): st
   const sections = [
     ...preamble(config),
     ...lanes.map((lane) => laneFrontend(lane, gate.listeners[lane], source, options.revocations)),
-    ...towardsApplication(config),
+    ...towardsApplication(config, lanes.length === 0 ? namedMaps(options.layout) : []),
     ...(gate.probe.networks.length > 0 ? [probe(gate.probe.port)] : []),
   ];
   return `${sections.map(([title, ...lines]) => [title, ...lines.map((line) => `  ${line}`)].join("\n")).join("\n\n")}\n`;
@@ -128,7 +128,7 @@ function identity(lane: Lane): string[] {
  * A second hop inside HAProxy, through a socket that has no name on disk. What came over HTTP/2 is HTTP/1.1 here, so that a body without
  * a length shows as chunked: it could carry trailers, which an application may take for headers, and is refused.
  */
-function towardsApplication({ terminator, runtimeDir }: HaproxySource): string[][] {
+function towardsApplication({ terminator, runtimeDir }: HaproxySource, maps: readonly string[]): string[][] {
   const hop = `abns@${runtimeDir.replaceAll("/", ":")}:inner`;
   return [
     ["backend inner", `server inner ${hop} send-proxy-v2`],
@@ -137,6 +137,7 @@ function towardsApplication({ terminator, runtimeDir }: HaproxySource): string[]
       `bind ${hop} accept-proxy`,
       `maxconn ${terminator.maxConnections}`,
       "option dontlog-normal",
+      ...maps,
       'http-request return status 411 content-type text/plain string "a body needs a Content-Length\\n" if { req.hdr(transfer-encoding) -m found }',
       "default_backend application",
     ],
@@ -155,6 +156,10 @@ function towardsApplication({ terminator, runtimeDir }: HaproxySource): string[]
     ],
   ];
 }
+
+/** The agent knows a worker's generation by its maps, and tells it of changes: with every lane off these lines alone load them. */
+const namedMaps = ({ certificates, gone, bindings }: Layout): string[] =>
+  [certificates, gone, bindings].map((file, number) => `acl map${number} str(none),map_str(${file}) -m found`);
 
 /** Answers a load balancer while the agent enforces; the firewall lets only named networks ask. */
 function probe(port: number): string[] {

@@ -68,10 +68,12 @@ export class HaproxyTarget implements Terminator {
       const layout = this.#layout;
       if (layout === null) throw new Error("Cannot apply differences before a resync");
       if (differences.length === 0) return;
-      const changes = sortChanges(differences);
-      const before = this.#trust;
-      const ended = changes.unbound.map((id) => ({ id, numbers: before.numbersOf(id.slice(0, id.indexOf(" "))) }));
+      const numbers = new Map(
+        differences.flatMap(({ target, id }) => (target === "binding" ? [[id, this.#trust.numbersOf(id.slice(0, id.indexOf(" ")))]] : [])),
+      );
       for (const { target, id, wanted } of differences) this.#trust.take(target, id, wanted);
+      const changes = sortChanges(differences, this.#trust);
+      const ended = changes.unbound.map((id) => ({ id, numbers: numbers.get(id) ?? [] }));
       // Part of it may be done from here on: only a resync knows HAProxy again.
       this.#layout = null;
       this.#writeMaps(layout, changes);
@@ -100,11 +102,11 @@ export class HaproxyTarget implements Terminator {
       config: (own) => renderHaproxy(config, { layout: own, lengths, revocations: revocations !== null }),
       authorities: trust.authorities(readFileSync(config.registry.ca, "utf8")).join(""),
       revocations,
-      maps: { certificates: certificateEntries(desired), bindings: trust.bindings() },
+      maps: { certificates: certificateEntries(desired, trust), bindings: trust.bindings() },
     });
     await checkConfiguration("haproxy", layout, signal);
     useGeneration(config.stateDir, layout);
-    await this.#live.reload({ certificates: () => certificateEntries(desired), bindings: () => trust.bindings() }, signal);
+    await this.#live.reload({ certificates: () => certificateEntries(desired, trust), bindings: () => trust.bindings() }, signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
     this.#layout = layout;
     this.#lengths = JSON.stringify(lengths);

@@ -1,3 +1,4 @@
+import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Cut, Flow } from "../target.ts";
 import { openConnections, shutConnections } from "./connections.ts";
@@ -7,6 +8,10 @@ import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
 import { WorkerMaps } from "./worker-maps.ts";
 import { WorkerList } from "./workers.ts";
+
+/** How long a worker that ends may still be listed. */
+const ENDING_MS = 1_000;
+const LOOK_AGAIN_MS = 25;
 
 export interface LiveOptions {
   readonly socketPath: string;
@@ -96,12 +101,20 @@ export class Live {
     for (const worker of await this.#workers(signal)) await this.#unlessEnded(worker, () => work(worker), signal);
   }
 
-  /** A worker may end at any moment: then there is nothing left to tell it, and what comes after it reads the files. */
+  /**
+   * A worker may end at any moment: then there is nothing left to tell it, and what comes after it reads the files. One that is about to
+   * end answers nothing, and is listed for a while. @param work may be done more than once
+   */
   async #unlessEnded(worker: number, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (signal.aborted || (await this.#workers(signal)).includes(worker)) throw error;
+    for (let waitedMs = 0; ; waitedMs += LOOK_AGAIN_MS) {
+      try {
+        return await work();
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (!(await this.#workers(signal)).includes(worker)) return;
+        if (waitedMs >= ENDING_MS) throw error;
+      }
+      await delay(LOOK_AGAIN_MS, signal);
     }
   }
 

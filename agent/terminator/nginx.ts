@@ -28,6 +28,9 @@ export interface NginxOptions extends TerminatorOptions {
   /** Registry time, ms. */
   readonly now: () => number;
   readonly crlReloadMs?: number;
+  /** What the kernel has of connections at these ports. */
+  readonly connections?: (ports: ReadonlySet<number>) => Promise<readonly Flow[]>;
+  readonly tendMs?: number;
 }
 
 /**
@@ -67,7 +70,7 @@ export class NginxTarget implements Terminator, Judge {
   /** Resolves once nginx can ask; until the first resync everything is refused. */
   static async start(options: NginxOptions): Promise<NginxTarget> {
     const target = new NginxTarget(options);
-    target.#flows.begin(await connectionsAt(target.#ports()));
+    target.#flows.begin(await target.#connections());
     const { runtimeDir } = options.config;
     target.#stack.use(await serveAuthorizer(join(runtimeDir, PATH.authorizerSocketName), target));
     const tending = target.#tend(AbortSignal.any([options.signal, target.#ending.signal]));
@@ -95,11 +98,11 @@ export class NginxTarget implements Terminator, Judge {
       this.#revocations = null;
       this.#trust = SmallTrust.of(desired);
       this.#admission.policy = policyOf(this.#config);
-      this.#admission.trustAuthorities(this.#authorities());
+      const lost = this.#trustAuthorities();
       this.#trustCrls();
       const ended = this.#admission.replace(desired);
       this.#ready = true;
-      if (ended) await this.#end(this.#flows.all(), signal);
+      if (lost || ended) await this.#end(this.#flows.all(), signal);
       await this.#renew(signal);
     });
   }
@@ -115,13 +118,12 @@ export class NginxTarget implements Terminator, Judge {
         this.#trust.take(difference.target, difference.id, difference.wanted);
         this.#admission.take(difference);
       }
-      await this.#endOf(differences, signal);
       const touched = new Set(differences.map(({ target }) => target));
+      const lost = touched.has("ca") && this.#trustAuthorities();
+      if (lost) await this.#end(this.#flows.all(), signal);
+      else await this.#endOf(differences, signal);
       if (touched.has("crl")) this.#trustCrls();
-      if (touched.has("ca")) {
-        this.#admission.trustAuthorities(this.#authorities());
-        return await this.#renew(signal);
-      }
+      if (touched.has("ca")) return await this.#renew(signal);
       this.#revocations = known;
       if (!touched.has("crl")) return;
       const soon = performance.now() - known.at < (this.#options.crlReloadMs ?? CRL_RELOAD_MS);
@@ -141,12 +143,19 @@ export class NginxTarget implements Terminator, Judge {
     return this.#trust.authorities(readFileSync(this.#config.registry.ca, "utf8"));
   }
 
+  /** @returns true when a CA that was there is no more: with it goes what it signed */
+  #trustAuthorities(): boolean {
+    const before = this.#admission.authorityIds;
+    this.#admission.trustAuthorities(this.#authorities(), this.#trust.authorityIds);
+    return [...before].some((id) => !this.#trust.hasAuthority(id));
+  }
+
   #trustCrls(): void {
     this.#admission.trustCrls(this.#crls.each(this.#trust.crls()));
   }
 
-  #ports(): ReadonlySet<number> {
-    return new Set(Object.values(this.#config.gate.listeners));
+  #connections(): Promise<readonly Flow[]> {
+    return (this.#options.connections ?? connectionsAt)(new Set(Object.values(this.#config.gate.listeners)));
   }
 
   /** What was admitted by something that ended, or became another. */
@@ -209,8 +218,8 @@ export class NginxTarget implements Terminator, Judge {
     const { log, cut } = this.#options;
     for (let round = 1; !signal.aborted; round++) {
       try {
-        await delay(TEND_MS, signal);
-        await this.#flows.sweep(async () => new Set((await connectionsAt(this.#ports())).map(flowKey)));
+        await delay(this.#options.tendMs ?? TEND_MS, signal);
+        await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
         const over = this.#flows.all().filter(this.#isOver);
         if (over.length > 0)
           await this.#turns.take(() =>

@@ -8,6 +8,8 @@ export interface Asks {
   open: Knock;
   /** Another request on a connection that was kept. */
   again: { readonly id: number; readonly answerMs: number };
+  /** Closes a connection that was kept. One that was cut is better kept: its port stays cut for a while, and another may get it. */
+  close: { readonly id: number };
 }
 
 export interface Knock {
@@ -34,7 +36,9 @@ export interface Heard {
   readonly resumed: boolean;
 }
 
-export type Answers = Readonly<Record<keyof Asks, Heard>>;
+export interface Answers extends Readonly<Record<"ask" | "open" | "again", Heard>> {
+  readonly close: Record<string, never>;
+}
 
 const kept = new Map<number, TLSSocket>();
 const REQUEST = "GET / HTTP/1.1\r\nHost: service.example\r\n\r\n";
@@ -101,5 +105,10 @@ servePeer({
     const socket = kept.get(id);
     if (socket === undefined) throw new Error(`no connection ${id}`);
     return exchange(socket, id, { connectMs: answerMs, answerMs, keep: true, open: true });
+  },
+  async close({ id }: Asks["close"]): Promise<Answers["close"]> {
+    kept.get(id)?.destroy();
+    kept.delete(id);
+    return {};
   },
 });

@@ -30,14 +30,17 @@ export function page(): string {
   return `# The decision table
 
 Written by \`test/kernel/decision-page.ts\` from \`expected()\` in \`test/kernel/decision.ts\`; \`test/kernel/decision-table.test.ts\` compares this
-page with it, and asks a real kernel and a real HAProxy for the cells, over IPv4 and IPv6, with what they say on the wire. New connections
-are asked for under every setting of the lanes; open and resumed ones where all lanes are on. Columns are what the client shows.
+page with it, and asks a real kernel with a real HAProxy, and one with a real nginx, for every cell, over IPv4 and IPv6, with what they say
+on the wire. Columns are what the client shows.
 
 - **in, known**: served; the application is told the device. **in**: served; it is told none.
-- **first flight**: TCP and the server's first TLS flight, then nothing: no HTTP byte, no alert, FIN or RST.
+- **first flight**: TCP and the server's first TLS flight, then nothing: no HTTP byte, no alert, FIN or RST. From nginx so once a request
+  was sent; who sends none gets an alert and FIN after 10 s.
 - **no packet**: not one. **cut**: not one more, on a connection that was served before.
+- open: connected and served while the certificate was valid and its CA there; then it became what the column says. resumed: after the same,
+  the session is offered again over a new connection.
 - expired: still on the list of registered certificates when the connection is new. other CA: under another root, and on the list. retired
-  CA: taken out of the bundle and, as the registry does first, its certificates off the list.
+  CA: taken out of the bundle, while its certificates are still on the list and the client shows the CA's own certificate too.
 - ${IMPOSSIBLE}: there is no such cell:
 
 ${impossible}

@@ -2,16 +2,19 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseAgentConfig } from "../../agent/config.ts";
+import { type AgentConfig, parseAgentConfig, type TerminatorKind } from "../../agent/config.ts";
 import { DesiredState } from "../../agent/desired.ts";
 import { startFloor } from "../../agent/nft/floor.ts";
 import { startNftTarget } from "../../agent/nft/target.ts";
 import { HaproxyTarget } from "../../agent/terminator/haproxy.ts";
+import { NginxTarget } from "../../agent/terminator/nginx.ts";
+import type { Terminator, TerminatorOptions } from "../../agent/terminator/settings.ts";
+import { readConnections } from "../../agent/terminator/sockets.ts";
 import { silentLog } from "../../lib/log.ts";
 import type { RuleLane } from "../../lib/service.ts";
 import { startApplication } from "../agent/terminator/application.ts";
 import { HOUR_MS, makeTestPki, type Pki } from "../agent/terminator/pki.ts";
-import { Haproxy } from "../agent/terminator/processes.ts";
+import { terminatorProcess } from "../agent/terminator/processes.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import { type Peer, startPeer } from "../lab/peer.ts";
 import type { Switches } from "./decision.ts";
@@ -21,19 +24,29 @@ import { makeScene, type Scene } from "./netns.ts";
 const ACTOR = fileURLToPath(new URL("decision-actor.ts", import.meta.url));
 const MANY = 1_000_000;
 
-/** A host with the agent's nftables and HAProxy targets, as the reconciler drives them, an application, and one more namespace of devices. */
+/** A host with the agent's nftables and terminator targets, as the reconciler drives them, an application, and one namespace of devices. */
 export interface DecisionScene extends Scene {
   readonly pki: Pki;
   readonly hands: Peer<Asks, Answers>;
   readonly desired: DesiredState;
-  /** Brings pending differences into the kernel, then to HAProxy. */
+  /** Brings pending differences into the kernel, then to the terminator. */
   apply(): Promise<void>;
+  /** As `apply`, of differences that lead to a reload: no worker of before takes a connection afterwards. */
+  applyWithReload(): Promise<void>;
   /** Switches lanes, as a reload of the agent does. */
   configure(lanes: Switches): Promise<void>;
   admit(lane: RuleLane, prefix: string): void;
 }
 
-export async function makeDecisionScene(addresses: readonly string[], lanes: Switches): Promise<DecisionScene> {
+export interface DecisionOptions {
+  readonly kind: TerminatorKind;
+  readonly addresses: readonly string[];
+  readonly lanes: Switches;
+  /** What the terminator is run through besides, nothing by default. */
+  readonly through?: readonly string[];
+}
+
+export async function makeDecisionScene({ kind, addresses, lanes, through = [] }: DecisionOptions): Promise<DecisionScene> {
   await using stack = new AsyncDisposableStack();
   const scene = stack.use(await makeScene(1));
   const [devices = scene.host] = scene.devices;
@@ -45,7 +58,7 @@ export async function makeDecisionScene(addresses: readonly string[], lanes: Swi
   writeFileSync(join(folder, "root.pem"), pki.root);
   writeFileSync(join(folder, "service.crt"), pki.service.certificate);
   writeFileSync(join(folder, "service.key"), pki.service.key, { mode: 0o600 });
-  const config = configOf(folder, lanes);
+  const config = configOf(folder, kind, lanes);
   stack.use(await startApplication(config.terminator.application, []));
   const hands = stack.use(await startPeer<Asks, Answers>(inNetns(devices.netns, [process.execPath, ACTOR])));
   const ending = new AbortController();
@@ -53,47 +66,69 @@ export async function makeDecisionScene(addresses: readonly string[], lanes: Swi
   const common = { log: silentLog, signal, within };
   stack.use(await startFloor({ ...common, config, onLost: () => {} }));
   const nft = stack.use(await startNftTarget({ ...common, config, now: () => Date.now() }));
-  const fetchCrl = async (): Promise<string> => {
-    throw new Error("no CRL is too large here");
-  };
-  const haproxy = stack.use(new HaproxyTarget({ ...common, config, cut: (flows, until) => nft.cut(flows, until), fetchCrl }));
+  const options = { log: silentLog, signal, config, cut: nft.cut.bind(nft), fetchCrl };
+  const terminator = stack.use(await startTerminator(options, within));
   stack.defer(() => ending.abort(new Error("the scene ends")));
-  const desired = new DesiredState();
-  const trust = (target: "ca" | "crl", id: string, body: string) => desired.change({ kind: "trust.set", target, id, body });
-  trust("ca", pki.rootId, pki.root);
-  trust("ca", pki.deviceCaId, pki.deviceCa);
-  trust("crl", pki.rootId, await pki.crl("root", 1));
-  trust("crl", pki.deviceCaId, await pki.crl("device", 1));
+  const desired = await trusting(pki);
   const resync = async () => {
     await nft.resync(desired, signal);
-    await haproxy.resync(desired, signal);
+    await terminator.resync(desired, signal);
     desired.acknowledgeAll();
   };
   await resync();
-  const processes = new Haproxy(config, within);
+  const processes = terminatorProcess(config, [...within, ...through]);
   stack.defer(() => processes.kill());
   await processes.start();
+  const reloading = async (work: () => Promise<void>) => {
+    const before = await processes.workers();
+    await work();
+    await processes.replaced(before);
+  };
+  const apply = async () => {
+    const pending = desired.pending();
+    await nft.apply(desired, pending, signal);
+    await terminator.apply(desired, pending, signal);
+    desired.acknowledge(pending);
+  };
   const held = stack.move();
   return {
-    ...{ ...scene, pki, hands, desired },
-    async apply() {
-      const pending = desired.pending();
-      await nft.apply(desired, pending, signal);
-      await haproxy.apply(desired, pending, signal);
-      desired.acknowledge(pending);
-    },
+    ...{ ...scene, pki, hands, desired, apply },
+    applyWithReload: () => reloading(apply),
     async configure(next) {
-      const own = configOf(folder, next);
+      const own = configOf(folder, kind, next);
       nft.configure(own);
-      haproxy.configure(own);
-      await resync();
+      terminator.configure(own);
+      await reloading(resync);
     },
     admit: (lane, prefix) => void desired.change({ kind: "rule.set", lane, prefix, expiresAt: Date.now() + HOUR_MS }),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   };
 }
 
-function configOf(folder: string, lanes: Switches) {
+/** The target runs here, the terminator in the host's namespace: that is where its connections are. */
+async function startTerminator(options: TerminatorOptions, within: readonly string[]): Promise<Terminator> {
+  if (options.config.terminator.kind === "haproxy") return new HaproxyTarget(options);
+  const tables = () => run([...within, "cat", "/proc/self/net/tcp", "/proc/self/net/tcp6"]);
+  const connections = async (ports: ReadonlySet<number>) => readConnections(await tables(), ports);
+  return NginxTarget.start({ ...options, now: Date.now, connections });
+}
+
+/** CAs and their lists, as the registry tells them first. */
+async function trusting(pki: Pki): Promise<DesiredState> {
+  const desired = new DesiredState();
+  const trust = (target: "ca" | "crl", id: string, body: string) => desired.change({ kind: "trust.set", target, id, body });
+  trust("ca", pki.rootId, pki.root);
+  trust("ca", pki.deviceCaId, pki.deviceCa);
+  trust("crl", pki.rootId, await pki.crl("root", 1));
+  trust("crl", pki.deviceCaId, await pki.crl("device", 1));
+  return desired;
+}
+
+async function fetchCrl(): Promise<string> {
+  throw new Error("no CRL is too large here");
+}
+
+function configOf(folder: string, kind: TerminatorKind, lanes: Switches): AgentConfig {
   const [stateDir, runtimeDir] = [join(folder, "state"), join(folder, "run")];
   for (const path of [stateDir, runtimeDir]) mkdirSync(path, { recursive: true, mode: 0o700 });
   const of = (name: string) => join(folder, name);
@@ -101,6 +136,6 @@ function configOf(folder: string, lanes: Switches) {
   const gate = { lanes, newConnections: { perSecond: 100_000, burst: 100_000 } };
   const sockets = { application: of("application.sock"), masterSocket: of("master.sock") };
   const limits = { requestsPer10s: MANY, maxConnections: 1_000 };
-  const terminator = { kind: "haproxy", certificate: of("service.crt"), ...sockets, ...limits };
+  const terminator = { kind, certificate: of("service.crt"), ...sockets, ...limits };
   return parseAgentConfig("agent.yaml", JSON.stringify({ name: "host", registry, stateDir, runtimeDir, gate, terminator }));
 }

@@ -1,6 +1,7 @@
 /**
  * The decision table: what becomes of a request, by who sends it, from where, with what and how. Written from docs/design.md alone; the
- * gate's own rules are rendered elsewhere, and decision-table.test.ts asks a real kernel and a real HAProxy for each cell.
+ * gate's own rules are rendered elsewhere, and decision-table.test.ts asks a real kernel with a real HAProxy, and one with a real nginx,
+ * for each cell.
  */
 export const PATTERNS = ["ip", "cert", "either", "both"] as const;
 export const ADDRESSES = ["own", "another's (lane ip)", "another's (lane ipcert)", "none"] as const;
@@ -41,7 +42,8 @@ export type Verdict =
 export type Expected = Verdict | { readonly impossible: string };
 
 /** What a connection can become while it is open: all else about a certificate is settled before it opens, or never. */
-const ENDS = new Set<Cell["certificate"]>(["valid", "expired", "revoked"]);
+export const ENDS = ["valid", "expired", "revoked", "retired CA"] as const;
+const ENDING = new Set<Cell["certificate"]>(ENDS);
 
 export function expected(cell: Cell): Expected {
   const { pattern, address, certificate, connection } = cell;
@@ -49,7 +51,7 @@ export function expected(cell: Cell): Expected {
   if (pattern === "ip" && !["none", "unregistered", "other CA"].includes(certificate))
     return { impossible: "the pattern ip gets no certificate" };
   if (connection === "new") return fresh(cell);
-  if (!ENDS.has(certificate)) return { impossible: "such a certificate never opened a connection as one that counts" };
+  if (!ENDING.has(certificate)) return { impossible: "such a certificate never opened a connection as one that counts" };
   const before = fresh({ ...cell, certificate: "valid", connection: "new" });
   if (before !== "in, known") return { impossible: "not admitted before, so there is no connection and no session" };
   // A session is never resumed: the handshake is a whole one, and the certificate is looked at anew.
@@ -95,4 +97,5 @@ export function cellsOf(lanes: Switches): readonly Cell[] {
 export const nameOf = ({ pattern, address, certificate, connection, lanes }: Cell): string =>
   `${pattern}, address ${address}, certificate ${certificate}, ${connection}, lanes ${lanesOf(lanes)}`;
 
-const lanesOf = (lanes: Switches): string => (["ip", "ipcert", "roaming"] as const).filter((lane) => lanes[lane]).join(" + ") || "all off";
+export const lanesOf = (lanes: Switches): string =>
+  (["ip", "ipcert", "roaming"] as const).filter((lane) => lanes[lane]).join(" + ") || "none";

@@ -10,7 +10,7 @@ describe("admission by the agent", () => {
     const [pki, other] = [await makeTestPki(), await makeTestPki()];
     const desired = new DesiredState();
     const admission = new Admission({ expiredCrl: "keep", roams: true }, Date.now);
-    admission.trustAuthorities([pki.root, pki.deviceCa]);
+    admission.trustAuthorities([pki.root, pki.deviceCa], new Set([pki.deviceCaId]));
     const certificates = [await pki.issue(DEVICE), await other.issue(DEVICE)];
     for (const { fingerprint, serial, notAfter } of certificates) {
       const body = JSON.stringify({ device: DEVICE, pattern: "cert", subject: "alice", serial, issuer: pki.deviceCaId, notAfter });

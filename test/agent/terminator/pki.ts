@@ -26,16 +26,11 @@ export interface Pki {
   readonly service: { readonly certificate: string; readonly key: string };
   readonly deviceCaId: string;
   readonly deviceCa: string;
-  /** Another device CA under the same root, in no bundle. */
-  anotherDeviceCa(): Promise<DeviceCa>;
+  /** Another device CA under the same root, in no bundle, and its list. */
+  anotherDeviceCa(): Promise<DeviceCa & { readonly crl: string }>;
   issue(device: string, options?: { readonly lifeMs?: number; readonly now?: number; readonly ca?: DeviceCa }): Promise<ClientCertificate>;
   /** Body of a CRL on the feed, signed by the device CA or by the root. */
-  crl(
-    of: "device" | "root",
-    number: number,
-    revoked?: readonly Revoked[],
-    times?: { readonly thisUpdate: number; readonly nextUpdate: number },
-  ): Promise<string>;
+  crl(of: "device" | "root", number: number, revoked?: readonly Revoked[], times?: Times): Promise<string>;
 }
 
 /** A root with an infrastructure CA, a device CA and a service certificate for 127.0.0.1 and the other names. */
@@ -60,6 +55,7 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
     device: createIssuer(caName("device CA", deviceKey), deviceKey),
     root: top,
   };
+  const usual: Times = { thisUpdate: now - HOUR_MS, nextUpdate: now + 24 * HOUR_MS };
   return {
     root,
     rootId: caId("root", rootKey.spki),
@@ -68,7 +64,8 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
     deviceCa: deviceCaCertificate,
     anotherDeviceCa: async () => {
       const key = generateKey().signer;
-      return createDeviceCa(await makeIntermediate("device CA", top, key, now), key, "https://register.example");
+      const ca = createDeviceCa(await makeIntermediate("device CA", top, key, now), key, "https://register.example");
+      return { ...ca, crl: await listOf(createIssuer(caName("device CA", key), key), 1, [], usual) };
     },
     issue: async (device, { lifeMs = HOUR_MS, now: at = now, ca = deviceCa } = {}) => {
       const own = newKey();
@@ -76,11 +73,18 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
       const { pem, fingerprint, serial, issuer, notAfter } = made;
       return { cert: pem + ca.chain, key: own.pem, fingerprint, serial, issuer, notAfter };
     },
-    crl: async (of, number, revoked = [], times = { thisUpdate: now - HOUR_MS, nextUpdate: now + 24 * HOUR_MS }) => {
-      const der = await signCrl(issuers[of], { number, ...times }, revoked.map(crlEntry));
-      return JSON.stringify({ number, ...times, sha256: hash("sha256", der), bytes: der.length, der: der.toString("base64") });
-    },
+    crl: (of, number, revoked = [], times = usual) => listOf(issuers[of], number, revoked, times),
   };
+}
+
+interface Times {
+  readonly thisUpdate: number;
+  readonly nextUpdate: number;
+}
+
+async function listOf(issuer: Issuer, number: number, revoked: readonly Revoked[], times: Times): Promise<string> {
+  const der = await signCrl(issuer, { number, ...times }, revoked.map(crlEntry));
+  return JSON.stringify({ number, ...times, sha256: hash("sha256", der), bytes: der.length, der: der.toString("base64") });
 }
 
 function newKey(): { readonly signer: Signer; readonly pem: string } {

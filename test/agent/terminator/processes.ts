@@ -8,14 +8,29 @@ import { createMaster } from "../../../agent/terminator/master.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { waitFor } from "../../lab/wait.ts";
 
+/** What ends TLS, as a process of the test's. */
+export interface TerminatorProcess {
+  start(): Promise<void>;
+  /** Process ids of the workers that take new connections. */
+  workers(): Promise<number[]>;
+  /** Process ids of those that were replaced and let requests end. */
+  replacedWorkers(): Promise<number[]>;
+  /** Resolves when none of these takes a new connection any more. */
+  replaced(workers: readonly number[]): Promise<void>;
+  kill(): Promise<void>;
+}
+
+/** @param within command and arguments that it is run through, none by default */
+export const terminatorProcess = (config: AgentConfig, within: readonly string[] = []): TerminatorProcess =>
+  config.terminator.kind === "nginx" ? new Nginx(config, within) : new Haproxy(config, within);
+
 /** HAProxy as its unit runs it. */
-export class Haproxy {
+class Haproxy implements TerminatorProcess {
   readonly #config: AgentConfig;
   readonly #within: readonly string[];
   #child: ChildProcess | null = null;
 
-  /** @param within command and arguments that it is run through, none by default */
-  constructor(config: AgentConfig, within: readonly string[] = []) {
+  constructor(config: AgentConfig, within: readonly string[]) {
     this.#config = config;
     this.#within = within;
   }
@@ -56,6 +71,10 @@ export class Haproxy {
     return this.#listed("old workers");
   }
 
+  async replaced(workers: readonly number[]): Promise<void> {
+    await waitFor("HAProxy to replace its workers", async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined);
+  }
+
   async #listed(section: "workers" | "old workers"): Promise<number[]> {
     const master = createMaster(this.#config.terminator.masterSocket);
     const answer = await master.command("show proc", { signal: AbortSignal.timeout(2_000) });
@@ -77,19 +96,22 @@ export class Haproxy {
 
 const readWorkerIds = (answer: string): number[] => [...answer.matchAll(/^(\d+)\s+worker/gm)].map(([, pid]) => Number(pid));
 
-export class Nginx {
+class Nginx implements TerminatorProcess {
   readonly #config: AgentConfig;
+  readonly #within: readonly string[];
   #child: ChildProcess | null = null;
 
-  constructor(config: AgentConfig) {
+  constructor(config: AgentConfig, within: readonly string[]) {
     this.#config = config;
+    this.#within = within;
   }
 
   async start(): Promise<void> {
     const { stateDir } = this.#config;
     // Workers of a master that is root are nobody's by default, who may not ask the agent.
     const words = ["-e", "stderr", "-g", "user root;", "-c", join(currentLink(stateDir), "nginx.conf")];
-    const child = spawn("nginx", words, { stdio: ["ignore", "pipe", "pipe"] });
+    const [program = "", ...rest] = [...this.#within, "nginx", ...words];
+    const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr])
       stream?.setEncoding("utf8").on("data", (text: string) => {
@@ -111,6 +133,10 @@ export class Nginx {
   replacedWorkers(): Promise<number[]> {
     const look = () => this.#titled("nginx: worker process is shutting down");
     return waitFor("nginx to replace its workers", () => (look().length > 0 ? look() : undefined));
+  }
+
+  async replaced(workers: readonly number[]): Promise<void> {
+    await waitFor("nginx to replace its workers", async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined);
   }
 
   #titled(wanted: string): number[] {
@@ -136,7 +162,16 @@ function childrenOf(pid: number): { readonly pid: number; readonly title: string
   return text
     .split(" ")
     .filter((word) => word !== "")
-    .map((word) => ({ pid: Number(word), title: readFileSync(`/proc/${word}/cmdline`, "utf8").replaceAll("\0", " ").trim() }));
+    .map((word) => ({ pid: Number(word), title: titleOf(Number(word)) }));
+}
+
+/** Empty when it has ended. */
+function titleOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+  } catch {
+    return "";
+  }
 }
 
 function endProcess(pid: number): void {

@@ -14,7 +14,7 @@ import { silentLog } from "../../../lib/log.ts";
 import type { Lane } from "../../../lib/service.ts";
 import { startApplication } from "./application.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
-import { Haproxy, Nginx } from "./processes.ts";
+import { terminatorProcess } from "./processes.ts";
 
 /** A real HAProxy or nginx in front of an application, on the loopback interface, with the target that drives it. */
 export interface TerminatorScene extends AsyncDisposable {
@@ -93,7 +93,7 @@ export async function makeTerminatorScene({
   desired.change({ kind: "trust.set", target: "crl", id: pki.deviceCaId, body: await pki.crl("device", 1) });
   await target.resync(desired, signal);
   desired.acknowledgeAll();
-  const processes = kind === "haproxy" ? new Haproxy(config) : new Nginx(config);
+  const processes = terminatorProcess(config);
   stack.defer(() => processes.kill());
   await processes.start();
   const apply = async (): Promise<void> => {
