@@ -20,7 +20,13 @@ describe("npm run bench", function () {
     expect(said).to.match(new RegExp(`^fan-out of one change to 50 feeds${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^50 certificates \\(P-256\\)${numbers}`, "m"));
     expect(said).to.match(new RegExp(`^CRL of 1,000 entries${numbers}`, "m"));
-    for (const way of ["address refused", "certificate refused, new connection", "request refused, open connection", "download stopped"])
+    for (const way of [
+      "address refused",
+      "certificate refused, new connection",
+      "request refused, open connection",
+      "request refused, open connection, nginx",
+      "download stopped",
+    ])
       expect(said).to.match(new RegExp(`^revoked → ${way}${numbers}`, "m"));
     expect(await traces(NAME)).to.deep.equal([]);
   });

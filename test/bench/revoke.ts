@@ -1,3 +1,4 @@
+import type { TerminatorKind } from "../../agent/config.ts";
 import { delay } from "../../lib/abort.ts";
 import { BIN } from "../lab/configs.ts";
 import { inNetns } from "../lab/exec.ts";
@@ -21,24 +22,25 @@ const WHAT: Readonly<Record<Way, string>> = {
 };
 
 /**
- * From the operator's request until one way in is shut, with HAProxy, one agent: the last time that the client got in. Floor: one element
- * taken by a kept-open nft, beside each.
+ * From the operator's request until one way in is shut, with one agent: the last time that the client got in. Floor: one element taken by
+ * a kept-open nft, beside each.
  */
 export const measureRevoke =
-  (way: Way) =>
+  (way: Way, terminator: TerminatorKind) =>
   async ({ lab: name, samples, progress, signal }: Wish): Promise<Measured> => {
-    progress(`revoke, ${way}: starting`);
+    progress(`revoke, ${way}, ${terminator}: starting`);
     await using floor = await startNftWorker("bare");
     await floor.ask("seed", { elements: 1_000 });
     // Where roaming is on, any address may open a connection.
     const gate = { lanes: { ip: true, ipcert: true, roaming: way !== "address" }, newConnections: { perSecond: 100_000, burst: 100_000 } };
     const limits = { registrationsPerMinute: MANY, registrationsPerHour: MANY };
-    await using lab = await startLab({ name, devices: 1, signal, agentConfig: { gate }, registryConfig: { limits } });
+    await using lab = await startLab({ name, devices: 1, terminator, signal, agentConfig: { gate }, registryConfig: { limits } });
     await using scene = await Scene.open(lab);
     const command = inNetns(scene.device(0).netns, [BIN.run, "test/bench/revoke-worker.ts"]);
     await using client = await startPeer<RevokeAsks, RevokeAnswers>(command);
     const code = await scene.makeCode("bench", samples + WARMUP, way === "address" ? LAB.profile : LAB.certProfile);
-    const measured = { what: WHAT[way], samples: [] as number[], floor: [] as number[] };
+    const what = terminator === "nginx" ? `${WHAT[way]}, nginx` : WHAT[way];
+    const measured = { what, samples: [] as number[], floor: [] as number[] };
     for (let i = 0; i < samples + WARMUP; i++) {
       signal.throwIfAborted();
       const certified = way === "address" ? null : await scene.certify(0, code);
