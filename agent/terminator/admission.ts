@@ -108,11 +108,11 @@ export class Admission {
     this.#revoked = new Map(crls.map(({ id, pem }) => [id, revokedSerials(crlDer(pem))]));
   }
 
-  /** What is registered under a fingerprint; null when nothing is, or by a CA that is not there. */
+  /** What is registered under a fingerprint; null when nothing is, or it ran out, or its CA is not there. */
   registered(fingerprint: string): CertificateBody | null {
     const text = this.#certificates.get(fingerprint);
     const body = text === undefined ? null : readCertificate(text);
-    return body !== null && this.#ids.has(body.issuer) ? body : null;
+    return body !== null && body.notAfter > this.#now() && this.#ids.has(body.issuer) ? body : null;
   }
 
   /** True when the device holds a prefix, still, that the address is in. */

@@ -145,7 +145,7 @@ for (const kind of TERMINATORS) {
       const socket = await roam(certificate);
       await begin(socket, STREAM);
       await scene.target.resync(scene.desired, new AbortController().signal);
-      expect(await scene.replacedWorkers()).to.have.length(1);
+      expect(await scene.replacedWorkers()).to.not.deep.equal([]);
       const [ended, port] = [once(socket, "close"), socket.localPort];
       await scene.revoke(certificate);
       if (endsToo) await ended;

@@ -8,7 +8,7 @@ import { type AgentConfig, parseAgentConfig } from "../../../agent/config.ts";
 import { DesiredState } from "../../../agent/desired.ts";
 import type { Flow } from "../../../agent/target.ts";
 import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
-import { NginxTarget } from "../../../agent/terminator/nginx.ts";
+import { type NginxOptions, NginxTarget } from "../../../agent/terminator/nginx.ts";
 import type { Terminator } from "../../../agent/terminator/settings.ts";
 import { silentLog } from "../../../lib/log.ts";
 import type { Lane } from "../../../lib/service.ts";
@@ -48,6 +48,8 @@ export interface SceneOptions {
   readonly lanes?: Partial<Record<Lane, boolean>>;
   readonly terminator?: Readonly<Record<string, unknown>>;
   readonly pki?: Pki;
+  /** Of nginx's target. */
+  readonly nginx?: Pick<NginxOptions, "connections" | "tendMs"> & Partial<Pick<NginxOptions, "now">>;
 }
 
 export async function makeTerminatorScene({
@@ -55,6 +57,7 @@ export async function makeTerminatorScene({
   lanes = {},
   terminator = {},
   pki: given,
+  nginx = {},
 }: SceneOptions = {}): Promise<TerminatorScene> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "eos-terminator-"));
@@ -81,7 +84,8 @@ export async function makeTerminatorScene({
       throw new Error("no CRL is too large here");
     },
   };
-  const target = kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ ...options, now: Date.now, crlReloadMs: 50 });
+  const target =
+    kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ ...options, now: Date.now, crlReloadMs: 50, ...nginx });
   stack.use(target);
   stack.defer(() => ending.abort(new Error("the scene ends")));
   for (const [id, body] of [

@@ -1,0 +1,123 @@
+import { once } from "node:events";
+import type { TLSSocket } from "node:tls";
+import { expect } from "chai";
+import { connectionsAt } from "../../../agent/terminator/sockets.ts";
+import { waitFor } from "../../lab/wait.ts";
+import { get, open } from "./client.ts";
+import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
+import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
+
+const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
+const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
+const TEND_MS = 20;
+
+describe("open connections behind nginx", () => {
+  let pki: Pki;
+  let scene: TerminatorScene;
+  /** What the agent's clock is ahead, and how often it looked at the kernel's connections. */
+  let [aheadMs, looks] = [0, 0];
+  before(async () => {
+    pki = await makeTestPki();
+  });
+  beforeEach(async () => {
+    aheadMs = 0;
+    const connections = (ports: ReadonlySet<number>) => {
+      looks++;
+      return connectionsAt(ports);
+    };
+    scene = await makeTerminatorScene({ kind: "nginx", pki, nginx: { tendMs: TEND_MS, now: () => Date.now() + aheadMs, connections } });
+  });
+  afterEach(async () => {
+    await scene[Symbol.asyncDispose]();
+  });
+  const device = async (id: string, pattern: "cert" | "both", lifeMs?: number) => {
+    const certificate = await pki.issue(id, lifeMs === undefined ? {} : { lifeMs });
+    await scene.register(certificate, id, pattern);
+    return certificate;
+  };
+  /** A download that runs. */
+  const download = async (port: number, certificate: Awaited<ReturnType<typeof device>>): Promise<TLSSocket> => {
+    const socket = await open(port, { ca: pki.root, certificate });
+    socket.on("error", () => {}).write(STREAM);
+    await once(socket, "data");
+    socket.resume();
+    return socket;
+  };
+  const flowOf = ({ localPort }: TLSSocket) => ({ family: 4, address: "127.0.0.1", port: localPort ?? 0 }) as const;
+  /** Resolves when the kernel has no more than these, and the agent has seen that. */
+  const left = async (count: number) => {
+    await waitFor(
+      "connections to end",
+      async () => (await connectionsAt(new Set(Object.values(scene.ports)))).length === count || undefined,
+    );
+    const before = looks;
+    await waitFor("two more looks", () => looks >= before + 2 || undefined);
+  };
+
+  it("are cut again for as long as nginx has them, and no longer", async () => {
+    const [first, second] = [await device(DEVICE, "cert"), await device(OTHER, "cert")];
+    const sockets = [await download(scene.ports.roaming, first), await download(scene.ports.roaming, second)];
+    const [mine, others] = sockets.map(flowOf);
+    await scene.revoke(first);
+    const cutsOf = (port: number | undefined, from = 0) => scene.cut.slice(from).filter((flow) => flow.port === port).length;
+    await waitFor("the first to be cut anew", () => cutsOf(mine?.port) >= 3 || undefined);
+    expect(cutsOf(others?.port)).to.equal(0);
+    sockets[0]?.destroy();
+    await left(1);
+    await scene.revoke(second);
+    const from = scene.cut.findIndex((flow) => flow.port === others?.port);
+    await waitFor("the second to be cut anew", () => cutsOf(others?.port) >= 3 || undefined);
+    // One round may have begun before.
+    const again = scene.cut.findIndex((flow, at) => at > from && flow.port === others?.port);
+    expect(cutsOf(mine?.port, again)).to.equal(0);
+    sockets[1]?.destroy();
+  });
+
+  it("are let go when they have ended: no revocation cuts them, nor whoever has the port afterwards", async () => {
+    const certificate = await device(DEVICE, "cert");
+    const socket = await download(scene.ports.roaming, certificate);
+    socket.destroy();
+    await left(0);
+    await scene.revoke(certificate);
+    expect(scene.cut).to.deep.equal([]);
+  });
+
+  it("are cut when time ends what admitted them, without a word of the registry", async () => {
+    const bound = await device(DEVICE, "both", 4 * HOUR_MS);
+    const body = JSON.stringify({ expiresAt: Date.now() + HOUR_MS });
+    scene.desired.change({ kind: "trust.set", target: "binding", id: `${DEVICE} 127.0.0.1/32`, body });
+    await scene.apply();
+    const short = await device(OTHER, "cert", 3 * HOUR_MS);
+    const sockets = [await download(scene.ports.ipcert, bound), await download(scene.ports.roaming, short)];
+    const wait = (socket: TLSSocket | undefined) =>
+      waitFor("a cut", () => scene.cut.some(({ port }) => port === socket?.localPort) || undefined);
+    await left(2);
+    expect(scene.cut).to.deep.equal([]);
+    aheadMs = 2 * HOUR_MS;
+    await wait(sockets[0]);
+    expect(new Set(scene.cut.map(({ port }) => port))).to.deep.equal(new Set([sockets[0]?.localPort]));
+    aheadMs = 3 * HOUR_MS;
+    await wait(sockets[1]);
+    for (const socket of sockets) socket.destroy();
+  });
+});
+
+describe("a source that asks too often behind nginx", () => {
+  const MANY = 60;
+
+  it("is told so in lane ip, gets silence where a certificate is needed, and its requests do not reach the application", async () => {
+    const pki = await makeTestPki();
+    await using scene = await makeTerminatorScene({ kind: "nginx", pki, terminator: { requestsPer10s: 5 } });
+    const certificate = await pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    const statusesOf = async (port: number) =>
+      (await Promise.all(Array.from({ length: MANY }, () => get(port, { ca: pki.root, certificate })))).map(({ status }) => status);
+    const told = await statusesOf(scene.ports.ip);
+    expect(new Set(told)).to.deep.equal(new Set([200, 429]));
+    const served = scene.seen.length;
+    expect(told.filter((status) => status === 200).length).to.equal(served);
+    const silent = await statusesOf(scene.ports.roaming);
+    expect(silent).to.include(null).and.not.include(429);
+    expect(silent.filter((status) => status === 200).length).to.equal(scene.seen.length - served);
+  });
+});
