@@ -34,8 +34,8 @@ page with it, and asks a real kernel with a real HAProxy, and one with a real ng
 on the wire. Columns are what the client shows.
 
 - **in, known**: served; the application is told the device. **in**: served; it is told none.
-- **first flight**: TCP and the server's first TLS flight, then nothing: no HTTP byte, no alert, FIN or RST. From nginx so once a request
-  was sent; who sends none gets an alert and FIN after 10 s.
+- **first flight**: TCP and the server's first TLS flight, then nothing: no HTTP byte, no alert, FIN or RST. From nginx so once it
+  has read a request, and to a client that does not hang up before; who sends none gets an alert and FIN after 10 s.
 - **no packet**: not one. **cut**: not one more, on a connection that was served before.
 - open: connected and served while the certificate was valid and its CA there; then it became what the column says. resumed: after the same,
   the session is offered again over a new connection.

@@ -1,3 +1,4 @@
+import type { TerminatorKind } from "../../agent/config.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki } from "../agent/terminator/pki.ts";
 import { type Capture, startCapture } from "../lab/capture.ts";
 import { endsOf } from "./answers.ts";
@@ -12,6 +13,7 @@ const PATIENCE_MS = 30_000;
 const FAMILIES = [4, 6] as const;
 type Family = (typeof FAMILIES)[number];
 type Pattern = Cell["pattern"];
+const ENDS_IT = /^Flags \[[^\]]*[FR]/;
 
 const DEVICES: Readonly<Record<Pattern | "other", string>> = {
   ip: "0198f2c1-7d1e-7000-8000-000000000001",
@@ -53,11 +55,13 @@ interface Answered extends Case {
 
 /** Asks one terminator, behind a real kernel, for the cells of the decision table. */
 export class DecisionRun implements AsyncDisposable {
+  readonly #kind: TerminatorKind;
   readonly #scene: DecisionScene;
   readonly #capture: Capture;
   readonly #shown = new Map<string, ClientCertificate>();
 
-  private constructor(scene: DecisionScene, capture: Capture) {
+  private constructor(kind: TerminatorKind, scene: DecisionScene, capture: Capture) {
+    this.#kind = kind;
     this.#scene = scene;
     this.#capture = capture;
   }
@@ -67,7 +71,7 @@ export class DecisionRun implements AsyncDisposable {
     const addresses = FAMILIES.flatMap((family) => SOURCES.map((which) => sourceOf(which, family)));
     const scene = stack.use(await makeDecisionScene({ ...options, addresses }));
     grant(scene);
-    const run = new DecisionRun(scene, stack.use(await startCapture(scene.host.netns, "tcp port 443 or udp port 9")));
+    const run = new DecisionRun(options.kind, scene, stack.use(await startCapture(scene.host.netns, "tcp port 443 or udp port 9")));
     await run.#makeLasting();
     stack.move();
     return run;
@@ -219,8 +223,17 @@ export class DecisionRun implements AsyncDisposable {
     }
     if (wanted !== "first flight") return null;
     const flight = own.filter(({ text }) => /length [1-9]/.test(text));
-    const loud = own.filter(({ text }) => /^Flags \[[^\]]*[FR]/.test(text));
+    const end = this.#kind === "nginx" ? this.#hungUpAt(addressOf(cell, family), heard.localPort, from) : Number.POSITIVE_INFINITY;
+    const loud = own.filter(({ at, text }) => at < end && ENDS_IT.test(text));
     return flight.length === 0 || loud.length > 0 ? fault(told(own)) : null;
+  }
+
+  /** nginx answers a client that hangs up before nginx has come to its request: FIN for FIN. */
+  #hungUpAt(address: string, port: number, after: number): number {
+    const hungUp = this.#capture.packets
+      .slice(after)
+      .find((packet) => packet.from === address && packet.fromPort === port && ENDS_IT.test(packet.text));
+    return hungUp?.at ?? Number.POSITIVE_INFINITY;
   }
 
   /** All that was sent until now is captured when it resolves. */
