@@ -18,6 +18,8 @@ export interface RenderOptions {
 export const USUAL_LENGTHS: BindingLengths = { v4: [32], v6: [64, 128] };
 /** Connections with a certificate that are kept track of, at least. */
 const TRACKED = 100_000;
+/** Replaced workers that may still serve; each has the maps in memory once more. */
+const MAX_REPLACED = 6;
 /** How long a socket waits for a client that acknowledges nothing: a connection that was cut does not stay. */
 const DEAD_CLIENT_S = 30;
 /** What an application gets; anything else is refused before it. */
@@ -47,10 +49,9 @@ function preamble({ terminator }: HaproxySource): string[][] {
       "global",
       "log stdout format raw daemon",
       `maxconn ${maxConnections * 2}`,
-      // A worker that was replaced lets requests end, for this long.
-      "hard-stop-after 60s",
-      // And closes none by itself that may be about to ask: it says so with its last answer.
-      "close-spread-time infinite",
+      // A worker that was replaced lets requests end, for this long, and through so many reloads: large CRLs take one in ten seconds.
+      "hard-stop-after 1h",
+      `mworker-max-reloads ${MAX_REPLACED}`,
       "ssl-load-extra-del-ext",
       "ssl-default-bind-options no-tls-tickets ssl-min-ver TLSv1.2",
       // No session is resumed: a certificate that was revoked meanwhile would not be looked at again.
@@ -62,6 +63,8 @@ function preamble({ terminator }: HaproxySource): string[][] {
       "mode http",
       "log global",
       "option dontlognull",
+      // A worker that was replaced closes no connection by itself that may be about to ask: it says so with its last answer.
+      "option idle-close-on-response",
       // No query: it may hold what is nobody's business.
       'log-format "%ci:%cp %ft %ST %B %Tr/%Ta %HM %HPO %[var(txn.device)]"',
       "timeout connect 5s",

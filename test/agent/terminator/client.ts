@@ -39,12 +39,15 @@ export interface Answer {
 /** An empty line between requests is passed over (RFC 9112 §2.2); to a connection that was dropped silently it gets RST on loopback. */
 const POKE_MS = 20;
 
-/** One request in HTTP/1.1 over an open connection. Status is null when the connection ended without one HTTP byte. */
-export async function ask(socket: TLSSocket, request: string): Promise<Answer> {
+/**
+ * One request in HTTP/1.1 over an open connection. Status is null when the connection ended without one HTTP byte.
+ * @param pokes without them a silent drop is waited for in vain; with them an answer that closes the connection may be lost to RST
+ */
+export async function ask(socket: TLSSocket, request: string, { pokes = true } = {}): Promise<Answer> {
   socket.write(request.replaceAll("\n", "\r\n"));
   let text = "";
   return new Promise((resolve) => {
-    const poke = setInterval(() => socket.write("\r\n"), POKE_MS);
+    const poke = pokes ? setInterval(() => socket.write("\r\n"), POKE_MS) : undefined;
     const done = () => {
       clearInterval(poke);
       socket.off("data", take).off("close", done);

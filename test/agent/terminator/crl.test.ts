@@ -89,7 +89,7 @@ for (const kind of TERMINATORS) {
         let socket = await open(scene.ports.roaming, { ca: pki.root, certificate });
         while (!ending.signal.aborted) {
           if (socket.closed || !reuse) socket = await open(scene.ports.roaming, { ca: pki.root, certificate });
-          const { status } = await ask(socket, GET);
+          const { status } = await ask(socket, GET, { pokes: false });
           if (status === 200) answered++;
           // A server may close a connection between two requests (RFC 9112 §9.6); that is no refusal where it said so, or sent nothing.
           else if (!reuse || !socket.closed) refused.push(status);
