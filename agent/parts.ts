@@ -16,7 +16,7 @@ import type { Effect } from "./feed/session.ts";
 import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { checkGate } from "./nft/check.ts";
 import { type Floor, startFloor } from "./nft/floor.ts";
-import { startMonitor } from "./nft/monitor.ts";
+import { type StructureMonitor, startMonitor } from "./nft/monitor.ts";
 import { type NftTarget, startNftTarget } from "./nft/target.ts";
 import { type Applied, Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
@@ -78,7 +78,9 @@ export async function startParts(
   const alarms = new Alarms(log);
   const onLost = () => alarms.set("floor_lost", {});
   const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost, within })) : null;
-  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within }));
+  const watching: { monitor?: StructureMonitor } = {};
+  const onLoad = (elements: number) => watching.monitor?.expect(elements);
+  const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within, onLoad }));
   const tampered = (name: "structure_tampered" | "elements_tampered", fields: object) => {
     alarms.set(name, fields);
     tamperedAtMs.set(name, clock.monotonic());
@@ -121,7 +123,7 @@ export async function startParts(
     },
   });
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
-  stack.use(await startMonitor({ log, signal, onTampered, within }));
+  watching.monitor = stack.use(await startMonitor({ log, signal, onTampered, within }));
   const onRenewed = (notAfter: number) => {
     live.loaded = { ...live.loaded, notAfter };
   };

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { delay, Wakeup } from "../../lib/abort.ts";
+import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import { TABLE } from "../../lib/service.ts";
 import { StructureLook } from "./look.ts";
@@ -9,6 +9,8 @@ import { OwnChanges, readRuleEvent } from "./own.ts";
 /** How often the structure is looked at besides: 10 ms at a million elements, as they are left out. */
 const LOOK_EVERY_MS = 1_000;
 const LOOK_TIMEOUT_MS = 5_000;
+/** Beside more elements than this a watching nft cannot live. */
+const MAX_HEARD_ELEMENTS = 150_000;
 /** Rules of one foreign transaction come one by one: they are told as one change. */
 const SETTLE_MS = 20;
 /** How often, growing, it is tried whether the watching nft hears, before start goes on without knowing. */
@@ -27,19 +29,27 @@ export interface MonitorOptions {
   readonly within?: readonly string[];
 }
 
+export interface StructureMonitor extends AsyncDisposable {
+  /**
+   * So many elements are about to be written. With more than a watching nft can live beside it is ended first: the kernel would make
+   * a message of each for it, which doubles what the load costs, until it ends of them.
+   */
+  expect(elements: number): void;
+}
+
 /**
  * Watches the structure of table `inet entityos` for changes that are not this process's own. A watching nft hears changed rules at once
  * (a flush, a deleted table and a changed chain all show there). It keeps 350 bytes of every element that anyone adds, so it ends at
  * 64 MiB and is started anew; beside some 160,000 elements it cannot start. A look every second finds what it missed, at any size.
  * Resolves when the nft hears, or after 0.6 s without knowing.
  */
-export async function startMonitor(options: MonitorOptions): Promise<AsyncDisposable> {
+export async function startMonitor(options: MonitorOptions): Promise<StructureMonitor> {
   const monitor = new Monitor(options);
   await monitor.hearing();
   return monitor;
 }
 
-class Monitor implements AsyncDisposable {
+class Monitor implements StructureMonitor {
   readonly #options: MonitorOptions;
   readonly #within: readonly string[];
   readonly #ending = new AbortController();
@@ -53,6 +63,8 @@ class Monitor implements AsyncDisposable {
   readonly #work: Promise<unknown>;
   #watching: Watching | null = null;
   #hears = false;
+  #elements = 0;
+  readonly #fewer = new Wakeup();
   #settling: NodeJS.Timeout | null = null;
 
   constructor(options: MonitorOptions) {
@@ -77,6 +89,16 @@ class Monitor implements AsyncDisposable {
     this.#options.log.warn({}, "The structure monitor does not hear yet; until it does, a look every second stands in for it");
   }
 
+  expect(elements: number): void {
+    this.#elements = elements;
+    if (this.#tooMany) this.#watching?.kill();
+    else this.#fewer.ring();
+  }
+
+  get #tooMany(): boolean {
+    return this.#elements > MAX_HEARD_ELEMENTS;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new Error("the monitor is given up"));
     if (this.#settling !== null) clearTimeout(this.#settling);
@@ -85,17 +107,32 @@ class Monitor implements AsyncDisposable {
 
   async #watch(): Promise<void> {
     while (!this.#signal.aborted) {
-      this.#hears = false;
-      this.#own.reset();
-      this.#watching = watch(this.#within, ["-j", "monitor", "rules"], (line) => this.#take(line));
-      this.#lookNow.ring();
-      const words = await this.#watching.ended;
-      if (this.#signal.aborted) return;
-      const waitMs = this.#hears ? AGAIN_MS : AGAIN_DEAF_MS;
-      this.#options.log.warn({ words, waitMs }, "The structure monitor ended and is started again");
-      this.#lookNow.ring();
-      await this.#wait(waitMs);
+      if (this.#tooMany) await this.#rest();
+      else await this.#hear();
     }
+  }
+
+  async #hear(): Promise<void> {
+    this.#hears = false;
+    this.#own.reset();
+    this.#watching = watch(this.#within, ["-j", "monitor", "rules"], (line) => this.#take(line));
+    this.#lookNow.ring();
+    const words = await this.#watching.ended;
+    this.#watching = null;
+    if (this.#signal.aborted) return;
+    this.#lookNow.ring();
+    if (this.#tooMany) return;
+    const waitMs = this.#hears ? AGAIN_MS : AGAIN_DEAF_MS;
+    this.#options.log.warn({ words, waitMs }, "The structure monitor ended and is started again");
+    await this.#wait(waitMs);
+  }
+
+  /** Until there are fewer elements, as far as anyone told; tried again in the end whatever was told. */
+  async #rest(): Promise<void> {
+    const elements = this.#elements;
+    this.#options.log.info({ elements }, "The structure monitor cannot hear beside so many elements; a look every second stands in for it");
+    await rungOrDelayed(this.#fewer, this.#fewer.count, AGAIN_DEAF_MS, this.#signal).catch(() => {});
+    if (this.#elements === elements) this.#elements = 0;
   }
 
   #take(line: string): void {

@@ -11,7 +11,7 @@ import { differenceScripts, lifeSeconds, MAX_DIFFERENCES, placeOf } from "./elem
 import { NftError, type NftErrorKind } from "./error.ts";
 import { gateStructure, lookupChains } from "./gate.ts";
 import { listStanding, type Standing } from "./listing.ts";
-import { ElementLoad } from "./load.ts";
+import { ElementLoad, Part } from "./load.ts";
 import { asOwn, OWN_CHAIN } from "./own.ts";
 import { type Slot, setName, slotOf, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
 import { addSet, refill, structureCommands } from "./structure.ts";
@@ -27,6 +27,8 @@ export interface NftTargetOptions {
   readonly signal: AbortSignal;
   /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
   readonly within?: readonly string[];
+  /** Called before so many elements are written. */
+  readonly onLoad?: (elements: number) => void;
   /** Stands in for the kept-open nft; stays open when the target is disposed. */
   readonly nft?: Nft;
 }
@@ -196,21 +198,32 @@ export class NftTarget implements Target, AsyncDisposable {
   async #fill(desired: DesiredState, standing: Standing, slot: Slot, stands: boolean, bounds: ExchangeOptions): Promise<Known> {
     const { now } = this.#options;
     const config = this.#config;
+    this.#options.onLoad?.(desired.size);
     const load = new ElementLoad(config.zone === "open" ? [] : desired.rules(), slot, now);
     const tuples = new Map(USUAL_TUPLES.map((tuple) => [setName(tuple, slot), tuple]));
+    const run = (commands: readonly string[]) => this.#nft.run(commands.join("\n"), bounds);
+    let part = load.next();
     let looked = 0;
-    if (stands) await this.#nft.run(sweepSets(standing.sets, slot).join("\n"), bounds);
-    for (let first = true; ; first = false) {
-      const part = load.next();
-      if (part === null && !(first && !stands)) break;
-      for (const [name, tuple] of part?.tuples ?? []) tuples.set(name, tuple);
-      const commands = part?.commands ?? [];
-      if (first && !stands) {
-        looked = tuples.size;
-        await this.#nft.run(asOwn([...replaceBy(config, tuples, slot), ...commands]).join("\n"), bounds);
-      } else await this.#nft.run(commands.join("\n"), bounds);
+    if (stands) await run(sweepSets(standing.sets, slot));
+    else {
+      const first = part ?? new Part(slot, new Map());
+      for (const [name, tuple] of first.tuples) tuples.set(name, tuple);
+      looked = tuples.size;
+      let before: readonly string[] | null = replaceBy(config, tuples, slot);
+      await load.run(first, async ({ commands }) => {
+        await run(before === null ? commands : asOwn([...before, ...commands]));
+        before = null;
+      });
+      part = load.next();
     }
-    if (looked !== tuples.size) await this.#nft.run(asOwn(switchOver(config, standing, tuples, slot, stands)).join("\n"), bounds);
+    while (part !== null) {
+      for (const [name, tuple] of part.tuples) tuples.set(name, tuple);
+      const running = load.run(part, ({ commands }) => run(commands));
+      // Rendered while nft works.
+      part = load.next();
+      await running;
+    }
+    if (looked !== tuples.size) await run(asOwn(switchOver(config, standing, tuples, slot, stands)));
     return { config, slot, tuples };
   }
 }

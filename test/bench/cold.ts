@@ -11,7 +11,7 @@ import { planLab } from "../lab/plan.ts";
 import { findProcess } from "../lab/processes.ts";
 import { agentOf, agentStatus } from "../lab/programs.ts";
 import { waitFor } from "../lab/wait.ts";
-import { MemoryWatch } from "./memory.ts";
+import { MemoryWatch, processorMs } from "./memory.ts";
 import { seededAddress, seedStorage } from "./seed.ts";
 import type { Measured, Wish } from "./stats.ts";
 
@@ -25,7 +25,7 @@ const MIB = 1 << 20;
  */
 export async function measureCold({ lab: name, elements, progress, signal }: Wish): Promise<Measured> {
   progress(`cold load, ${elements} elements`);
-  const floorMs = await nftAlone(elements);
+  const floor = await nftAlone(elements);
   const [host] = planLab({ name }).hosts;
   if (!host) throw new Error("the lab has no host");
   const { folder } = planLab({ name });
@@ -48,15 +48,18 @@ export async function measureCold({ lab: name, elements, progress, signal }: Wis
   const openedAt = Number(/"time":(\d+)[^\n]*"msg":"Feed open"/.exec(log)?.[1]);
   const what = `cold load, ${elements.toLocaleString("en-US")} elements`;
   const { process, nft } = memory.peak;
-  const kernelMs = applied.tookMs.toFixed(0);
-  const note = `cold load, ${elements.toLocaleString("en-US")} elements: ${kernelMs} ms of it are the kernel's load; at most the agent held ${mib(process)} MiB and its nft ${mib(nft)} MiB`;
+  const [agent, registry] = [agentOf(host), "registry"].map((program) => processorMs(findProcess(folder, program)?.pid ?? 0));
+  const note = [
+    `${what}: ${applied.tookMs.toFixed(0)} ms of it are the kernel's load; at most the agent held ${mib(process)} MiB and its nft ${mib(nft)} MiB;`,
+    `processor since the start: agent ${agent?.own} ms, its nft ${agent?.children} ms, registry ${registry?.own} ms, floor ${floor.processorMs} ms`,
+  ].join(" ");
   progress(`  ${note}`);
-  return { what, samples: [applied.atMs - openedAt], floor: [floorMs], note };
+  return { what, samples: [applied.atMs - openedAt], floor: [floor.ms], note };
 }
 
 const mib = (bytes: number): string => (bytes / MIB).toFixed(0);
 
-async function nftAlone(elements: number): Promise<number> {
+async function nftAlone(elements: number): Promise<{ readonly ms: number; readonly processorMs: number }> {
   const folder = mkdtempSync(join(tmpdir(), "eos-bench-"));
   try {
     const file = join(folder, "set.json");
@@ -69,8 +72,12 @@ async function nftAlone(elements: number): Promise<number> {
       { add: { element: { ...family, name: "s", elem } } },
     ];
     writeFileSync(file, JSON.stringify({ nftables: commands }));
-    const command = `s=$(date +%s%N); nft -j -f ${file} && echo $((($(date +%s%N) - s) / 1000))`;
-    return Number(await run(["unshare", "--net", "sh", "-c", command], { timeoutMs: READY_TIMEOUT_MS })) / 1_000;
+    // The last line of "times" is what the children took: user and system, such as 0m2.840000s.
+    const command = `s=$(date +%s%N); nft -j -f ${file} && echo $((($(date +%s%N) - s) / 1000)); times`;
+    const lines = (await run(["unshare", "--net", "sh", "-c", command], { timeoutMs: READY_TIMEOUT_MS })).trim().split("\n");
+    const [micros, times = ""] = [lines[0], lines.at(-1)];
+    const seconds = [...times.matchAll(/(\d+)m([\d.]+)s/g)].map(([, minutes, rest]) => Number(minutes) * 60 + Number(rest));
+    return { ms: Number(micros) / 1_000, processorMs: Math.round(seconds.reduce((sum, one) => sum + one, 0) * 1_000) };
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -9,6 +9,8 @@ export interface Peak {
 }
 
 const LOOK_MS = 25;
+/** Linux tells processes 100 ticks a second. */
+const TICK_MS = 10;
 
 /** Watches a process and its nft children until it is disposed of; `find` names the process once it is there. */
 export class MemoryWatch implements Disposable {
@@ -39,6 +41,16 @@ export class MemoryWatch implements Disposable {
 /** proc_pid_status(5): VmHWM is the peak, in kB. */
 function peakOf(pid: number): number {
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+}
+
+/**
+ * Processor time that a process and its children that have ended spent so far, milliseconds (proc_pid_stat(5)). Unlike the clock it
+ * does not depend on what else the machine does.
+ */
+export function processorMs(pid: number): { readonly own: number; readonly children: number } {
+  const fields = read(`/proc/${pid}/stat`).split(") ").at(-1)?.split(" ") ?? [];
+  const [user = 0, system = 0, childrenUser = 0, childrenSystem = 0] = fields.slice(11, 15).map((ticks) => Number(ticks) * TICK_MS);
+  return { own: user + system, children: childrenUser + childrenSystem };
 }
 
 /** Children and theirs: nft may be run through stdbuf or nsenter. */

@@ -1,7 +1,8 @@
 import { expect } from "chai";
-import { type MonitorOptions, startMonitor } from "../../agent/nft/monitor.ts";
+import { type MonitorOptions, type StructureMonitor, startMonitor } from "../../agent/nft/monitor.ts";
 import { removeGate } from "../../agent/nft/target.ts";
 import { silentLog } from "../../lib/log.ts";
+import { run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { connectTo, type GatedScene, makeGatedScene } from "./gate.ts";
 
@@ -94,7 +95,32 @@ describe("the structure monitor", () => {
   }).timeout(TIMEOUT_MS);
 });
 
-async function watched(scene: GatedScene): Promise<{ told: string[]; monitor: AsyncDisposable }> {
+describe("the structure monitor beside more elements than it could hear", () => {
+  it("has no nft that the kernel writes each element to, finds a foreign change by its look, and hears again once there are fewer", async () => {
+    await using scene = await makeGatedScene(1);
+    const { told, monitor } = await watched(scene);
+    await using _monitor = monitor;
+    const listens = async (wanted: boolean) => {
+      await waitFor(wanted ? "a listener" : "no listener", async () => (await listeners(scene)) > 0 === wanted || undefined);
+    };
+    await listens(true);
+    monitor.expect(1_000_000);
+    await listens(false);
+    await scene.nft("insert rule inet entityos raw accept");
+    await waitFor("the look to tell", () => told[0]);
+    monitor.expect(10);
+    await listens(true);
+    expect(told).to.deep.equal(["rules were changed by somebody else"]);
+  }).timeout(TIMEOUT_MS);
+});
+
+/** Sockets of netfilter's protocol, 12, that are in a group: those that hear changes (netlink(7)). */
+async function listeners({ host }: GatedScene): Promise<number> {
+  const sockets = (await run([...host.within, "cat", "/proc/net/netlink"])).split("\n").map((line) => line.split(/\s+/));
+  return sockets.filter(([, protocol, , groups]) => protocol === "12" && Number(`0x${groups}`) > 0).length;
+}
+
+async function watched(scene: GatedScene): Promise<{ told: string[]; monitor: StructureMonitor }> {
   const told: string[] = [];
   const options: MonitorOptions = {
     log: silentLog,

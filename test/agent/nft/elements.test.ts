@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import type { Rule } from "../../../agent/desired.ts";
 import { differenceScripts, lifeSeconds, placeOf } from "../../../agent/nft/elements.ts";
+import { NftError, type NftErrorKind } from "../../../agent/nft/error.ts";
 import { ElementLoad } from "../../../agent/nft/load.ts";
 
 const NOW = 1_000_000;
@@ -87,6 +88,61 @@ describe("a whole load", () => {
     ]);
     expect(load.next()).to.equal(null);
   });
+
+  it("tells prefixes apart that end alike", () => {
+    const load = new ElementLoad(
+      [rule("ip", "203.0.113.7/32"), rule("ip", "2001:db8::/32"), rule("ipcert", "203.0.113.7/32"), rule("ip", "203.0.113.8/32")],
+      "a",
+      () => NOW,
+    );
+    expect(load.next()?.commands.filter((command) => command.startsWith("add element"))).to.deep.equal([
+      "add element inet entityos ip_v4_32_a { 203.0.113.7 timeout 60s, 203.0.113.8 timeout 60s }",
+      "add element inet entityos ip_v6_32_a { 2001:db8:: timeout 60s }",
+      "add element inet entityos ipcert_v4_32_a { 203.0.113.7 timeout 60s }",
+    ]);
+  });
+
+  it("comes in smaller transactions where the socket to the kernel takes no more, and loses none", async () => {
+    const rules = Array.from({ length: 40_000 }, (_, i) => rule(i % 3 === 0 ? "ip" : "ipcert", `10.0.${i >> 8}.${i & 255}/32`));
+    const load = new ElementLoad(rules, "a", () => NOW);
+    const written: string[] = [];
+    const sizes: number[] = [];
+    for (let part = load.next(); part !== null; part = load.next()) {
+      await load.run(part, async ({ size, commands }) => {
+        if (size > 5_000) throw new NftError("full", "Message too long");
+        sizes.push(size);
+        written.push(...[...commands.join(" ").matchAll(/10\.0\.\d+\.\d+/g)].map(([address]) => `${address}/32`));
+      });
+    }
+    expect(written.toSorted()).to.deep.equal(rules.map(({ prefix }) => prefix).toSorted());
+    // The first in quarters, uneven by one as it fills two sets; the next ones are made as small at once.
+    expect(sizes).to.deep.equal([4_001, 3_999, 4_001, 3_999, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000]);
+  });
+
+  it("gives up when the smallest transaction does not pass, and at once on any other failure", async () => {
+    const tried: number[] = [];
+    const failing = async (kind: NftErrorKind) => {
+      tried.length = 0;
+      const load = new ElementLoad(
+        Array.from({ length: 5_000 }, (_, i) => rule("ip", `10.0.${i >> 8}.${i & 255}/32`)),
+        "a",
+        () => NOW,
+      );
+      const part = load.next();
+      if (part === null) throw new Error("nothing to load");
+      return await load
+        .run(part, async ({ size }) => {
+          tried.push(size);
+          throw new NftError(kind, "no");
+        })
+        .catch((error: unknown) => error);
+    };
+    expect(await failing("full")).to.be.instanceOf(NftError);
+    expect(tried).to.deep.equal([5_000, 2_500, 1_250]);
+    expect(await failing("exists")).to.be.instanceOf(NftError);
+    expect(tried).to.deep.equal([5_000]);
+  });
+
   it("is nothing when every rule is over", () => {
     expect(new ElementLoad([rule("ip", "203.0.113.7/32", 999)], "a", () => NOW).next()).to.equal(null);
   });
