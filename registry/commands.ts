@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import type { Clock } from "../lib/clock.ts";
+import { type Clock, systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config.ts";
 import type { Log } from "../lib/log.ts";
 import { Problem } from "../lib/problem.ts";
@@ -7,12 +7,16 @@ import { EXIT, PATH } from "../lib/service.ts";
 import { stopSignal } from "../lib/signals.ts";
 import { createNotifier } from "../lib/systemd.ts";
 import { EntranceError } from "./admin/entrance.ts";
+import { registerUrl } from "./admin/register-url.ts";
+import { openAuthorities } from "./ca/authorities.ts";
 import { serverName } from "./ca/extensions.ts";
-import { openPki, PkiError } from "./ca/files.ts";
+import { PkiError } from "./ca/files.ts";
+import { KeyError } from "./ca/key-error.ts";
 import { openSealing } from "./ca/sealing.ts";
-import { KeyError } from "./ca/signer.ts";
+import { isSignerUnavailable } from "./ca/signer-unavailable.ts";
 import type { RegistryConfig } from "./config.ts";
 import { initialise } from "./init.ts";
+import { keysOf } from "./keys-of.ts";
 import { pathsOf } from "./paths.ts";
 import { NotInitialisedError, serve } from "./serve.ts";
 import { StoreRefusedError } from "./store/migrate.ts";
@@ -88,7 +92,7 @@ export async function check(config: RegistryConfig, file: string): Promise<strin
   if (seen === "hidden") problems.push(`stateDir: ${paths.database} cannot be seen: run this as the user that the registry runs as`);
   if (seen === "absent") problems.push(`stateDir: ${paths.database} is not there: run 'entityos-registry init'`);
   try {
-    openPki(paths.pki);
+    openAuthorities(paths.pki, registerUrl(config), keysOf(config, systemClock));
     openSealing(paths.pki);
   } catch (error) {
     if (!(error instanceof PkiError || error instanceof KeyError)) throw error;
@@ -124,6 +128,8 @@ export function refusalOf(error: unknown): { readonly text: string; readonly exi
   if (code === "EADDRINUSE" || code === "EADDRNOTAVAIL") return { text: `Cannot listen: ${text}`, exit: EXIT.unavailable };
   if (code === "EACCES" || code === "EPERM") return { text: `Not permitted: ${text}`, exit: EXIT.permission };
   if (error instanceof EntranceError) return { text, exit: EXIT.unavailable };
-  if (error instanceof Problem) return { text: `${error.code}: ${text}`, exit: error.status >= 500 ? EXIT.unavailable : EXIT.config };
+  // Who runs the registry's program may know why; over HTTP nobody does.
+  const why = error instanceof Problem && isSignerUnavailable(error) && error.cause instanceof Error ? ` (${error.cause.message})` : "";
+  if (error instanceof Problem) return { text: `${error.code}: ${text}${why}`, exit: error.status >= 500 ? EXIT.unavailable : EXIT.config };
   return { text: error instanceof Error ? (error.stack ?? text) : text, exit: EXIT.software };
 }

@@ -3,6 +3,39 @@ import { cidrSchema, loadConfig, parseConfig, portSchema } from "../lib/config.t
 import { FEED } from "../lib/feed/limits.ts";
 import { PATH, PORT } from "../lib/service.ts";
 
+/** A key of AWS KMS by its own ARN: an alias could be pointed at another key. */
+const kmsKeySchema = z
+  .string()
+  .regex(/^arn:aws(-[a-z]{2,8}){0,2}:kms:[a-z]{2}(-[a-z]+)+-\d:\d{12}:key\/[A-Za-z0-9-]{1,64}$/, "not the ARN of a KMS key (…:key/…)");
+/** Keys of one role, in the order that rotations take them. */
+const kmsKeysSchema = z.array(kmsKeySchema).max(16);
+
+/** Another endpoint of a service than its region's public one. */
+const endpointSchema = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => new URL(text).pathname === "/" && new URL(text).search === "", "an endpoint has neither path nor query")
+  .nullable()
+  .default(null);
+
+/** Where the CAs' keys are and sign. */
+const signerSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("file") }),
+  z
+    .strictObject({
+      kind: z.literal("kms"),
+      root: kmsKeysSchema.default([]),
+      infrastructure: kmsKeysSchema.default([]),
+      device: kmsKeysSchema.default([]),
+      endpoint: endpointSchema,
+    })
+    .superRefine(({ root, infrastructure, device }, context) => {
+      const all = [...root, ...infrastructure, ...device];
+      if (all.length === 0) context.addIssue({ code: "custom", path: ["device"], message: "kms needs the ARN of one key at least" });
+      if (new Set(all).size < all.length)
+        context.addIssue({ code: "custom", message: "a key is named twice: every CA has one of its own" });
+    }),
+]);
+
 const listenSchema = (port: number) =>
   z.strictObject({
     /** Local address; "::" is every IPv4 and IPv6 address. */
@@ -41,6 +74,7 @@ export const registryConfigSchema = z.strictObject({
     })
     .prefault({}),
   control: listenSchema(PORT.control).prefault({}),
+  ca: z.strictObject({ signer: signerSchema.prefault({ kind: "file" }) }).prefault({}),
   /** Networks that may be registered although they are private or reserved. */
   allowNetworks: z.array(cidrSchema).max(1024).default([]),
   feed: z.strictObject({ heartbeatMs: z.int().min(100).max(FEED.maxHeartbeatMs).default(FEED.heartbeatMs) }).prefault({}),

@@ -5,6 +5,7 @@ import type { Log } from "../lib/log.ts";
 import { makePki, openPki, serverCertificate } from "./ca/files.ts";
 import { makeSealing } from "./ca/sealing.ts";
 import { namesOf, type RegistryConfig } from "./config.ts";
+import { keysOf } from "./keys-of.ts";
 import { pathsOf } from "./paths.ts";
 import { DEFAULT_PROFILE, ensureDefaultProfile } from "./process/profiles.ts";
 import { readHead, takeLead } from "./store/queries.ts";
@@ -23,14 +24,15 @@ export interface Initialised {
 /**
  * Makes whatever is missing of the registry's state: keys and certificates, Storage with its schema and epoch, the default profile.
  * What is there stays as it is, also beside a registry that runs.
- * @throws PkiError | KeyError | StoreRefusedError | Problem server_name
+ * @throws PkiError | KeyError | StoreRefusedError | Problem server_name, signer_unavailable
  */
 export async function initialise(config: RegistryConfig, clock: Clock, log: Log): Promise<Initialised> {
   const paths = pathsOf(config);
   const now = clock.now();
+  const keys = keysOf(config, clock);
   makePrivateFolder(config.stateDir);
-  const made = [...(await makePki(paths.pki, now)), ...makeSealing(paths.pki)];
-  const ca = openPki(paths.pki);
+  const made = [...(await makePki(paths.pki, now, "P-256", keys)), ...makeSealing(paths.pki)];
+  const ca = openPki(paths.pki, keys);
   for (const role of ["register", "control"] as const) {
     if (role === "register" && config.register.certificate !== null) continue;
     made.push(...(await serverCertificate(paths.pki, role, namesOf(config, role), ca, now)).made);

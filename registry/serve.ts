@@ -14,6 +14,7 @@ import { ownTls, type TlsSource, tlsFromFiles } from "./ca/server-tls.ts";
 import { namesOf, type RegistryConfig } from "./config.ts";
 import { startFeed } from "./feed/server.ts";
 import { startRegister } from "./http/server.ts";
+import { keysOf } from "./keys-of.ts";
 import { countConclusions, countRefusals, measuredStore } from "./measure.ts";
 import { pathsOf } from "./paths.ts";
 import { startProcess } from "./process/process.ts";
@@ -54,8 +55,10 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   for (const file of [paths.root, paths.database]) if (!existsSync(file)) throw new NotInitialisedError(file);
   await using stack = new AsyncDisposableStack();
   const door = stack.use(await claimLocalDoor(config));
-  const ca = openPki(paths.pki);
-  const authorities = openAuthorities(paths.pki, registerUrl(config));
+  const stopping = new AbortController();
+  const keys = keysOf(config, clock, stopping.signal);
+  const ca = openPki(paths.pki, keys);
+  const authorities = openAuthorities(paths.pki, registerUrl(config), keys);
   const sealing = openSealing(paths.pki);
   const keeperOf = (role: "register" | "control", source: TlsSource) => TlsKeeper.open({ role, source, clock, log });
   const registerTls = await keeperOf("register", registerSource(config, paths.pki, ca));
@@ -67,6 +70,8 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const { lost: leadLost } = stack.use(watchLead(store, lead));
   const onConcluded = countConclusions(metrics);
   const process = stack.use(await startProcess({ store, lead, config, authorities, sealing: sealing.privateKey, onConcluded, clock, log }));
+  // Process waits for what it signs: a key service that hangs must not hold the end up.
+  stack.defer(() => stopping.abort(new Error("the registry stops")));
   const admin = stack.use(
     await startAdmin({
       door,

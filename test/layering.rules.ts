@@ -99,6 +99,8 @@ export const SEAMS: Readonly<Record<string, RegExp>> = {
   kysely: /^registry\/(store|process|rules|ca|http|admin|feed)\//,
   ws: /^(agent|registry)\/feed\//,
   "node-forge": /^registry\/ca\//,
+  "@smithy/credential-provider-imds": /^registry\/ca\/aws\//,
+  "@smithy/signature-v4": /^registry\/ca\/aws\//,
   fastify: /^registry\/(http|admin)\//,
   "@fastify/helmet": /^registry\/http\//,
   "@fastify/rate-limit": /^registry\/(http|admin)\//,

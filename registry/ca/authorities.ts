@@ -8,7 +8,7 @@ import { fileOf, openIntermediate } from "./files.ts";
 import { type Generation, makeGeneration, openGenerations, removeGeneration } from "./generations.ts";
 import { commonNameIn, issuerOf } from "./issuer-of.ts";
 import { type RootCrl, readRootCrl } from "./root-crl.ts";
-import { loadSigner, type Signer } from "./signer.ts";
+import { FILE_KEYS, type KeyStore, loadSigner, type Signer } from "./signer.ts";
 
 /** A CA as CRLs and agents know it. */
 export interface Authority {
@@ -33,21 +33,21 @@ export interface Authorities {
   readonly all: readonly Authority[];
   /** From now on that generation signs. What is not there signs nothing. */
   activate(id: string): void;
-  /** Makes the next generation, which signs nothing yet. @throws PkiError when the root's key is not there */
+  /** Makes the next generation, which signs nothing yet. @throws PkiError when the root's key is not there | KeyError | Problem signer_unavailable */
   makeNext(now: number): Promise<Authority>;
   /** Forgets a generation for ever, its key first. */
   remove(id: string): void;
 }
 
 /** Opens the CAs of the folder. The root's key is used where it is there. @throws PkiError | KeyError */
-export function openAuthorities(folder: string, registerUrl: string): Authorities {
-  const infrastructure = openIntermediate(folder, "infrastructure");
-  const rootSigner = existsSync(fileOf(folder, "root", "key")) ? loadSigner(fileOf(folder, "root", "key")) : null;
+export function openAuthorities(folder: string, registerUrl: string, keys: KeyStore = FILE_KEYS): Authorities {
+  const infrastructure = openIntermediate(folder, "infrastructure", keys);
+  const rootSigner = existsSync(fileOf(folder, "root", "key")) ? loadSigner(fileOf(folder, "root", "key"), keys) : null;
   const fixed = [
     authority("root", infrastructure.root, rootSigner, readRootCrl(folder)),
     authority("infrastructure CA", infrastructure.certificate, infrastructure.signer, null),
   ];
-  const generations = new Map(openGenerations(folder).map((generation) => [generation.id, opened(generation, registerUrl)]));
+  const generations = new Map(openGenerations(folder, keys).map((generation) => [generation.id, opened(generation, registerUrl)]));
   let active = generations.keys().next().value;
   return {
     get device() {
@@ -60,7 +60,7 @@ export function openAuthorities(folder: string, registerUrl: string): Authoritie
       active = id;
     },
     makeNext: async (now) => {
-      const next = opened(await makeGeneration(folder, now), registerUrl);
+      const next = opened(await makeGeneration(folder, now, "P-256", keys), registerUrl);
       generations.set(next.authority.id, next);
       active ??= next.authority.id;
       return next.authority;

@@ -9,12 +9,13 @@ import type { Issuer } from "./certificate.ts";
 import { serverName } from "./extensions.ts";
 import { createInfrastructureCa, type InfrastructureCa, LIFE_MS } from "./infrastructure.ts";
 import { issuerOf } from "./issuer-of.ts";
+import { CA_KEY } from "./keys.ts";
 import { makeRootCrl, rootCrlIsDue } from "./root-crl.ts";
-import { encryptedPem, generateKey, loadSigner, readPassphrase, type Signer } from "./signer.ts";
+import { encryptedPem, FILE_KEYS, generateKey, type KeyStore, loadSigner, type NewKey, readPassphrase, type Signer } from "./signer.ts";
 
 /**
  * The folder of PEM files below the registry's state: NAME.key (0600) and NAME.crt for root, infrastructure, device, register and
- * control, and root.crl, so that the root's key may be kept elsewhere. A key is written before its certificate, each whole, so that whatever is missing after a crash is made again from what is there.
+ * control, and root.crl, so that the root's key may be kept elsewhere. A CA's key file may name a key of a key service instead (key-reference.ts). A key is written before its certificate, each whole, so that whatever is missing after a crash is made again from what is there.
  */
 export const fileOf = (folder: string, name: string, kind: "key" | "crt" | "crl"): string => join(folder, `${name}.${kind}`);
 
@@ -30,10 +31,16 @@ export class PkiError extends Error {
  * Makes root, infrastructure CA and device CA where they are missing, and the root's CRL when half of its life is over; what is there
  * stays as it is.
  * @param kind of keys that are made for the CAs below the root
+ * @param keys where new ones are made
  * @returns the files that were made
- * @throws PkiError when the root's key is needed and is not there
+ * @throws PkiError when the root's key is needed and is not there | KeyError | Problem signer_unavailable
  */
-export async function makePki(folder: string, now: number, kind: IssuingKind = "P-256"): Promise<readonly string[]> {
+export async function makePki(
+  folder: string,
+  now: number,
+  kind: IssuingKind = "P-256",
+  keys: KeyStore = FILE_KEYS,
+): Promise<readonly string[]> {
   makePrivateFolder(folder);
   const made: string[] = [];
   encryptKeys(folder, made);
@@ -41,7 +48,7 @@ export async function makePki(folder: string, now: number, kind: IssuingKind = "
   const below = (Object.keys(INTERMEDIATES) as (keyof typeof INTERMEDIATES)[]).map((name) => [name, fileOf(folder, name, "crt")] as const);
   if (!existsSync(root)) {
     if (below.some(([, file]) => existsSync(file))) throw new PkiError(`Cannot go on without ${root}: put the root certificate back.`);
-    const signer = keyFor(folder, "root", made);
+    const signer = await caKeyFor(folder, "root", made, "P-256", keys);
     write(root, await makeRoot(signer, now), made);
   }
   const rootKey = fileOf(folder, "root", "key");
@@ -49,18 +56,16 @@ export async function makePki(folder: string, now: number, kind: IssuingKind = "
     if (existsSync(file)) continue;
     if (!existsSync(rootKey))
       throw new PkiError(`Cannot sign ${INTERMEDIATES[name].article} without ${rootKey}: put the root's key back for it.`);
-    const signer = keyFor(folder, name, made, kind);
-    write(file, await makeIntermediate(INTERMEDIATES[name].role, openRoot(folder), signer, now), made);
+    const signer = await caKeyFor(folder, name, made, kind, keys);
+    write(file, await makeIntermediate(INTERMEDIATES[name].role, openRoot(folder, keys), signer, now), made);
   }
   if (existsSync(rootKey) && rootCrlIsDue(folder, now)) {
     const file = fileOf(folder, "root", "crl");
-    writeFileAtomic(file, await makeRootCrl(openRoot(folder), now), 0o644);
+    writeFileAtomic(file, await makeRootCrl(openRoot(folder, keys), now), 0o644);
     made.push(file);
   }
   return made;
 }
-
-const CA_KEY = /^(root|infrastructure|device(-[0-9a-f]{8})?)\.key$/;
 
 /** Encrypts the CAs' keys that are plain although there is a passphrase. */
 function encryptKeys(folder: string, made: string[]): void {
@@ -76,9 +81,9 @@ function encryptKeys(folder: string, made: string[]): void {
 }
 
 /** The root with its key, as its certificate names it. @throws PkiError | KeyError */
-export function openRoot(folder: string): Issuer {
+export function openRoot(folder: string, keys: KeyStore = FILE_KEYS): Issuer {
   const certificate = readPem(fileOf(folder, "root", "crt"));
-  const signer = loadSigner(fileOf(folder, "root", "key"));
+  const signer = loadSigner(fileOf(folder, "root", "key"), keys);
   if (!new X509Certificate(certificate).publicKey.export({ type: "spki", format: "der" }).equals(signer.spki))
     throw new PkiError(`Cannot use ${folder}: root.key is not the key of root.crt.`);
   return issuerOf(certificate, signer);
@@ -93,8 +98,8 @@ const INTERMEDIATES = {
 } as const;
 
 /** Opens the infrastructure CA. The root's key is not needed. @throws PkiError | KeyError */
-export function openPki(folder: string): InfrastructureCa {
-  const { root, certificate, signer } = openIntermediate(folder, "infrastructure");
+export function openPki(folder: string, keys: KeyStore = FILE_KEYS): InfrastructureCa {
+  const { root, certificate, signer } = openIntermediate(folder, "infrastructure", keys);
   return createInfrastructureCa(root, certificate, signer);
 }
 
@@ -102,9 +107,10 @@ export function openPki(folder: string): InfrastructureCa {
 export function openIntermediate(
   folder: string,
   name: string,
+  keys: KeyStore = FILE_KEYS,
 ): { readonly root: string; readonly certificate: string; readonly signer: Signer } {
   const [root, certificate] = [readPem(fileOf(folder, "root", "crt")), readPem(fileOf(folder, name, "crt"))];
-  const signer = loadSigner(fileOf(folder, name, "key"));
+  const signer = loadSigner(fileOf(folder, name, "key"), keys);
   const [top, own] = [new X509Certificate(root), new X509Certificate(certificate)];
   if (!own.verify(top.publicKey)) throw new PkiError(`Cannot use ${folder}: ${name}.crt is not signed by root.crt.`);
   if (!own.publicKey.export({ type: "spki", format: "der" }).equals(signer.spki))
@@ -133,7 +139,7 @@ export async function serverCertificate(
   now: number,
 ): Promise<ServerCertificate> {
   const made: string[] = [];
-  const signer = keyFor(folder, role, made);
+  const signer = listenerKey(folder, role, made);
   const file = fileOf(folder, role, "crt");
   const urn = role === "control" ? URN.control : undefined;
   const sans = [...names.map((name) => serverName(name)?.value), ...(urn === undefined ? [] : [urn])];
@@ -161,12 +167,25 @@ const namesOf = (certificate: X509Certificate): readonly string[] =>
     return address === undefined ? name.replace(/^(DNS|URI):/, "") : parseAddress(address).address;
   });
 
-function keyFor(folder: string, name: string, made: string[], kind: IssuingKind = "P-256"): Signer {
+async function caKeyFor(
+  folder: string,
+  name: "root" | keyof typeof INTERMEDIATES,
+  made: string[],
+  kind: IssuingKind,
+  keys: KeyStore,
+): Promise<Signer> {
   const file = fileOf(folder, name, "key");
-  if (existsSync(file)) return loadSigner(file);
-  // A listener's key is read by TLS itself, which knows no passphrase.
-  const passphrase = name === "register" || name === "control" ? null : readPassphrase(folder);
-  const { signer, pem } = generateKey(kind, passphrase);
+  if (existsSync(file)) return loadSigner(file, keys);
+  return writeKey(file, await keys.make(name, folder, kind), made);
+}
+
+/** A listener's key is read by TLS itself, which knows no passphrase. */
+function listenerKey(folder: string, name: "register" | "control", made: string[]): Signer {
+  const file = fileOf(folder, name, "key");
+  return existsSync(file) ? loadSigner(file) : writeKey(file, generateKey(), made);
+}
+
+function writeKey(file: string, { signer, pem }: NewKey, made: string[]): Signer {
   writeFileAtomic(file, pem, 0o600);
   made.push(file);
   return signer;

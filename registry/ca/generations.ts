@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
 import { caId, makeIntermediate } from "./authority.ts";
 import { fileOf, type IssuingKind, openIntermediate, openRoot, PkiError } from "./files.ts";
-import { generateKey, readPassphrase, type Signer } from "./signer.ts";
+import { FILE_KEYS, type KeyStore, type Signer } from "./signer.ts";
 
 /** One generation of the device CA, as it stands in the folder: "device" the first, "device-1a2b3c4d" every later one. */
 export interface Generation {
@@ -20,10 +20,10 @@ const CERTIFICATE = /^(device(?:-[0-9a-f]{8})?)\.crt$/;
 const KEY = /^(device-[0-9a-f]{8})\.key$/;
 
 /** Every generation whose key and certificate are there. @throws PkiError | KeyError when they do not fit together */
-export function openGenerations(folder: string): Generation[] {
+export function openGenerations(folder: string, keys: KeyStore = FILE_KEYS): Generation[] {
   const files = readdirSync(folder).flatMap((file) => CERTIFICATE.exec(file)?.[1] ?? []);
   return files.sort().map((file) => {
-    const { certificate, signer } = openIntermediate(folder, file);
+    const { certificate, signer } = openIntermediate(folder, file, keys);
     return { id: caId("device CA", signer.spki), file, certificate, signer };
   });
 }
@@ -31,17 +31,22 @@ export function openGenerations(folder: string): Generation[] {
 /**
  * Makes the next generation, signed by the root. Its key is written before its certificate: what is killed between leaves a key that
  * signed nothing, and goes the next time.
- * @throws PkiError when the root's key is not there
+ * @throws PkiError when the root's key is not there | KeyError | Problem signer_unavailable
  */
-export async function makeGeneration(folder: string, now: number, kind: IssuingKind = "P-256"): Promise<Generation> {
+export async function makeGeneration(
+  folder: string,
+  now: number,
+  kind: IssuingKind = "P-256",
+  keys: KeyStore = FILE_KEYS,
+): Promise<Generation> {
   const rootKey = fileOf(folder, "root", "key");
   if (!existsSync(rootKey)) throw new PkiError(`Cannot sign a device CA without ${rootKey}: put the root's key back for it.`);
   for (const file of readdirSync(folder)) {
     const name = KEY.exec(file)?.[1];
     if (name !== undefined && !existsSync(fileOf(folder, name, "crt"))) rmSync(join(folder, file));
   }
-  const { signer, pem } = generateKey(kind, readPassphrase(folder));
-  const certificate = await makeIntermediate("device CA", openRoot(folder), signer, now);
+  const { signer, pem } = await keys.make("device", folder, kind);
+  const certificate = await makeIntermediate("device CA", openRoot(folder, keys), signer, now);
   const id = caId("device CA", signer.spki);
   if (existsSync(fileOf(folder, id, "crt"))) throw new PkiError(`Cannot make ${id}: there is one already.`);
   writeFileAtomic(fileOf(folder, id, "key"), pem, 0o600);

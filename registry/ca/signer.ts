@@ -3,21 +3,18 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { credentialPath } from "../../lib/credentials.ts";
 import { type KeyKind, OWN_SIGNATURE, type SignatureAlgorithm } from "./algorithms.ts";
+import { KeyError } from "./key-error.ts";
+import { isKeyReference, type KeyReference, readKeyReference } from "./key-reference.ts";
 
 /** The one seam to a private key: a file here, a hardware module or a cloud's key service elsewhere. */
 export interface Signer {
   /** SubjectPublicKeyInfo of its public half, DER. */
   readonly spki: Buffer;
   readonly algorithm: SignatureAlgorithm;
+  /** Since when it cannot sign, integer milliseconds; null while the last attempt was right. */
+  readonly failingSince: number | null;
+  /** @throws Problem signer_unavailable from a key that is kept elsewhere */
   sign(data: Uint8Array): Promise<Buffer>;
-}
-
-/** A key that cannot be a signer here. */
-export class KeyError extends Error {
-  constructor(message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "KeyError";
-  }
 }
 
 /** @throws KeyError unless it is a private key on P-256, P-384 or Ed25519 */
@@ -47,6 +44,7 @@ function signerWith(key: KeyObject, kind: KeyKind): Signer {
   return {
     spki: createPublicKey(key).export({ type: "spki", format: "der" }),
     algorithm,
+    failingSince: null,
     sign: async (data) => sign(algorithm.hash, data, key),
   };
 }
@@ -62,12 +60,42 @@ export function readPassphrase(folder: string): string | null {
   return existsSync(file) ? readFileSync(file, "utf8").replace(/\r?\n$/, "") : null;
 }
 
-/** @throws KeyError when the file cannot be read, holds no PEM private key, one of another kind, or one that the passphrase does not open */
-export function loadSigner(file: string): Signer {
+/** CAs that have a key. */
+export type KeyRole = "root" | "infrastructure" | "device";
+
+/** A key that no certificate is for yet, and what its file is to hold. */
+export interface NewKey {
+  readonly signer: Signer;
+  readonly pem: string;
+}
+
+/** Where the CAs' keys are: made and used in the folder's files, or elsewhere, named by those files. */
+export interface KeyStore {
+  /** A key for a CA of that role that nothing in the folder has. @throws KeyError when there is none | Problem signer_unavailable */
+  make(role: KeyRole, folder: string, kind: KeyKind): Promise<NewKey>;
+  /** Asks nobody. @throws KeyError when that key is not for this configuration */
+  open(reference: KeyReference): Signer;
+}
+
+/** Keys are made here and stay in files, encrypted where there is a passphrase. */
+export const FILE_KEYS: KeyStore = {
+  make: async (_role, folder, kind) => generateKey(kind, readPassphrase(folder)),
+  open: ({ arn }) => {
+    throw new KeyError(`it names ${arn}, and ca.signer.kind is not kms`);
+  },
+};
+
+/**
+ * @throws KeyError when the file cannot be read, holds no PEM private key, one of another kind, one that the passphrase does not open,
+ * or names a key of elsewhere that `keys` does not have
+ */
+export function loadSigner(file: string, keys: KeyStore = FILE_KEYS): Signer {
   let key: KeyObject;
   try {
+    const text = readFileSync(file, "utf8");
+    if (isKeyReference(text)) return keys.open(readKeyReference(text));
     const passphrase = readPassphrase(dirname(file));
-    key = createPrivateKey({ key: readFileSync(file), ...(passphrase === null ? {} : { passphrase }) });
+    key = createPrivateKey({ key: text, ...(passphrase === null ? {} : { passphrase }) });
   } catch (cause) {
     throw new KeyError(`Cannot use ${file} as a private key: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
@@ -78,7 +106,7 @@ export function loadSigner(file: string): Signer {
 const RSA_BITS = 3072;
 
 /** A new key and its PKCS #8 PEM, as written to a key file: encrypted where there is a passphrase. */
-export function generateKey(kind: KeyKind = "P-256", passphrase: string | null = null): { readonly signer: Signer; readonly pem: string } {
+export function generateKey(kind: KeyKind = "P-256", passphrase: string | null = null): NewKey {
   const { privateKey } = newPair(kind);
   return { signer: signerWith(privateKey, kind), pem: keyPem(privateKey, passphrase) };
 }
@@ -86,9 +114,9 @@ export function generateKey(kind: KeyKind = "P-256", passphrase: string | null =
 const keyPem = (key: KeyObject, passphrase: string | null): string =>
   String(key.export({ type: "pkcs8", format: "pem", ...(passphrase === null ? {} : { cipher: "aes-256-cbc", passphrase }) }));
 
-/** The same key encrypted; null when it is so already. @param pem PKCS #8 */
+/** The same key encrypted; null when it is so already, or kept elsewhere. @param pem PKCS #8, or a reference */
 export const encryptedPem = (pem: string, passphrase: string): string | null =>
-  pem.includes("-----BEGIN ENCRYPTED PRIVATE KEY-----") ? null : keyPem(createPrivateKey(pem), passphrase);
+  pem.includes("-----BEGIN ENCRYPTED PRIVATE KEY-----") || isKeyReference(pem) ? null : keyPem(createPrivateKey(pem), passphrase);
 
 function newPair(kind: KeyKind): { readonly privateKey: KeyObject } {
   switch (kind) {

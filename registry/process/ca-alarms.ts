@@ -17,10 +17,10 @@ export interface ListenerFact {
 
 /** What will lock somebody out unless it is looked at. */
 export interface TrustAlarm {
-  readonly alarm: "crl_missing" | "crl_old" | "crl_expired" | "ca_ends" | "server_certificate_ends";
+  readonly alarm: "crl_missing" | "crl_old" | "crl_expired" | "ca_ends" | "server_certificate_ends" | "signer_unavailable";
   /** The CA's id, or the listener's role. */
   readonly subject: string;
-  /** When it ends or ended; of what is missing: now. Integer milliseconds. */
+  /** When it ends or ended; of a key, since when; of what is missing: now. Integer milliseconds. */
   readonly at: number;
 }
 
@@ -29,6 +29,7 @@ const TEXT: Readonly<Record<TrustAlarm["alarm"], string>> = {
   crl_old: "its list of revoked certificates was not renewed; it ends",
   crl_expired: "its list of revoked certificates ended",
   ca_ends: "the CA ends",
+  signer_unavailable: "its key cannot be used (the log tells why), since",
   server_certificate_ends: "the listener's certificate ends",
 };
 
@@ -48,7 +49,9 @@ export function* trustAlarms(
   }: { readonly authorities: readonly Authority[]; readonly listeners: readonly ListenerFact[]; readonly now: number },
 ): Command<TrustAlarm[]> {
   const alarms: TrustAlarm[] = [];
-  for (const { id, notAfter } of authorities) {
+  for (const { id, notAfter, issuer } of authorities) {
+    const failingSince = issuer?.signer.failingSince ?? null;
+    if (failingSince !== null) alarms.push({ alarm: "signer_unavailable", subject: id, at: failingSince });
     const list = yield* readCrlState(db, { ca: id });
     if (list === undefined || list.number === 0) alarms.push({ alarm: "crl_missing", subject: id, at: now });
     else if (now >= list.next_update) alarms.push({ alarm: "crl_expired", subject: id, at: list.next_update });

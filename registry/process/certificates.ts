@@ -4,6 +4,7 @@ import type { Issued } from "../ca/authority.ts";
 import { parseCsr } from "../ca/csr.ts";
 import type { DeviceCa } from "../ca/device.ts";
 import { recordCertificate } from "../ca/ledger.ts";
+import { isSignerUnavailable } from "../ca/signer-unavailable.ts";
 import type { Pattern } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
 import { prepared as preparedQuery } from "../store/prepared.ts";
@@ -42,7 +43,7 @@ export const NO_CERTIFICATE: Prepared = { kind: "none" };
 /**
  * Signs a request. Looks at the request first: what is wrong with it is told without a signature made.
  * @param ca null where there is none yet
- * @throws what is no Problem of the request's
+ * @throws Problem signer_unavailable, or what is no Problem of the request's
  */
 export async function signFor(ca: DeviceCa | null, csr: Uint8Array, { device, lifeMs }: Wanted, now: number): Promise<Prepared> {
   try {
@@ -51,7 +52,8 @@ export async function signFor(ca: DeviceCa | null, csr: Uint8Array, { device, li
     const id = device ?? newId(now);
     return { kind: "signed", signed: { device: id, issued: await ca.issue(request, id, lifeMs, now), ca: ca.id, chain: ca.chain, lifeMs } };
   } catch (problem) {
-    if (problem instanceof Problem) return { kind: "refused", problem };
+    // Not the request's fault: it waits until the signer is back.
+    if (problem instanceof Problem && !isSignerUnavailable(problem)) return { kind: "refused", problem };
     throw problem;
   }
 }

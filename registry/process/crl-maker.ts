@@ -6,6 +6,7 @@ import type { Authority } from "../ca/authorities.ts";
 import type { Issuer } from "../ca/certificate.ts";
 import { type CrlFacts, crlEntry, signCrl } from "../ca/crl.ts";
 import { CRL_BACKDATE_MS, crlNumber, ROOT_CRL_LIFE_MS } from "../ca/root-crl.ts";
+import { isSignerUnavailable } from "../ca/signer-unavailable.ts";
 import { type CrlState, prepareCrl, readCrlState, readRevoked } from "../store/crls.ts";
 import { assertLead } from "../store/queries.ts";
 import type { Lead, Store } from "../store/store.ts";
@@ -41,11 +42,38 @@ export class CrlMaker {
     this.#parts = parts;
   }
 
-  /** Makes what is due. @returns milliseconds until something that is wanted may be made, at most `idleMs` @throws Problem not_leading */
+  /** Makes what is due: of every CA, also when the signer of one is away. @returns milliseconds until something that is wanted may be made, at most `idleMs` @throws Problem not_leading, signer_unavailable */
   async turn(idleMs: number): Promise<number> {
     let waitMs = idleMs;
-    for (const authority of this.#parts.authorities()) waitMs = Math.min(waitMs, await this.#look(authority, idleMs));
+    const failures: unknown[] = [];
+    for (const authority of this.#parts.authorities()) {
+      try {
+        waitMs = Math.min(waitMs, await this.#look(authority, idleMs));
+      } catch (error) {
+        if (!isSignerUnavailable(error)) throw error;
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     return waitMs;
+  }
+
+  /**
+   * The first turn. A signer that is away is no reason not to begin while the lists from before stand: they last for days.
+   * @throws Problem not_leading, signer_unavailable when a CA has no list at all
+   */
+  async begin(idleMs: number): Promise<void> {
+    const { store, authorities, log } = this.#parts;
+    try {
+      await this.turn(idleMs);
+    } catch (error) {
+      if (!isSignerUnavailable(error)) throw error;
+      for (const { id: ca } of authorities()) {
+        const state = await store.read((db) => readCrlState(db, { ca }));
+        if (state === undefined || state.number === 0) throw error;
+      }
+      log.error({ err: error }, "Cannot renew a list of revoked certificates; those from before stand");
+    }
   }
 
   async #look(authority: Authority, idleMs: number): Promise<number> {

@@ -4,6 +4,7 @@ import type { Prefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { DeviceCa } from "../ca/device.ts";
+import { isSignerUnavailable, signerUnavailable } from "../ca/signer-unavailable.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
 import type { Builder, Command, Lead, Store } from "../store/store.ts";
 import { NO_CERTIFICATE, type Prepared, signFor } from "./certificates.ts";
@@ -13,10 +14,14 @@ import type { Work } from "./work.ts";
 
 /** Most submissions taken at one time; their writes become one durable commit. */
 const BATCH = 256;
+/** Submissions that wait for a key that cannot sign at the moment; more are refused, so that the inbox stays open to all others. */
+export const MAX_WAITING_FOR_SIGNER = 1_000;
 /** A submission that fails for no reason of its own and none of Storage is tried this often, then given up with a 500. */
 const MAX_ATTEMPTS = 3;
 
 export interface IntakeParts {
+  /** Which it takes: those with a certificate request, which may have to wait for a key service, or those without. */
+  readonly certified: boolean;
   readonly store: Store;
   readonly lead: Lead;
   /** The registry's name, part of every proof. */
@@ -32,10 +37,13 @@ export interface IntakeParts {
   readonly log: Log;
 }
 
-/** Empties the inbox, batch by batch. */
+/** Empties its part of the inbox, batch by batch. */
 export class Intake {
   readonly #parts: IntakeParts;
   readonly #attempts = new Map<string, number>();
+  /** When each that waits was first looked at: its proof was in time then, however long the signer is away. */
+  readonly #firstSeen = new Map<string, number>();
+  #signerAway = false;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
@@ -44,14 +52,40 @@ export class Intake {
   /**
    * Concludes what waits, at most one batch.
    * @returns false when nothing waited
-   * @throws Problem not_leading, or what kept Storage from being written; the submissions then still wait
+   * @throws Problem not_leading, signer_unavailable, or what kept Storage from being written; the submissions then still wait
    */
   async take(): Promise<boolean> {
-    const items = await this.#parts.store.read((db) => readInbox(db, { limit: BATCH }));
+    const { store, certified } = this.#parts;
+    if (this.#signerAway) await this.#refuseBeyond();
+    // One asks whether it is back; a whole batch would wait for it in turns.
+    const limit = this.#signerAway ? 1 : BATCH;
+    const items = await store.read((db) => readInbox(db, { certified, limit }));
     const settled = await Promise.allSettled(items.map((item) => this.#conclude(item)));
     const failed = settled.find((result) => result.status === "rejected");
+    this.#signerAway = failed !== undefined && isSignerUnavailable(failed.reason);
     if (failed !== undefined) throw failed.reason;
     return items.length > 0;
+  }
+
+  /** While the signer is away so many wait for it; the latest beyond are told, with nothing spent. */
+  async #refuseBeyond(): Promise<void> {
+    const { store, lead, certified, clock, onConcluded } = this.#parts;
+    const page = { certified, limit: BATCH, skip: MAX_WAITING_FOR_SIGNER };
+    for (;;) {
+      const beyond = await store.read((db) => readInbox(db, page));
+      for (const { id, received_at } of beyond) {
+        const refusal = { id, now: clock.now(), problem: signerUnavailable(null) };
+        const conclusion = await store.write((db) => concludeRefused(db, lead, refusal), ["outcome"]);
+        this.#forget(id);
+        if (conclusion !== null) onConcluded(conclusion.outcome, clock.now() - received_at);
+      }
+      if (beyond.length < BATCH) return;
+    }
+  }
+
+  #forget(id: string): void {
+    this.#attempts.delete(id);
+    this.#firstSeen.delete(id);
   }
 
   async #conclude(item: InboxItem): Promise<void> {
@@ -62,12 +96,13 @@ export class Intake {
         (db) => work(db, lead),
         ["outcome", "head", ...(item.action === "register" ? [] : (["revocation"] as const))],
       );
-      this.#attempts.delete(item.id);
+      this.#forget(item.id);
       if (conclusion !== null) {
         onConcluded(conclusion.outcome, clock.now() - item.received_at);
         log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
       }
     } catch (error) {
+      // What waits for the signer is no attempt: it stays until the key is back.
       if (error instanceof Problem && error.code !== "certificate_stale") throw error;
       this.#attempts.set(item.id, (this.#attempts.get(item.id) ?? 0) + 1);
       throw error;
@@ -82,9 +117,11 @@ export class Intake {
     const observed = item.observed.split(",");
     const refusing = (problem: Problem) => (db: Builder, lead: Lead) => concludeRefused(db, lead, { id, now, problem });
     if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return refusing(givenUp());
+    const firstSeen = this.#firstSeen.get(id) ?? now;
+    if (item.csr !== null) this.#firstSeen.set(id, firstSeen);
     let verified: Verified;
     try {
-      verified = verifiedSubmission(item, this.#parts, now);
+      verified = verifiedSubmission(item, this.#parts, firstSeen);
     } catch (error) {
       return refusing(error instanceof Problem ? error : givenUp(error));
     }

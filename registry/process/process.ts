@@ -64,19 +64,23 @@ export async function startProcess({
   await store.write((db) => ensureDefaultProfile(db, lead, { now: clock.now() }));
   const crls = new CrlMaker({ store, lead, authorities: () => authorities.all, clock, log });
   // A list before its CA: no gate stands with a CA whose list is missing.
-  await crls.turn(LOOK_ANYWAY_MS);
+  await crls.begin(LOOK_ANYWAY_MS);
   await store.write((db) => publishRoot(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
   const rotation = new Rotation({ store, lead, authorities, clock, log });
   while ((await rotation.turn(LOOK_ANYWAY_MS)) === 0);
   const { devicesPerAddress } = config.limits;
   await store.write((db) => setCrowdThreshold(db, lead, { devices: devicesPerAddress, now: clock.now() }));
   const abort = new AbortController();
-  const intake = new Intake({ store, lead, registry: name, deviceCa: () => authorities.device, sealing, allowed, onConcluded, clock, log });
-  const inbox = loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
+  // Apart, so that a key service that is slow or away holds up nobody who needs no certificate.
+  const inboxes = [false, true].map((certified) => {
+    const deviceCa = () => authorities.device;
+    const intake = new Intake({ certified, store, lead, registry: name, deviceCa, sealing, allowed, onConcluded, clock, log });
+    return loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
+  });
   const expiry = loop("head", store, abort.signal, log, expiryTurn({ store, lead, clock, log }, devicesPerAddress));
   const lists = loop("revocation", store, abort.signal, log, () => crls.turn(LOOK_ANYWAY_MS));
   const generations = loop("progress", store, abort.signal, log, () => rotation.turn(LOOK_ANYWAY_MS));
-  const loops = [inbox, expiry, lists, generations];
+  const loops = [...inboxes, expiry, lists, generations];
   const stopped = Promise.allSettled(loops);
   const ended = Promise.all(loops).then(() => {});
   ended.catch((error: unknown) => {

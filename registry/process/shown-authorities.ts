@@ -2,6 +2,7 @@ import type { CertificateAuthority } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { Authorities } from "../ca/authorities.ts";
 import { PkiError } from "../ca/files.ts";
+import { KeyError } from "../ca/key-error.ts";
 import { readCrlState } from "../store/crls.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
 import { all, type Builder, type Command, first, type Lead, type Store } from "../store/store.ts";
@@ -34,7 +35,7 @@ export function* showAuthorities(db: Builder, { all: authorities }: Pick<Authori
 /**
  * Begins a rotation: makes the next device CA. The rest goes by itself (rotation.ts): it signs once every live gate has it, and the
  * one before leaves after its last certificate ended.
- * @throws Problem rotation_running | root_key_away | not_leading
+ * @throws Problem rotation_running | root_key_away | signer_key_missing | signer_unavailable | not_leading
  */
 export async function beginRotation(
   store: Store,
@@ -51,6 +52,7 @@ export async function beginRotation(
   try {
     return (await authorities.makeNext(now)).id;
   } catch (cause) {
+    if (cause instanceof KeyError) throw new Problem(409, "signer_key_missing", cause.message, { cause });
     if (!(cause instanceof PkiError)) throw cause;
     throw new Problem(409, "root_key_away", "The root's key is not with the registry: put root.key back into its pki folder for this.", {
       cause,

@@ -137,7 +137,7 @@ export interface InboxItem {
 export const SELECTOR_AT = "code:".length + 1;
 export const DEVICE_AT = "device:".length + 1;
 
-const selectInbox = prepared((db, v: { limit: number }) =>
+const inboxOf = (db: Builder) =>
   db
     .selectFrom("inbox")
     .innerJoin("submissions", "submissions.id", "inbox.submission")
@@ -160,13 +160,23 @@ const selectInbox = prepared((db, v: { limit: number }) =>
       "inbox.received_at",
     ])
     .select(["codes.public_key as code_key", "devices.public_key as device_key"])
-    .orderBy("inbox.submission")
-    .limit(v.limit),
+    .orderBy("inbox.submission");
+const selectPlain = prepared((db, v: { limit: number; skip: number }) =>
+  inboxOf(db).where("csr", "is", null).limit(v.limit).offset(v.skip),
+);
+const selectCertified = prepared((db, v: { limit: number; skip: number }) =>
+  inboxOf(db).where("csr", "is not", null).limit(v.limit).offset(v.skip),
 );
 
-/** Submissions that wait for Process, in the order they came. */
-export function readInbox(db: Builder, { limit }: { readonly limit: number }): Command<InboxItem[]> {
-  return all(selectInbox(db, { limit }));
+/**
+ * Submissions that wait for Process, in the order they came.
+ * @param page `certified`: those with a certificate request, or those without; `skip`: so many of the first are left out
+ */
+export function readInbox(
+  db: Builder,
+  { certified, limit, skip = 0 }: { readonly certified: boolean; readonly limit: number; readonly skip?: number },
+): Command<InboxItem[]> {
+  return all((certified ? selectCertified : selectPlain)(db, { limit, skip }));
 }
 
 const deleteInbox = prepared((db, v: { submission: string }) =>

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { makePki, openPki } from "../../registry/ca/files.ts";
-import { generateKey, KeyError, loadSigner } from "../../registry/ca/signer.ts";
+import { KeyError } from "../../registry/ca/key-error.ts";
+import { generateKey, loadSigner } from "../../registry/ca/signer.ts";
 import { signerContract } from "./signer.contract.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "entityos-signer-"));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect } from "chai";
 import { makePki, openPki, PkiError, serverCertificate } from "../../../registry/ca/files.ts";
-import { KeyError } from "../../../registry/ca/signer.ts";
+import { KeyError } from "../../../registry/ca/key-error.ts";
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 10, 23, 12, 0, 0);
