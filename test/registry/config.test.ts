@@ -20,6 +20,7 @@ describe("the registry's configuration", () => {
       runtimeDir: "/run/entityos-registry",
       register: { address: "::", port: 443, names: ["localhost"], proxies: [], certificate: null, key: null, est: null },
       control: { address: "::", port: 8444, names: ["localhost"] },
+      ca: { signer: { kind: "file" } },
       allowNetworks: [],
       feed: { heartbeatMs: 5000 },
     });
@@ -44,6 +45,25 @@ limits: { registrationsPerMinute: 0 }
       "feed.heartbeatMs",
       "limits.registrationsPerMinute",
     ]);
+  });
+
+  it("takes keys of AWS KMS by their own ARNs, one for each CA", () => {
+    const arn = (id: string) => `arn:aws:kms:eu-central-1:111122223333:key/${id}`;
+    const signer = (text: string) => `name: a\nca: { signer: ${text} }`;
+    const { ca } = parseRegistryConfig("registry.yaml", signer(`{ kind: kms, device: ["${arn("1")}", "${arn("mrk-2")}"] }`));
+    expect(ca.signer).to.deep.equal({ kind: "kms", root: [], infrastructure: [], device: [arn("1"), arn("mrk-2")], endpoint: null });
+    const alias = "arn:aws:kms:eu-central-1:111122223333:alias/ca";
+    for (const [text, told] of [
+      ["{ kind: kms }", "ca.signer.device: kms needs the ARN of one key at least"],
+      [`{ kind: kms, root: ["${arn("1")}"], device: ["${arn("1")}"] }`, "ca.signer: a key is named twice: every CA has one of its own"],
+      [`{ kind: kms, device: ["${alias}"] }`, "ca.signer.device.0: not the ARN of a KMS key (…:key/…)"],
+      [
+        `{ kind: kms, device: ["${arn("1")}"], endpoint: "https://kms.example/path" }`,
+        "ca.signer.endpoint: an endpoint has neither path nor query",
+      ],
+    ] as const)
+      expect(problems(signer(text))).to.deep.equal([told]);
+    expect(problems(signer("{ kind: hsm }"))[0]).to.match(/^ca\.signer\.kind: /);
   });
 
   for (const [what, text, told] of [

@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { AwsDouble } from "../aws/double.ts";
+import { FakeKms } from "../aws/kms.ts";
 import { freePort } from "./admin/control.ts";
 
 const BIN = join(import.meta.dirname, "../../bin");
@@ -198,6 +200,33 @@ control: { address: 127.0.0.1, port: ${ports.control}, names: [localhost] }
     await run("init", "--config", config);
     expect(await run("check", "--config", config)).to.include({ exit: 0, out: `sound: ${config}\n` });
     expect(await run("migrate", "--config", config)).to.include({ exit: 0, out: `up to date: ${folder}/state/registry.sqlite\n` });
+  });
+
+  it("inits, checks and serves with the CAs' keys in AWS KMS, also while KMS is away, and says why init cannot", async function () {
+    this.timeout(60_000);
+    const kms = new FakeKms();
+    const arns = ["root", "infrastructure", "device"].map((role) => `${role}: ["${kms.create().arn}"]`);
+    await using double = await AwsDouble.start(kms);
+    appendFileSync(config, `ca: { signer: { kind: kms, ${arns.join(", ")}, endpoint: "${double.endpoint}" } }\n`);
+    Object.assign(process.env, double.environment);
+    try {
+      double.standing = { kind: "answer", status: 400, type: "AccessDeniedException" };
+      const refused = await run("init", "--config", config);
+      expect(refused.exit).to.equal(69);
+      expect(refused.err).to.match(/^entityos-registry: signer_unavailable: .* \(arn:aws:kms:.*: AccessDeniedException \(400\): /);
+      double.standing = null;
+      expect((await run("init", "--config", config)).exit).to.equal(0);
+      expect(Object.values(contents()).filter((text) => text.includes("PRIVATE")).length).to.equal(3);
+      double.standing = { kind: "cut" };
+      expect((await run("check", "--config", config)).exit).to.equal(0);
+      double.standing = null;
+      await using serving = new Program("entityos-registry", ["serve", "--config", config]);
+      await serving.line();
+      serving.child.kill("SIGTERM");
+      expect(((await serving.ended).err + refused.err).includes(double.environment.AWS_SECRET_ACCESS_KEY ?? "")).to.equal(false);
+    } finally {
+      for (const name of Object.keys(double.environment)) delete process.env[name];
+    }
   });
 
   const misused: readonly [args: string[], exit: number][] = [
