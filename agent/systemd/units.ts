@@ -1,3 +1,4 @@
+import { sandbox } from "../../lib/sandbox.ts";
 import { PATH, USER } from "../../lib/service.ts";
 
 /** Enrolled is who has a certificate: before that, a host that merely has the package is left as it is. */
@@ -7,35 +8,7 @@ const ENROLLED = "/etc/entityos-agent/agent.crt";
 const TERMINATOR_CONFIG = `${PATH.agentState}/terminator/current/haproxy.cfg`;
 
 /** What every unit of the agent's user may do at most. */
-const SANDBOX = `User=${USER.agent}
-Group=${USER.agent}
-UMask=0077
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateIPC=yes
-PrivateMounts=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RemoveIPC=yes
-LockPersonality=yes
-KeyringMode=private
-DevicePolicy=closed
-LimitCORE=0
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service`;
+const SANDBOX = sandbox(USER.agent);
 
 /** Who changes this network namespace's packet filter. */
 const FILTERS = `AmbientCapabilities=CAP_NET_ADMIN

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { configText } from "../../lib/config.ts";
 import { PATH } from "../../lib/service.ts";
+import { agentYaml, registryYaml } from "../hosts.ts";
 import { type PackageFile, type PackageFolder, type PackageName, packageFor } from "./packages.ts";
 import type { Host } from "./settings.ts";
 
@@ -18,7 +18,6 @@ export interface Desired {
 }
 
 export const AGENT_UNIT = "entityos-agent.service";
-const COMMENT = "# Written by the metal stack: change its settings, not this file.\n";
 
 /**
  * @param architecture Debian's name for the host's
@@ -35,7 +34,7 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
     return {
       packages: [...common, file("entityos-registry")],
       system: [],
-      files: { [PATH.registryConfig]: `${COMMENT}${configText(host.input)}` },
+      files: { [PATH.registryConfig]: registryYaml(host.input) },
       units: ["entityos-registry.service"],
       service: [],
     };
@@ -44,7 +43,7 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
   return {
     packages: [...common, file("entityos-agent")],
     system: kind === "none" ? [] : [kind],
-    files: { [PATH.agentConfig]: `${COMMENT}${configText(host.input)}` },
+    files: { [PATH.agentConfig]: agentYaml(host.input) },
     units: [AGENT_UNIT, "entityos-gate.service", ...(kind === "haproxy" ? ["entityos-terminator.service"] : [])],
     service: host.service,
   };

@@ -28,13 +28,13 @@ export interface AgentHost extends HostBase {
   readonly role: "agent";
   readonly config: AgentConfig;
   /** The configuration as it is written: without what it leaves to defaults. */
-  readonly input: Tree;
+  readonly input: z.input<typeof agentConfigSchema>;
   readonly service: readonly string[];
 }
 export interface RegistryHost extends HostBase {
   readonly role: "registry";
   readonly config: RegistryConfig;
-  readonly input: Tree;
+  readonly input: z.input<typeof registryConfigSchema>;
 }
 export type Host = AgentHost | RegistryHost;
 
@@ -103,7 +103,8 @@ function registryHost(settings: Tolerant, host: HostForm, index: number, issue: 
   const parsed = registryConfigSchema.safeParse(input);
   for (const { path, message } of parsed.error?.issues ?? []) issue(["registry", ...path], message);
   if (!parsed.success) return null;
-  return { role: "registry", connection: connectionOf(host, settings.ssh), labels: host.labels, config: parsed.data, input };
+  const connection = connectionOf(host, settings.ssh);
+  return { role: "registry", connection, labels: host.labels, config: parsed.data, input: input as RegistryHost["input"] };
 }
 
 function agentHost(settings: Tolerant, host: HostForm, index: number, registry: HostForm | null, issue: Tell): AgentHost | null {
@@ -124,7 +125,8 @@ function agentHost(settings: Tolerant, host: HostForm, index: number, registry: 
     connection: connectionOf(host, settings.ssh),
     labels: host.labels,
     config: parsed.data,
-    input,
+    // The schema took it.
+    input: input as AgentHost["input"],
     service: [...host.service],
   };
 }

@@ -1,3 +1,4 @@
+import { sandbox } from "../../lib/sandbox.ts";
 import { PATH, USER } from "../../lib/service.ts";
 
 /** entityos-registry.service: both roles, an ordinary user who may also listen below port 1024. */
@@ -20,43 +21,15 @@ RestartSec=1
 TimeoutStartSec=90
 TimeoutStopSec=15
 KillMode=mixed
-LimitCORE=0
 LimitNOFILE=65536
-User=${USER.registry}
-Group=${USER.registry}
-UMask=0077
 AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
-NoNewPrivileges=yes
 StateDirectory=entityos-registry
 StateDirectoryMode=0700
 RuntimeDirectory=entityos-registry
 RuntimeDirectoryMode=0700
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateIPC=yes
-PrivateMounts=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RemoveIPC=yes
-LockPersonality=yes
-KeyringMode=private
-DevicePolicy=closed
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service
+${sandbox(USER.registry)}
 SystemCallFilter=~@privileged @resources
 
 [Install]

@@ -1,13 +1,12 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { Answers, Asks } from "../kernel/actor.ts";
+import { addEnd, makeBridge, startActor } from "../kernel/bridge.ts";
 import { sendPackets } from "../kernel/frames.ts";
 import { inNetns, run } from "../lab/exec.ts";
-import { type Peer, startPeer } from "../lab/peer.ts";
+import type { Peer } from "../lab/peer.ts";
 import { CGROUPS, removeCgroups } from "./cgroups.ts";
 
-const ACTOR = fileURLToPath(new URL("../kernel/actor.ts", import.meta.url));
 /** Names of everything that a run makes begin with this and its process number. */
 const PREFIX = "eosh";
 export const WORK = "/var/tmp";
@@ -40,8 +39,7 @@ export async function startNetwork(devices: number): Promise<Network> {
   await using stack = new AsyncDisposableStack();
   const prefix = `${PREFIX}${process.pid}`;
   const netns = `${prefix}-net`;
-  await addNamespace(netns, stack);
-  await ip(netns, ["link set lo up", "link add br0 type bridge forward_delay 0 mcast_snooping 0", "link set br0 up"]);
+  await makeBridge(netns, stack);
   const made: Device[] = [];
   for (let number = 0; number < devices; number++) made.push(await addDevice(prefix, netns, number, stack));
   const held = stack.move();
@@ -49,36 +47,17 @@ export async function startNetwork(devices: number): Promise<Network> {
 }
 
 async function addDevice(prefix: string, bridge: string, number: number, stack: AsyncDisposableStack): Promise<Device> {
-  const netns = `${prefix}-d${number}`;
-  const { v4, v6 } = addressOf(101 + number);
-  await addNamespace(netns, stack);
-  await ip(bridge, [
-    `link add p${number} type veth peer name eth0 netns ${netns}`,
-    `link set p${number} master br0`,
-    `link set p${number} up`,
-  ]);
-  await ip(netns, ["link set lo up", `addr add ${v4}/24 dev eth0`, `addr add ${v6}/64 dev eth0 nodad`, "link set eth0 up"]);
-  const [link] = JSON.parse(await run(["ip", "-j", "-n", netns, "link", "show", "dev", "eth0"])) as { ifindex: number }[];
-  const actor = stack.use(await startPeer<Asks, Answers>(inNetns(netns, [process.execPath, ACTOR])));
+  const options = { netns: `${prefix}-d${number}`, port: number, ...addressOf(101 + number), v6Length: 64 };
+  const { netns, v4, v6, index } = await addEnd(bridge, options, stack);
+  const actor = stack.use(await startActor(netns));
   return {
     netns,
     v4,
     v6,
     actor,
     run: (command, input = "", timeoutMs = 60_000) => run(inNetns(netns, command), { input, timeoutMs }),
-    send: (mac, packets) => sendPackets(netns, { index: link?.ifindex ?? 0, neighbour: mac }, packets),
+    send: (mac, packets) => sendPackets(netns, { index, neighbour: mac }, packets),
   };
-}
-
-async function addNamespace(netns: string, stack: AsyncDisposableStack): Promise<void> {
-  await run(["ip", "netns", "add", netns]);
-  stack.defer(async () => {
-    await run(["ip", "netns", "delete", netns]);
-  });
-}
-
-async function ip(netns: string, lines: readonly string[]): Promise<void> {
-  await run(["ip", "-n", netns, "-batch", "-"], { input: `${lines.join("\n")}\n` });
 }
 
 /** Whoever made it and is gone was killed: its machines went with it, names and folders stayed. */
