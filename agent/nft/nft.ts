@@ -15,8 +15,8 @@ const WATCH_KIB = 65_536;
 /** What every nft is run through: the kernel kills it when this process ends, also a stopped one (PR_SET_PDEATHSIG, prctl(2)). */
 export const DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL", "--"] as const;
 
-/** nft reads and writes ~/.nft.history in interactive use, and speaks the user's language. */
-export const nftEnvironment = (): NodeJS.ProcessEnv => ({ ...process.env, HOME: "/nonexistent", LC_ALL: "C" });
+/** nft reads and writes ~/.nft.history in interactive use, speaks the user's language, and complains of terminals that it does not know (sudo's "unknown"). */
+export const nftEnvironment = (): NodeJS.ProcessEnv => ({ ...process.env, HOME: "/nonexistent", LC_ALL: "C", TERM: "dumb" });
 
 /**
  * Runs one long script, native text or JSON, in an nft of its own: the kept-open one reads byte by byte (four times slower, measured).

@@ -1,4 +1,4 @@
-import { startNft } from "../../agent/nft/child.ts";
+import { type Nft, startNft } from "../../agent/nft/child.ts";
 import { silentLog } from "../../lib/log.ts";
 import { FakeNft } from "../agent/nft/fake-nft.ts";
 import { inNetns, run } from "../lab/exec.ts";
@@ -8,7 +8,7 @@ nftContract("the fake", async () => new FakeNft());
 
 let made = 0;
 
-nftContract("the kernel", async () => {
+async function startInNetns(): Promise<Nft> {
   await using stack = new AsyncDisposableStack();
   const netns = `eosc${process.pid}-${made++}`;
   await run(["ip", "netns", "add", netns]);
@@ -24,4 +24,20 @@ nftContract("the kernel", async () => {
       await held.disposeAsync();
     },
   };
+}
+
+nftContract("the kernel", startInNetns);
+
+describe("nft", () => {
+  const { TERM } = process.env;
+  after(() => {
+    if (TERM === undefined) delete process.env.TERM;
+    else process.env.TERM = TERM;
+  });
+
+  it("can be used without a terminal, as from sudo, which then calls it unknown", async () => {
+    process.env.TERM = "unknown";
+    await using nft = await startInNetns();
+    await nft.run("add table inet t", { timeoutMs: 30_000, signal: new AbortController().signal });
+  });
 });

@@ -69,6 +69,7 @@ export class Metal {
       ({ code, stdout }: CommandError) => ({ code: code ?? -1, said: stdout }),
     );
     this.logs.push(ran.said);
+    if (process.env.ENTITYOS_LOG === "debug") process.stdout.write(ran.said);
     return { code: ran.code, said: ran.said.replaceAll(COLOURS, "") };
   }
 
