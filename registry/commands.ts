@@ -10,7 +10,7 @@ import { EntranceError } from "./admin/entrance.ts";
 import { registerUrl } from "./admin/register-url.ts";
 import { openAuthorities } from "./ca/authorities.ts";
 import { serverName } from "./ca/extensions.ts";
-import { PkiError } from "./ca/files.ts";
+import { PkiError } from "./ca/folder.ts";
 import { KeyError } from "./ca/key-error.ts";
 import { openSealing } from "./ca/sealing.ts";
 import { isSignerUnavailable } from "./ca/signer-unavailable.ts";

@@ -2,11 +2,15 @@ import { existsSync } from "node:fs";
 import type { Clock } from "../lib/clock.ts";
 import { makePrivateFolder } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
-import { makePki, openPki, serverCertificate } from "./ca/files.ts";
+import { registerUrl } from "./admin/register-url.ts";
+import { openAuthorities } from "./ca/authorities.ts";
+import { makePki, type RootEntries, serverCertificate } from "./ca/files.ts";
 import { makeSealing } from "./ca/sealing.ts";
 import { namesOf, type RegistryConfig } from "./config.ts";
 import { keysOf } from "./keys-of.ts";
 import { pathsOf } from "./paths.ts";
+import { rootEntries, settleAuthorities } from "./process/authorities.ts";
+import { CRL_MARGIN_MS } from "./process/crl-maker.ts";
 import { DEFAULT_PROFILE, ensureDefaultProfile } from "./process/profiles.ts";
 import { readHead, takeLead } from "./store/queries.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
@@ -31,14 +35,18 @@ export async function initialise(config: RegistryConfig, clock: Clock, log: Log)
   const now = clock.now();
   const keys = keysOf(config, clock);
   makePrivateFolder(config.stateDir);
-  const made = [...(await makePki(paths.pki, now, "P-256", keys)), ...makeSealing(paths.pki)];
-  const ca = openPki(paths.pki, keys);
+  const isNew = !existsSync(paths.database);
+  const entries = isNew ? undefined : await knownEntries(paths.database, now, log);
+  const made = [...(await makePki(paths.pki, now, "P-256", keys, entries)), ...makeSealing(paths.pki)];
+  await using store = await openSqliteStore({ file: paths.database, log });
+  const authorities = openAuthorities(paths.pki, registerUrl(config), keys);
+  await settleAuthorities(store, authorities);
+  const { infrastructure: ca } = authorities;
   for (const role of ["register", "control"] as const) {
     if (role === "register" && config.register.certificate !== null) continue;
     made.push(...(await serverCertificate(paths.pki, role, namesOf(config, role), ca, now)).made);
   }
-  if (!existsSync(paths.database)) made.push(paths.database);
-  await using store = await openSqliteStore({ file: paths.database, log });
+  if (isNew) made.push(paths.database);
   const profile = await store.read((db) => first(db.selectFrom("profiles").select("name").where("name", "=", DEFAULT_PROFILE)));
   if (profile === undefined) {
     // Only a registry that never ran has no default profile, so nobody's lead is taken here.
@@ -47,5 +55,11 @@ export async function initialise(config: RegistryConfig, clock: Clock, log: Log)
     made.push(`profile ${DEFAULT_PROFILE}`);
   }
   const { epoch } = await store.read(readHead);
-  return { made, epoch, root: paths.root };
+  return { made, epoch, root: authorities.rootFile };
+}
+
+/** A root's next list must not forget what an operator took back. */
+async function knownEntries(file: string, now: number, log: Log): Promise<RootEntries> {
+  await using store = await openSqliteStore({ file, log });
+  return store.read((db) => rootEntries(db, now - CRL_MARGIN_MS));
 }

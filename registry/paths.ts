@@ -5,5 +5,4 @@ import type { RegistryConfig } from "./config.ts";
 export const pathsOf = ({ stateDir }: Pick<RegistryConfig, "stateDir">) => ({
   database: join(stateDir, "registry.sqlite"),
   pki: join(stateDir, "pki"),
-  root: join(stateDir, "pki", "root.crt"),
 });

@@ -5,9 +5,9 @@ import { createMetrics } from "../lib/metrics.ts";
 import { Problem } from "../lib/problem.ts";
 import { claimLocalDoor } from "./admin/door.ts";
 import { registerUrl } from "./admin/register-url.ts";
-import { startAdmin } from "./admin/start.ts";
+import { type StartedAdmin, startAdmin } from "./admin/start.ts";
 import { openAuthorities } from "./ca/authorities.ts";
-import { openPki } from "./ca/files.ts";
+import { fileOf, generationFiles } from "./ca/folder.ts";
 import type { InfrastructureCa } from "./ca/infrastructure.ts";
 import { openSealing } from "./ca/sealing.ts";
 import { ownTls, type TlsSource, tlsFromFiles } from "./ca/server-tls.ts";
@@ -17,6 +17,7 @@ import { startRegister } from "./http/server.ts";
 import { keysOf } from "./keys-of.ts";
 import { countConclusions, countRefusals, measuredStore } from "./measure.ts";
 import { pathsOf } from "./paths.ts";
+import { settleAuthorities } from "./process/authorities.ts";
 import { startProcess } from "./process/process.ts";
 import { assertLead, takeLead } from "./store/queries.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
@@ -52,27 +53,33 @@ export interface Serving extends AsyncDisposable {
 export async function serve(config: RegistryConfig, clock: Clock, log: Log): Promise<Serving> {
   const paths = pathsOf(config);
   // Storage that got lost must not come back empty, with a new epoch, as if nobody had ever been revoked.
-  for (const file of [paths.root, paths.database]) if (!existsSync(file)) throw new NotInitialisedError(file);
+  if (generationFiles(paths.pki, "root").length === 0) throw new NotInitialisedError(fileOf(paths.pki, "root", "crt"));
+  if (!existsSync(paths.database)) throw new NotInitialisedError(paths.database);
   await using stack = new AsyncDisposableStack();
   const door = stack.use(await claimLocalDoor(config));
   const stopping = new AbortController();
   const keys = keysOf(config, clock, stopping.signal);
-  const ca = openPki(paths.pki, keys);
   const authorities = openAuthorities(paths.pki, registerUrl(config), keys);
+  const { infrastructure: ca } = authorities;
   const sealing = openSealing(paths.pki);
+  const metrics = createMetrics({ process: true });
+  const store = measuredStore(stack.use(await openSqliteStore({ file: paths.database, log })), metrics, clock);
+  await settleAuthorities(store, authorities);
   const keeperOf = (role: "register" | "control", source: TlsSource) => TlsKeeper.open({ role, source, clock, log });
   const registerTls = await keeperOf("register", registerSource(config, paths.pki, ca));
   const controlTls = await keeperOf("control", ownTls(paths.pki, "control", config.control.names, ca));
 
-  const metrics = createMetrics({ process: true });
-  const store = measuredStore(stack.use(await openSqliteStore({ file: paths.database, log })), metrics, clock);
   const lead = await takeLead(store, clock.now());
   const { lost: leadLost } = stack.use(watchLead(store, lead));
   const onConcluded = countConclusions(metrics);
-  const process = stack.use(await startProcess({ store, lead, config, authorities, sealing: sealing.privateKey, onConcluded, clock, log }));
+  let admin: StartedAdmin | null = null;
+  const anchored = (id: string): boolean => admin?.takes(id) ?? false;
+  const process = stack.use(
+    await startProcess({ store, lead, config, authorities, anchored, sealing: sealing.privateKey, onConcluded, clock, log }),
+  );
   // Process waits for what it signs: a key service that hangs must not hold the end up.
   stack.defer(() => stopping.abort(new Error("the registry stops")));
-  const admin = stack.use(
+  const control = stack.use(
     await startAdmin({
       door,
       config,
@@ -91,12 +98,14 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       startFeed: (server) => startFeed({ server, config, store, clock, log, metrics }),
     }),
   );
-  stack.use(controlTls.start((pair) => admin.useTls(pair)));
+  admin = control;
+  stack.use(controlTls.start((pair) => control.useTls(pair)));
   const register = stack.use(
     await startRegister({
       config,
       store,
-      tls: { key: registerTls.current.key, cert: registerTls.current.certificate, ca: ca.root },
+      tls: { key: registerTls.current.key, cert: registerTls.current.certificate },
+      root: () => ca.root,
       sealing: sealing.publicKey,
       onRefused: countRefusals(metrics),
       clock,
@@ -104,6 +113,11 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
     }),
   );
   stack.use(registerTls.start(({ key, certificate: cert }) => register.useTls({ key, cert })));
+  const follow = async (): Promise<void> => {
+    await control.followAnchors();
+    await Promise.all([controlTls.look(), registerTls.look()]);
+  };
+  stack.use(authorities.watch(() => void follow().catch((error: unknown) => log.error({ err: error }, "Cannot follow the CAs"))));
   const started = stack.move();
   return {
     registerPort: register.port,

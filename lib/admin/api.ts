@@ -180,8 +180,10 @@ export interface CertificateAuthority {
   /** "device-1a2b3c4d". */
   readonly id: string;
   readonly role: "root" | "infrastructure CA" | "device CA";
-  /** `next` waits until every gate has it; `retired` signs lists alone, until its last certificate ended. */
-  readonly state: "next" | "active" | "retired";
+  /** Common name of the root that signed it. */
+  readonly signedBy: string;
+  /** `next` waits until every gate has it; `retired` signs lists alone, until its last certificate ended; `withdrawn` is taken out. */
+  readonly state: "next" | "active" | "retired" | "withdrawn";
   readonly notAfter: number;
   /** False where its key is kept elsewhere. */
   readonly keyHere: boolean;
@@ -220,6 +222,8 @@ export interface Certificate {
   readonly revokedAt: number | null;
   readonly reason: RevocationReason | null;
 }
+
+export const CA_KINDS = ["device", "infrastructure", "root"] as const;
 
 export interface RevokeCertificate {
   readonly reason: RevocationReason;

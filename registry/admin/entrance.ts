@@ -27,12 +27,7 @@ export class EntranceError extends Error {
 }
 
 /** A listener of mutual TLS 1.3. Clients without a certificate of the infrastructure CA end in the handshake, before any HTTP. */
-export function createTlsEntrance(
-  tls: { readonly key: string; readonly certificate: string; readonly anchor: string },
-  handler: RequestListener,
-  peers: Peers,
-  log: Log,
-): TlsServer {
+export function createTlsEntrance(tls: ControlTls, handler: RequestListener, peers: Peers, log: Log): TlsServer {
   const server = createTlsServer(
     {
       ...HTTP_LIMITS,
@@ -51,16 +46,19 @@ export function createTlsEntrance(
   return server;
 }
 
-/** What a handshake on control is made with. */
-export const secureContext = (tls: {
+/** Key and certificate with its chain, PEM, and whose clients are taken. */
+export interface ControlTls {
   readonly key: string;
   readonly certificate: string;
-  readonly anchor: string;
-}): SecureContextOptions => ({
-  key: tls.key,
-  cert: tls.certificate,
-  // One anchor, the infrastructure CA: what another CA under the same root signed does not count.
-  ca: [tls.anchor],
+  readonly anchors: readonly string[];
+}
+
+/** What a handshake on control is made with. */
+export const secureContext = ({ key, certificate, anchors }: ControlTls): SecureContextOptions => ({
+  key,
+  cert: certificate,
+  // The infrastructure CAs alone: what another CA under the same root signed does not count.
+  ca: [...anchors],
   minVersion: "TLSv1.3",
 });
 

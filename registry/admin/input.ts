@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ADMIN, REVOCATION_REASONS } from "../../lib/admin/api.ts";
+import { ADMIN, CA_KINDS, REVOCATION_REASONS } from "../../lib/admin/api.ts";
 
 /** What the routes accept; what a value means is decided, with a code of its own, by the command it goes to. */
 const text = (max: number) => z.string().max(max);
@@ -43,6 +43,10 @@ const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "a name i
 
 export const certificateParameter = z.strictObject({ fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "SHA-256 in lower-case hex") });
 export const revokeCertificateBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("unspecified") });
+
+export const rotateBody = z.strictObject({ kind: z.enum(CA_KINDS).default("device") });
+export const authorityParameter = z.strictObject({ ca: z.string().regex(/^[a-z]{1,32}-[0-9a-f]{8}$/, "a CA's id, as 'ca show' tells it") });
+export const retireBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("cessationOfOperation") });
 
 export const renewal = z.strictObject({ csr });
 export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });

@@ -16,6 +16,10 @@ export interface StartAdmin extends Omit<AdminParts, "feed" | "actorOf" | "isLoc
 export interface StartedAdmin extends AsyncDisposable {
   /** Shows another certificate from the next handshake on; open connections and feeds go on. */
   useTls(tls: { readonly key: string; readonly certificate: string }): void;
+  /** Takes clients of every infrastructure CA that there is now. */
+  followAnchors(): Promise<void>;
+  /** True once clients of that infrastructure CA are taken. */
+  takes(ca: string): boolean;
 }
 
 /**
@@ -23,10 +27,12 @@ export interface StartedAdmin extends AsyncDisposable {
  * @throws EntranceError
  */
 export async function startAdmin({ door, tls, startFeed, ...parts }: StartAdmin): Promise<StartedAdmin> {
-  const { config, log, ca } = parts;
+  const { config, log, authorities } = parts;
   const handler: RequestListener = (request, response) => app.routing(request, response);
-  const anchor = await ca.makeAnchor();
-  const control = createTlsEntrance({ ...tls, anchor }, handler, door.peers, log);
+  let shown = tls;
+  let anchors = await authorities.anchors();
+  const context = () => ({ ...shown, anchors: anchors.map(({ pem }) => pem) });
+  const control = createTlsEntrance(context(), handler, door.peers, log);
   const closeControl = closer(control);
 
   await using stack = new AsyncDisposableStack();
@@ -43,7 +49,15 @@ export async function startAdmin({ door, tls, startFeed, ...parts }: StartAdmin)
   stack.use(door);
   const started = stack.move();
   return {
-    useTls: (next) => control.setSecureContext(secureContext({ ...next, anchor })),
+    useTls: (next) => {
+      shown = next;
+      control.setSecureContext(secureContext(context()));
+    },
+    followAnchors: async () => {
+      anchors = await authorities.anchors();
+      control.setSecureContext(secureContext(context()));
+    },
+    takes: (ca) => anchors.some(({ id }) => id === ca),
     [Symbol.asyncDispose]: () => started.disposeAsync(),
   };
 }

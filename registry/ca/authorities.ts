@@ -1,22 +1,24 @@
-import { X509Certificate } from "node:crypto";
 import { existsSync } from "node:fs";
-import { type CaRole, caId } from "./authority.ts";
+import { type CaKind, type CaRole, issuedFacts, ROLES } from "./authority.ts";
 import type { Issuer } from "./certificate.ts";
 import { createDeviceCa, type DeviceCa } from "./device.ts";
-import { fileOf, openIntermediate } from "./files.ts";
-
-import { type Generation, makeGeneration, openGenerations, removeGeneration } from "./generations.ts";
-import { commonNameIn, issuerOf } from "./issuer-of.ts";
+import { fileOf, PkiError, readPem } from "./folder.ts";
+import { type Cross, type Generation, makeGeneration, openCrosses, openGenerations, openRoot, removeGeneration } from "./generations.ts";
+import { createInfrastructureCa, type InfrastructureCa, type InfrastructureGeneration } from "./infrastructure.ts";
+import { issuerOf } from "./issuer-of.ts";
 import { type RootCrl, readRootCrl } from "./root-crl.ts";
-import { FILE_KEYS, type KeyStore, loadSigner, type Signer } from "./signer.ts";
+import { FILE_KEYS, type KeyStore } from "./signer.ts";
 
 /** A CA as CRLs and agents know it. */
 export interface Authority {
   /** "device-1a2b3c4d". */
   readonly id: string;
+  readonly kind: CaKind;
   readonly role: CaRole;
   /** Its common name: issuer of what it signed. */
   readonly name: string;
+  /** Common name of the root that signed it: a root's own. */
+  readonly signedBy: string;
   /** PEM. */
   readonly certificate: string;
   readonly notAfter: number;
@@ -25,64 +27,207 @@ export interface Authority {
   readonly kept: RootCrl | null;
 }
 
-/** Everything that Process signs with and tells of. */
+/** An infrastructure CA as a listener trusts it (InfrastructureCa.makeAnchor). */
+export interface Anchor {
+  readonly id: string;
+  readonly pem: string;
+}
+
+/** Everything that Process signs with and tells of. Several generations of each kind may be there; one of each kind signs. */
 export interface Authorities {
   /** The device CA that signs; null in a registry from before there was one: `init` makes it. */
   readonly device: DeviceCa | null;
-  /** The root first, then the infrastructure CA, then every generation of the device CA. */
+  /** The infrastructure CA that signs at each moment, with the root that is to be pinned. */
+  readonly infrastructure: InfrastructureCa;
+  /** Roots first, then infrastructure CAs, then device CAs. */
   readonly all: readonly Authority[];
-  /** From now on that generation signs. What is not there signs nothing. */
+  readonly crosses: readonly Cross[];
+  /** File of the root that is to be pinned. */
+  readonly rootFile: string;
+  /** Every infrastructure CA, the next one and retired ones too: their certificates are all taken. */
+  anchors(): Promise<readonly Anchor[]>;
+  /** From now on that generation signs; of roots, it is the one to pin. What is not there signs nothing. */
   activate(id: string): void;
   /** Makes the next generation, which signs nothing yet. @throws PkiError when the root's key is not there | KeyError | Problem signer_unavailable */
-  makeNext(now: number): Promise<Authority>;
-  /** Forgets a generation for ever, its key first. */
+  makeNext(kind: CaKind, now: number): Promise<Authority>;
+  /** Forgets a generation for ever, with its key. */
   remove(id: string): void;
+  /** Calls `changed` after each change, until it is disposed of. */
+  watch(changed: () => void): Disposable;
 }
 
-/** Opens the CAs of the folder. The root's key is used where it is there. @throws PkiError | KeyError */
+interface Opened {
+  readonly generation: Generation;
+  readonly authority: Authority;
+  readonly device: DeviceCa | null;
+  readonly infrastructure: InfrastructureGeneration | null;
+}
+
+/** Opens the CAs of the folder. Roots' keys are used where they are there. @throws PkiError | KeyError */
 export function openAuthorities(folder: string, registerUrl: string, keys: KeyStore = FILE_KEYS): Authorities {
-  const infrastructure = openIntermediate(folder, "infrastructure", keys);
-  const rootSigner = existsSync(fileOf(folder, "root", "key")) ? loadSigner(fileOf(folder, "root", "key"), keys) : null;
-  const fixed = [
-    authority("root", infrastructure.root, rootSigner, readRootCrl(folder)),
-    authority("infrastructure CA", infrastructure.certificate, infrastructure.signer, null),
-  ];
-  const generations = new Map(openGenerations(folder, keys).map((generation) => [generation.id, opened(generation, registerUrl)]));
-  let active = generations.keys().next().value;
-  return {
-    get device() {
-      return active === undefined ? null : (generations.get(active)?.ca ?? null);
-    },
-    get all() {
-      return [...fixed, ...[...generations.values()].map((one) => one.authority)];
-    },
-    activate: (id) => {
-      active = id;
-    },
-    makeNext: async (now) => {
-      const next = opened(await makeGeneration(folder, now, "P-256", keys), registerUrl);
-      generations.set(next.authority.id, next);
-      active ??= next.authority.id;
-      return next.authority;
-    },
-    remove: (id) => {
-      const generation = generations.get(id)?.generation;
-      generations.delete(id);
-      if (generation !== undefined) removeGeneration(folder, generation);
-    },
-  };
+  return new FolderAuthorities(folder, registerUrl, keys);
 }
 
-const opened = (generation: Generation, registerUrl: string) => ({
-  generation,
-  authority: authority("device CA", generation.certificate, generation.signer, null),
-  ca: createDeviceCa(generation.certificate, generation.signer, registerUrl),
-});
+class FolderAuthorities implements Authorities {
+  readonly #folder: string;
+  readonly #registerUrl: string;
+  readonly #keys: KeyStore;
+  readonly #known = new Map<string, Opened>();
+  readonly #active = new Map<CaKind, string>();
+  readonly #anchors = new Map<string, Promise<Anchor>>();
+  readonly #watchers = new Set<() => void>();
+  #crosses: readonly Cross[] = [];
+  readonly infrastructure: InfrastructureCa;
 
-function authority(role: CaRole, certificate: string, signer: Signer | null, kept: RootCrl | null): Authority {
-  const own = new X509Certificate(certificate);
-  const spki = own.publicKey.export({ type: "spki", format: "der" });
+  constructor(folder: string, registerUrl: string, keys: KeyStore) {
+    this.#folder = folder;
+    this.#registerUrl = registerUrl;
+    this.#keys = keys;
+    for (const kind of ["root", "infrastructure", "device"] as const) {
+      const generations = openGenerations(folder, kind, keys);
+      for (const generation of generations) this.#add(generation);
+      // Says what is wrong with the file that has to be there.
+      if (generations.length === 0 && kind !== "device") readPem(fileOf(folder, kind, "crt"));
+    }
+    this.#lookForCrosses();
+    this.infrastructure = this.#followingInfrastructure();
+  }
+
+  get device(): DeviceCa | null {
+    return this.#signing("device")?.device ?? null;
+  }
+
+  get all(): readonly Authority[] {
+    this.#lookForRootKeys();
+    return (["root", "infrastructure", "device"] as const).flatMap((kind) => this.#of(kind).map(({ authority }) => authority));
+  }
+
+  get crosses(): readonly Cross[] {
+    return this.#crosses;
+  }
+
+  get rootFile(): string {
+    return fileOf(this.#folder, this.#root().generation.file, "crt");
+  }
+
+  anchors(): Promise<readonly Anchor[]> {
+    return Promise.all(
+      this.#of("infrastructure").map(({ authority: { id }, infrastructure }) => {
+        const made = this.#anchors.get(id) ?? infrastructure?.makeAnchor().then((pem) => ({ id, pem }));
+        if (made === undefined) throw new PkiError(`Cannot use ${id} as an infrastructure CA`);
+        this.#anchors.set(id, made);
+        return made;
+      }),
+    );
+  }
+
+  activate(id: string): void {
+    const kind = this.#known.get(id)?.generation.kind;
+    if (kind === undefined || this.#active.get(kind) === id) return;
+    this.#active.set(kind, id);
+    this.#changed();
+  }
+
+  async makeNext(kind: CaKind, now: number): Promise<Authority> {
+    this.#lookForRootKeys();
+    const root = this.#root().generation;
+    const { authority } = this.#add(await makeGeneration(this.#folder, kind, { root, now, keys: this.#keys }));
+    this.#lookForCrosses();
+    this.#changed();
+    return authority;
+  }
+
+  remove(id: string): void {
+    const generation = this.#known.get(id)?.generation;
+    if (generation === undefined) return;
+    this.#known.delete(id);
+    this.#anchors.delete(id);
+    if (this.#active.get(generation.kind) === id) this.#active.delete(generation.kind);
+    removeGeneration(this.#folder, generation);
+    this.#lookForCrosses();
+    this.#changed();
+  }
+
+  watch(changed: () => void): Disposable {
+    this.#watchers.add(changed);
+    return { [Symbol.dispose]: () => void this.#watchers.delete(changed) };
+  }
+
+  #of(kind: CaKind): readonly Opened[] {
+    return [...this.#known.values()].filter(({ generation }) => generation.kind === kind);
+  }
+
+  /** The one that Storage names; before it was asked, the first. */
+  #signing(kind: CaKind): Opened | undefined {
+    return this.#known.get(this.#active.get(kind) ?? "") ?? this.#of(kind)[0];
+  }
+
+  #root(): Opened {
+    const root = this.#signing("root");
+    if (root === undefined) throw new PkiError(`Cannot use ${this.#folder}: there is no root.`);
+    return root;
+  }
+
+  /** The CA of the moment, for those who keep it for long. */
+  #followingInfrastructure(): InfrastructureCa {
+    const now = (): InfrastructureGeneration => {
+      const ca = this.#signing("infrastructure")?.infrastructure;
+      if (ca === null || ca === undefined) throw new PkiError(`Cannot use ${this.#folder}: there is no infrastructure CA.`);
+      return ca;
+    };
+    const root = (): string => this.#root().authority.certificate;
+    const crosses = (): readonly Cross[] => this.#crosses;
+    return {
+      get root() {
+        return root();
+      },
+      get chain() {
+        return [now().chain, ...crosses().map(({ certificate }) => certificate)].join("");
+      },
+      makeAnchor: () => now().makeAnchor(),
+      issueServer: (...asked) => now().issueServer(...asked),
+      issueAgent: (...asked) => now().issueAgent(...asked),
+      issueOperator: (...asked) => now().issueOperator(...asked),
+      issueMetrics: (...asked) => now().issueMetrics(...asked),
+    };
+  }
+
+  #add(generation: Generation): Opened {
+    const opened = open(this.#folder, generation, this.#registerUrl);
+    this.#known.set(generation.id, opened);
+    return opened;
+  }
+
+  /** A root's key is put there for a while and taken away again, also while this runs. */
+  #lookForRootKeys(): void {
+    for (const { generation } of this.#of("root")) {
+      const isThere = existsSync(fileOf(this.#folder, generation.file, "key"));
+      if (isThere !== (generation.signer !== null)) this.#add(openRoot(this.#folder, generation.file, this.#keys));
+    }
+  }
+
+  #lookForCrosses(): void {
+    this.#crosses = openCrosses(
+      this.#folder,
+      this.#of("root").map(({ generation }) => generation),
+    );
+  }
+
+  #changed(): void {
+    for (const changed of this.#watchers) changed();
+  }
+}
+
+function open(folder: string, generation: Generation, registerUrl: string): Opened {
+  const { id, kind, certificate, signer, file } = generation;
+  const role = ROLES[kind];
+  const { subject: name, issuer: signedBy, notAfter } = issuedFacts(certificate);
   const issuer = signer === null ? null : issuerOf(certificate, signer);
-  const name = commonNameIn(certificate);
-  return { id: caId(role, spki), role, name, certificate, notAfter: Date.parse(own.validTo), issuer, kept };
+  const kept = kind === "root" ? readRootCrl(folder, file) : null;
+  return {
+    generation,
+    authority: { id, kind, role, name, signedBy, certificate, notAfter, issuer, kept },
+    device: kind === "device" && signer !== null ? createDeviceCa(certificate, signer, registerUrl) : null,
+    infrastructure: kind === "infrastructure" && signer !== null ? createInfrastructureCa(certificate, signer) : null,
+  };
 }

@@ -1,7 +1,8 @@
-import { hash } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { encodePem } from "../../lib/pem.ts";
 import { type Certificate, type CertificateTemplate, createIssuer, type Issuer, issueCertificate } from "./certificate.ts";
 import { keyIdOf } from "./extensions.ts";
+import { commonNameIn, issuerNameIn } from "./issuer-of.ts";
 import type { Signer } from "./signer.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -10,6 +11,9 @@ const DAY_MS = 24 * 60 * 60_000;
 export const CA_LIFE_MS = { root: 20 * 365 * DAY_MS, intermediate: 10 * 365 * DAY_MS } as const;
 
 export type CaRole = "root" | "infrastructure CA" | "device CA";
+/** What each kind of CA is called in files, ids and commands. */
+export const ROLES = { root: "root", infrastructure: "infrastructure CA", device: "device CA" } as const satisfies Record<string, CaRole>;
+export type CaKind = keyof typeof ROLES;
 
 /** A certificate that was made, with the facts that Storage keeps of it. Times are integer milliseconds. */
 export interface Issued {
@@ -39,6 +43,32 @@ export async function makeRoot(signer: Signer, now: number): Promise<string> {
   const name = caName("root", signer);
   const template = { subject: name, spki: signer.spki, now, notAfter: now + CA_LIFE_MS.root, names: [], uses: [], pathLength: null };
   return pemOf(await issueCertificate(createIssuer(name, signer), template));
+}
+
+/**
+ * A root's name and key, signed by another root (RFC 4210 §4.4, "new with old" and "old with new"): who pinned one of them takes what
+ * the other one signed. It ends with the older one. PEM.
+ */
+export async function makeCross(issuer: Issuer, of: Issuer, now: number, notAfter: number): Promise<string> {
+  const template = { of, subject: of.name, spki: of.signer.spki, now, notAfter, names: [], uses: [], pathLength: null };
+  return pemOf(await issueCertificate(issuer, template));
+}
+
+/** What a cross certificate is called on the feed and in files: "cross-1a2b3c4d". @param pem */
+export const crossId = (pem: string): string => `cross-${hash("sha256", new X509Certificate(pem).raw).slice(0, 8)}`;
+
+/** The facts of a CA's certificate, as Storage keeps them. @param pem */
+export function issuedFacts(pem: string): Issued {
+  const own = new X509Certificate(pem);
+  return {
+    pem,
+    fingerprint: hash("sha256", own.raw),
+    serial: own.serialNumber.toLowerCase(),
+    issuer: issuerNameIn(pem),
+    subject: commonNameIn(pem),
+    notBefore: Date.parse(own.validFrom),
+    notAfter: Date.parse(own.validTo),
+  };
 }
 
 /** The certificate of a CA below the root, signed by the root, for 10 years: PEM. No CA may follow below it. */

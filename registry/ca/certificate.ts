@@ -45,8 +45,8 @@ export function createIssuer(name: string, signer: Signer): Issuer {
 }
 
 export interface CertificateTemplate {
-  /** The issuer's own certificate: subject and key identifier are the issuer's, whatever `subject` says. */
-  readonly self?: true;
+  /** A CA that has a certificate already, the issuer itself or another one: name and key identifier are as they stand there, whatever `subject` says. */
+  readonly of?: Issuer;
   /** Common name; null leaves the subject empty and makes the SAN critical. */
   readonly subject: string | null;
   /** SubjectPublicKeyInfo, DER. */
@@ -75,14 +75,14 @@ export interface Certificate {
 export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Certificate> {
   const serial = randomSerial();
   const [notBefore, notAfter] = [wholeSeconds(template.now - BACKDATE_MS), wholeSeconds(template.notAfter)];
-  const { pathLength, uses, names, crlUrl, self } = template;
+  const { pathLength, uses, names, crlUrl, of } = template;
   const body = sequence(
     VERSION_3,
     integer(serial),
     issuer.algorithm,
     issuer.nameBytes,
     sequence(time(notBefore), time(notAfter)),
-    self ? issuer.nameBytes : commonName(template.subject),
+    of?.nameBytes ?? commonName(template.subject),
     template.spki,
     tagged(
       3,
@@ -90,7 +90,7 @@ export async function issueCertificate(issuer: Issuer, template: CertificateTemp
         once(`ca ${pathLength}`, () => Buffer.concat([basicConstraints(pathLength), keyUsage(pathLength !== undefined)])),
         uses.length > 0 ? once(`use ${uses.join()}`, () => extendedKeyUsage(uses)) : NONE,
         names.length > 0 ? subjectAltName(names, !fitsCommonName(template.subject)) : NONE,
-        subjectKeyIdentifier(self ? issuer.keyId : keyIdOfRead(template.spki)),
+        subjectKeyIdentifier(of?.keyId ?? keyIdOfRead(template.spki)),
         issuer.keyIdentifier,
         crlUrl === undefined ? NONE : once(`crl ${crlUrl}`, () => crlDistributionPoint(crlUrl)),
       ),

@@ -20,11 +20,9 @@ export const LIFE_MS = {
   metrics: 365 * DAY_MS,
 } as const;
 
-/** The CA for servers, agents and operators. Every subject and name comes from the caller, none from the request. */
-export interface InfrastructureCa {
-  /** PEM of the root, which agents and devices pin. */
-  readonly root: string;
-  /** PEM of this CA's own certificate: the chain that goes behind each of its certificates. */
+/** One generation of the CA for servers, agents and operators. */
+export interface InfrastructureGeneration {
+  /** PEM of what goes behind each of its certificates: its own, and where there are several roots, what ties them together. */
   readonly chain: string;
   /**
    * The same CA, name and key, as a self-signed certificate: an anchor for those who are to trust this CA and no other one below the
@@ -42,12 +40,18 @@ export interface InfrastructureCa {
   issueMetrics(request: CertificateRequest, name: string, now: number): Promise<Issued>;
 }
 
+/** The CA for servers, agents and operators. Every subject and name comes from the caller, none from the request. */
+export interface InfrastructureCa extends InfrastructureGeneration {
+  /** PEM of the root, which agents and devices pin. */
+  readonly root: string;
+}
+
 /** The infrastructure CA's certificate, signed by the root, for 10 years: PEM. */
 export const makeInfrastructure = (root: Issuer, signer: Signer, now: number): Promise<string> =>
   makeIntermediate("infrastructure CA", root, signer, now);
 
-/** The CA at work. @param root and @param certificate in PEM, @param signer with the key of `certificate` */
-export function createInfrastructureCa(root: string, certificate: string, signer: Signer): InfrastructureCa {
+/** @param certificate in PEM, @param signer with its key */
+export function createInfrastructureCa(certificate: string, signer: Signer): InfrastructureGeneration {
   const issuer = issuerOf(certificate, signer);
   const own = new X509Certificate(certificate);
   const [begin, end] = [Date.parse(own.validFrom), Date.parse(own.validTo)];
@@ -62,12 +66,11 @@ export function createInfrastructureCa(root: string, certificate: string, signer
   }
 
   return {
-    root,
     chain: certificate,
     makeAnchor: async () =>
       pemOf(
         await issueCertificate(issuer, {
-          self: true,
+          of: issuer,
           subject: issuer.name,
           spki: signer.spki,
           now: begin,

@@ -25,15 +25,31 @@ export function issuerOf(certificate: string, signer: Signer): Issuer {
 /** Common name of what a certificate is of. @param certificate PEM @throws DerError */
 export const commonNameIn = (certificate: string): string => read(certificate).name;
 
-function read(certificate: string): { readonly name: string; readonly nameBytes: Buffer; readonly keyIdentifier: Buffer | null } {
+/** Common name of who signed a certificate. @param certificate PEM @throws DerError */
+export const issuerNameIn = (certificate: string): string => read(certificate).issuer;
+
+interface Names {
+  readonly name: string;
+  readonly issuer: string;
+  readonly nameBytes: Buffer;
+  readonly keyIdentifier: Buffer | null;
+}
+
+function read(certificate: string): Names {
   const der = decodePem("CERTIFICATE", certificate);
   if (der === null) throw new DerError("no certificate in PEM");
   const [body] = childrenOf(decode(der, MAX_BYTES), TAG.sequence);
-  // Serial, algorithm, issuer and validity stand before the subject.
-  const [version, , , , , subject, , ...rest] = childrenOf(body, TAG.sequence);
-  if (version === undefined || subject === undefined || !isTagged(version, 0)) throw new DerError("not an X.509 certificate of version 3");
+  // Serial and algorithm stand before the issuer, validity before the subject.
+  const [version, , , issuer, , subject, , ...rest] = childrenOf(body, TAG.sequence);
+  if (version === undefined || subject === undefined || issuer === undefined || !isTagged(version, 0))
+    throw new DerError("not an X.509 certificate of version 3");
   const extensions = rest.find((node) => isTagged(node, 3));
-  return { name: commonNameOf(subject), nameBytes: encode(subject), keyIdentifier: keyIdentifierOf(extensions) };
+  return {
+    name: commonNameOf(subject),
+    issuer: commonNameOf(issuer),
+    nameBytes: encode(subject),
+    keyIdentifier: keyIdentifierOf(extensions),
+  };
 }
 
 function commonNameOf(subject: Node): string {

@@ -14,18 +14,18 @@ export interface RootCrl extends CrlFacts {
   readonly der: Buffer;
 }
 
-/** The root's list, without entries: what it would revoke, a CA, leaves with `ca rotate`. */
-export function makeRootCrl(root: Issuer, now: number): Promise<Buffer> {
+/** A root's list. @param entries CAs that were taken back, from {@link crlEntry}: one that ends with its last certificate needs none */
+export function makeRootCrl(root: Issuer, now: number, entries: readonly Buffer[] = []): Promise<Buffer> {
   const facts = { number: crlNumber(0, now), thisUpdate: now - CRL_BACKDATE_MS, nextUpdate: now + ROOT_CRL_LIFE_MS };
-  return signCrl(root, facts, []);
+  return signCrl(root, facts, entries);
 }
 
 /** Numbers never go back, also when Storage was restored from a copy: they are times, or one more than the last where that is higher. */
 export const crlNumber = (last: number, now: number): number => Math.max(last + 1, Math.floor(now / 1_000));
 
-/** Null when it is not there, or cannot be read: then it has to be made anew. */
-export function readRootCrl(folder: string): RootCrl | null {
-  const file = join(folder, "root.crl");
+/** @param root name of its files without their ends. @returns null when it is not there, or cannot be read: then it has to be made anew */
+export function readRootCrl(folder: string, root: string): RootCrl | null {
+  const file = join(folder, `${root}.crl`);
   if (!existsSync(file)) return null;
   const der = readFileSync(file);
   try {
@@ -36,7 +36,7 @@ export function readRootCrl(folder: string): RootCrl | null {
   }
 }
 
-export function rootCrlIsDue(folder: string, now: number): boolean {
-  const crl = readRootCrl(folder);
+export function rootCrlIsDue(folder: string, root: string, now: number): boolean {
+  const crl = readRootCrl(folder, root);
   return crl === null || now >= (crl.thisUpdate + crl.nextUpdate) / 2;
 }

@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
-import { PkiError } from "./files.ts";
+import { PkiError } from "./folder.ts";
 
 /** What register seals secrets to, and what control opens them with: seal.pub and seal.key (0600) in the folder of the CAs' files. */
 export interface Sealing {

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { PkiError, serverCertificate } from "./files.ts";
+import { serverCertificate } from "./files.ts";
+import { PkiError } from "./folder.ts";
 import type { InfrastructureCa } from "./infrastructure.ts";
 
 /** What a listener shows, PEM: the certificate with its chain. */

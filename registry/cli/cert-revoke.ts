@@ -1,7 +1,8 @@
-import { type Certificate, REVOCATION_REASONS, type RevocationReason, type RevokeCertificate } from "../../lib/admin/api.ts";
-import { parseCommandLine, UsageError } from "./command.ts";
+import { type Certificate, REVOCATION_REASONS, type RevokeCertificate } from "../../lib/admin/api.ts";
+import { parseCommandLine } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
 import type { Io } from "./io.ts";
+import { readReason } from "./reason.ts";
 
 export const help = `Revokes one certificate: no gate takes it any more, and its CA's next list names it
 
@@ -33,10 +34,4 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   if (values.json) return printJson(io, revoked);
   const { certificate, revision } = revoked;
   io.out(`${certificate.state}: ${certificate.subject}, in force with revision ${revision}\n`);
-}
-
-function readReason(text: string): RevocationReason {
-  const reason = REVOCATION_REASONS.find((known) => known === text);
-  if (reason === undefined) throw new UsageError(`--reason is one of ${REVOCATION_REASONS.join(", ")}: '${text}' is not.`);
-  return reason;
 }

@@ -30,9 +30,9 @@ export interface RegisterParts {
     /** PEM of the private key, and of the certificate with its chain. */
     readonly key: string;
     readonly cert: string;
-    /** PEM of the root that clients pin: what /v1/ca.pem tells. */
-    readonly ca: string;
   };
+  /** PEM of the root that clients pin, at each moment: what /v1/ca.pem tells. */
+  readonly root: () => string;
   /** Public half of control's sealing key. */
   readonly sealing: KeyObject;
   /** Told the code of each request that is refused. */
@@ -53,7 +53,7 @@ export interface RunningRegister extends AsyncDisposable {
  * Starts the register role: HTTPS where anyone may knock, and EST beside it where the configuration says so. Resolves once it listens;
  * disposing lets open requests finish.
  */
-export async function startRegister({ config, store, tls, sealing, onRefused, clock, log }: RegisterParts): Promise<RunningRegister> {
+export async function startRegister({ config, store, tls, root, sealing, onRefused, clock, log }: RegisterParts): Promise<RunningRegister> {
   const outcomes = new Outcomes(store, log);
   const attempts = new Attempts(config.limits, { store, clock, log });
   const app = await createApp({ tls, requestCert: false, onRefused, log });
@@ -64,7 +64,7 @@ export async function startRegister({ config, store, tls, sealing, onRefused, cl
   const streams = new Streams();
   const observations = await Observations.start(store, clock);
   const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, sealing };
-  addRoutes(app, parts, { root: tls.ca, registrationsPerMinute });
+  addRoutes(app, parts, { root, registrationsPerMinute });
   let est: RunningEst | null = null;
   const dispose = async (): Promise<void> => {
     streams[Symbol.dispose]();
@@ -80,7 +80,7 @@ export async function startRegister({ config, store, tls, sealing, onRefused, cl
     if (estConfig !== null) {
       const prepare = (server: App["server"]): void => behindProxies(server, proxies, log);
       const listen = { address, port: estConfig.port };
-      est = await startEst({ listen, tls, root: tls.ca, prepare, registrationsPerMinute, parts, onRefused, log });
+      est = await startEst({ listen, tls, root, prepare, registrationsPerMinute, parts, onRefused, log });
     }
   } catch (error) {
     await dispose();
@@ -102,7 +102,7 @@ export async function startRegister({ config, store, tls, sealing, onRefused, cl
 function addRoutes(
   app: App,
   parts: EventParts,
-  { root, registrationsPerMinute }: { readonly root: string; readonly registrationsPerMinute: number },
+  { root, registrationsPerMinute }: { readonly root: () => string; readonly registrationsPerMinute: number },
 ): void {
   const { store, clock, observations } = parts;
   const limited = { config: { rateLimit: { max: registrationsPerMinute, timeWindow: "1 minute" } } };
@@ -115,7 +115,7 @@ function addRoutes(
     const observed = observedAddress(request);
     return { ...observed, time: clock.now(), ticket: observations.ticket(observed.address) };
   });
-  app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(root));
+  app.get("/v1/ca.pem", async (_request, reply) => reply.type("application/x-pem-file").send(root()));
   const crls = new CrlFiles(store);
   app.get("/v1/crl/:file", (request, reply) => getCrl(request, reply, crls));
   app.get("/healthz", async () => ({ status: "ok" }));

@@ -1,21 +1,32 @@
-import type { Change } from "../../lib/feed/messages.ts";
-import type { Authority } from "../ca/authorities.ts";
-import { assertLead, commitChanges, trustBody } from "../store/queries.ts";
-import type { Builder, Command, Lead } from "../store/store.ts";
+import type { Authorities, Authority } from "../ca/authorities.ts";
+import { crlEntry } from "../ca/crl.ts";
+import type { RootEntries } from "../ca/files.ts";
+import { readRevoked } from "../store/crls.ts";
+import { all, type Builder, type Command, type Store } from "../store/store.ts";
+import { reasonOf } from "./listed-certificates.ts";
 
 /** CAs whose certificates devices show at a gate: agents are told of these. */
-export const isOfDevices = ({ role }: Pick<Authority, "role">): boolean => role !== "infrastructure CA";
+export const isOfDevices = ({ kind }: Pick<Authority, "kind">): boolean => kind !== "infrastructure";
 
-/** Tells the agents of the root. What they know already is no revision. @throws Problem not_leading */
-export function* publishRoot(
-  db: Builder,
-  lead: Lead,
-  { authorities, now }: { readonly authorities: readonly Authority[]; readonly now: number },
-): Command<void> {
-  yield* assertLead(db, lead);
-  const changes: Change[] = [];
-  for (const { id, certificate } of authorities.filter(({ role }) => role === "root")) {
-    if ((yield* trustBody(db, "ca", id)) !== certificate) changes.push({ kind: "trust.set", target: "ca", id, body: certificate });
-  }
-  yield* commitChanges(db, lead, { changes, now });
+/** Which CAs sign, as Storage has it. Where it does not know yet, the first of each kind does. */
+export async function settleAuthorities(store: Store, authorities: Pick<Authorities, "activate">): Promise<void> {
+  const active = await store.read((db) => all(db.selectFrom("authorities").select("ca").where("state", "=", "active")));
+  for (const { ca } of active) authorities.activate(ca);
 }
+
+/** A root signs few CAs. */
+const MOST_ENTRIES = 1_000;
+
+/** What each root's list must name: CAs that an operator took back. */
+export function* rootEntries(db: Builder, now: number): Command<RootEntries> {
+  const entries = new Map<string, Buffer[]>();
+  for (const { name } of yield* all(db.selectFrom("authorities").select("name").where("kind", "=", "root"))) {
+    const rows = yield* readRevoked(db, { issuer: name, after: "", ending: now, limit: MOST_ENTRIES });
+    entries.set(name, rows.map(entryOf));
+  }
+  return (root) => entries.get(root) ?? [];
+}
+
+/** A revoked certificate as its CA's list has it. */
+export const entryOf = ({ serial, revoked_at, reason }: { serial: string; revoked_at: number | null; reason: string | null }): Buffer =>
+  crlEntry({ serial, revokedAt: revoked_at ?? 0, reason: reasonOf(reason) ?? "unspecified" });

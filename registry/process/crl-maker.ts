@@ -4,15 +4,14 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Authority } from "../ca/authorities.ts";
 import type { Issuer } from "../ca/certificate.ts";
-import { type CrlFacts, crlEntry, signCrl } from "../ca/crl.ts";
+import { type CrlFacts, signCrl } from "../ca/crl.ts";
 import { CRL_BACKDATE_MS, crlNumber, ROOT_CRL_LIFE_MS } from "../ca/root-crl.ts";
 import { isSignerUnavailable } from "../ca/signer-unavailable.ts";
 import { type CrlState, prepareCrl, readCrlState, readRevoked } from "../store/crls.ts";
 import { assertLead } from "../store/queries.ts";
 import type { Lead, Store } from "../store/store.ts";
-import { isOfDevices } from "./authorities.ts";
+import { entryOf, isOfDevices } from "./authorities.ts";
 import { storeCrl } from "./crl-store.ts";
-import { reasonOf } from "./listed-certificates.ts";
 
 /** How long a list lasts, but for the root's; the next one is made when half of it is over. */
 export const CRL_LIFE_MS = 7 * 24 * 60 * 60_000;
@@ -104,7 +103,7 @@ export class CrlMaker {
     const begun = clock.monotonic();
     const now = clock.now();
     const number = crlNumber(state.number, now);
-    const lifeMs = authority.role === "root" ? ROOT_CRL_LIFE_MS : CRL_LIFE_MS;
+    const lifeMs = authority.kind === "root" ? ROOT_CRL_LIFE_MS : CRL_LIFE_MS;
     const facts = { number, thisUpdate: seconds(now - CRL_BACKDATE_MS), nextUpdate: seconds(now + lifeMs) };
     const entries = await this.#entries(authority.name, now - CRL_MARGIN_MS);
     const der = await signCrl(issuer, facts, entries);
@@ -120,18 +119,17 @@ export class CrlMaker {
     for (let after = ""; ; await setImmediate()) {
       const page = { issuer, after, ending, limit: PAGE };
       const rows = await this.#parts.store.read((db) => readRevoked(db, page));
-      for (const { serial, revoked_at, reason } of rows)
-        entries.push(crlEntry({ serial, revokedAt: revoked_at ?? 0, reason: reasonOf(reason) ?? "unspecified" }));
+      for (const row of rows) entries.push(entryOf(row));
       const last = rows.at(-1);
       if (last === undefined || rows.length < PAGE) return entries;
       after = last.serial;
     }
   }
 
-  async #publish({ id: ca, role }: Authority, state: CrlState, { number, thisUpdate, nextUpdate }: CrlFacts, der: Buffer): Promise<void> {
+  async #publish({ id: ca, kind }: Authority, state: CrlState, { number, thisUpdate, nextUpdate }: CrlFacts, der: Buffer): Promise<void> {
     const { store, lead, clock } = this.#parts;
     const list = { ca, covered: state.wanted, number, this_update: thisUpdate, next_update: nextUpdate, sha256: hash("sha256", der), der };
-    await store.write((db) => storeCrl(db, lead, { list, told: isOfDevices({ role }), now: clock.now() }), ["head"]);
+    await store.write((db) => storeCrl(db, lead, { list, told: isOfDevices({ kind }), now: clock.now() }), ["head"]);
   }
 }
 

@@ -48,7 +48,7 @@ export function* certificatesOf(
  * An operator's word: ends one certificate, whosever it is. A device keeps its others, and its addresses; an agent has no other and is
  * revoked with it. A second time changes nothing. Write it with wakes "head" and "revocation".
  * @returns the certificate, the revision after which no gate takes it, and the agent whose feed must end
- * @throws Problem certificate_unknown | not_leading
+ * @throws Problem certificate_unknown | authority_certificate | not_leading
  */
 export function* revokeListed(
   db: Builder,
@@ -60,6 +60,9 @@ export function* revokeListed(
   const found = () => first(db.selectFrom("certificates").select(COLUMNS).where("fingerprint", "=", fingerprint));
   const row = yield* found();
   if (row === undefined) throw new Problem(404, "certificate_unknown", "There is no certificate of that fingerprint.");
+  const root = db.selectFrom("authorities").select("ca").where("kind", "=", "root").where("name", "=", row.issuer);
+  if ((yield* first(root)) !== undefined)
+    throw new Problem(409, "authority_certificate", "This is a CA's own certificate: take the CA out (ca retire).");
   const ended = yield* revokeCertificate(db, fingerprint, now, reason);
   const changes = ended && row.device !== null ? [removal(fingerprint)] : [];
   const { revision } = yield* commitChanges(db, lead, { changes, now });

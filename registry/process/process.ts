@@ -8,7 +8,6 @@ import { Problem } from "../../lib/problem.ts";
 import type { Authorities } from "../ca/authorities.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
-import { publishRoot } from "./authorities.ts";
 import { CrlMaker } from "./crl-maker.ts";
 import { markTold, setCrowdThreshold, untoldCrowds } from "./crowds.ts";
 import { expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./expiry.ts";
@@ -32,6 +31,8 @@ export interface ProcessParts {
     readonly limits: Pick<RegistryConfig["limits"], "devicesPerAddress">;
   };
   readonly authorities: Authorities;
+  /** True once control's listener takes clients of that infrastructure CA. */
+  readonly anchored: (ca: string) => boolean;
   /** Opens what register sealed. */
   readonly sealing: KeyObject;
   /** Told of each conclusion: its outcome, and milliseconds since it was stored. */
@@ -54,6 +55,7 @@ export async function startProcess({
   lead,
   config,
   authorities,
+  anchored,
   sealing,
   onConcluded,
   clock,
@@ -65,8 +67,7 @@ export async function startProcess({
   const crls = new CrlMaker({ store, lead, authorities: () => authorities.all, clock, log });
   // A list before its CA: no gate stands with a CA whose list is missing.
   await crls.begin(LOOK_ANYWAY_MS);
-  await store.write((db) => publishRoot(db, lead, { authorities: authorities.all, now: clock.now() }), ["head"]);
-  const rotation = new Rotation({ store, lead, authorities, clock, log });
+  const rotation = new Rotation({ store, lead, authorities, anchored, clock, log });
   while ((await rotation.turn(LOOK_ANYWAY_MS)) === 0);
   const { devicesPerAddress } = config.limits;
   await store.write((db) => setCrowdThreshold(db, lead, { devices: devicesPerAddress, now: clock.now() }));

@@ -1,24 +1,27 @@
 import type { CertificateAuthority } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { Authorities } from "../ca/authorities.ts";
-import { PkiError } from "../ca/files.ts";
+import type { CaKind } from "../ca/authority.ts";
+import { PkiError } from "../ca/folder.ts";
 import { KeyError } from "../ca/key-error.ts";
 import { readCrlState } from "../store/crls.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
 import { all, type Builder, type Command, first, type Lead, type Store } from "../store/store.ts";
-import { waitingFor } from "./rotation.ts";
+import { waitingFor } from "./rotation-steps.ts";
 
 /** Every CA that counts, the root first. */
 export function* showAuthorities(db: Builder, { all: authorities }: Pick<Authorities, "all">): Command<CertificateAuthority[]> {
   const rows = yield* all(db.selectFrom("authorities").selectAll());
   const shown: CertificateAuthority[] = [];
-  for (const { id, role, notAfter, issuer } of authorities) {
+  for (const { id, kind, role, signedBy, notAfter, issuer } of authorities) {
     const row = rows.find(({ ca }) => ca === id);
     const list = yield* readCrlState(db, { ca: id });
-    const state = row === undefined || row.state === "ended" ? "active" : row.state;
+    // Between its end and the end of its files, and before its row.
+    const state = row === undefined || row.state === "ended" ? "retired" : row.state;
     shown.push({
       id,
       role,
+      signedBy,
       state,
       notAfter,
       keyHere: issuer !== null,
@@ -26,31 +29,32 @@ export function* showAuthorities(db: Builder, { all: authorities }: Pick<Authori
         list === undefined || list.number === 0
           ? null
           : { number: list.number, thisUpdate: list.this_update, nextUpdate: list.next_update },
-      waitingFor: state === "next" ? yield* waitingFor(db, row?.told ?? Number.MAX_SAFE_INTEGER) : [],
+      waitingFor: state === "next" ? yield* waitingFor(db, kind, row?.told ?? Number.MAX_SAFE_INTEGER) : [],
     });
   }
   return shown;
 }
 
 /**
- * Begins a rotation: makes the next device CA. The rest goes by itself (rotation.ts): it signs once every live gate has it, and the
- * one before leaves after its last certificate ended.
+ * Begins a rotation: makes the next CA of that kind. The rest goes by itself (rotation.ts): it signs once whoever must know it does, and
+ * the one before leaves after its last certificate ended.
  * @throws Problem rotation_running | root_key_away | signer_key_missing | signer_unavailable | not_leading
  */
 export async function beginRotation(
   store: Store,
   lead: Lead,
-  { authorities, now, actor }: { readonly authorities: Authorities; readonly now: number; readonly actor: string },
+  input: { readonly authorities: Authorities; readonly kind: CaKind; readonly now: number; readonly actor: string },
 ): Promise<string> {
+  const { authorities, kind, now, actor } = input;
   await store.write(function* (db) {
     yield* assertLead(db, lead);
     const running = yield* first(db.selectFrom("authorities").select("ca").where("state", "=", "next").limit(1));
     if (running !== undefined)
       throw new Problem(409, "rotation_running", `A rotation to ${running.ca} is under way: 'ca show' says which gates it waits for.`);
-    yield* appendAudit(db, { at: now, actor, action: "ca.rotation_begun", detail: {} });
+    yield* appendAudit(db, { at: now, actor, action: "ca.rotation_begun", detail: { kind } });
   });
   try {
-    return (await authorities.makeNext(now)).id;
+    return (await authorities.makeNext(kind, now)).id;
   } catch (cause) {
     if (cause instanceof KeyError) throw new Problem(409, "signer_key_missing", cause.message, { cause });
     if (!(cause instanceof PkiError)) throw cause;

@@ -102,7 +102,8 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
   "create index certificates_device on certificates (device, not_before) where device is not null",
   "create index certificates_issuer_end on certificates (issuer, not_after)",
   `create table authorities (
-     ca text primary key, name text not null, state text not null, certificate text not null, told ${integer}, since ${integer} not null)${table}`,
+     ca text primary key, kind text not null, name text not null, state text not null, certificate text not null, told ${integer},
+     since ${integer} not null)${table}`,
   "create index certificates_revoked on certificates (issuer, serial) where state = 'revoked'",
   `create table crls (
      ca text primary key, name text not null, wanted ${integer} not null, covered ${integer} not null, number ${integer} not null,

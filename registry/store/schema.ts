@@ -1,7 +1,10 @@
 import type { TrustTarget } from "../../lib/feed/messages.ts";
 
-/** `next` signs nothing until every gate knows it; `retired` signs lists alone, until its last certificate ended. */
-export type AuthorityState = "next" | "active" | "retired" | "ended";
+/**
+ * `next` signs nothing until every gate knows it; `retired` signs lists alone, until its last certificate ended; `withdrawn` is being
+ * taken out by an operator's word.
+ */
+export type AuthorityState = "next" | "active" | "retired" | "withdrawn" | "ended";
 
 /** `superseded`: the device's next certificate took its place. It leaves the gates as an expired one does, and enters no CRL. */
 export type CertificateState = "live" | "expired" | "superseded" | "revoked";
@@ -148,9 +151,10 @@ export interface Database {
     reason: string | null;
     pem: string;
   };
-  /** Generations of the device CA. */
+  /** Generations of all CAs. */
   authorities: {
     ca: string;
+    kind: "root" | "infrastructure" | "device";
     /** Its common name: `issuer` of what it signed. */
     name: string;
     state: AuthorityState;

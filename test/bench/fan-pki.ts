@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeKeyAndCsr, parseCsrPem } from "../../registry/ca/csr.ts";
-import { makePki, openPki } from "../../registry/ca/files.ts";
+import { makePki } from "../../registry/ca/files.ts";
+import { openPki } from "../registry/ca/open.ts";
 
 /** What agents of the bench show: one key and a certificate each. */
 export interface FanIdentity {

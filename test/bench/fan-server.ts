@@ -9,13 +9,14 @@ import { FEED } from "../../lib/feed/limits.ts";
 import { silentLog } from "../../lib/log.ts";
 import { createTlsEntrance } from "../../registry/admin/entrance.ts";
 import { Peers } from "../../registry/admin/identity.ts";
-import { openPki, serverCertificate } from "../../registry/ca/files.ts";
+import { serverCertificate } from "../../registry/ca/files.ts";
 import { parseRegistryConfig } from "../../registry/config.ts";
 import { startFeed } from "../../registry/feed/server.ts";
 import { commitChanges, takeLead } from "../../registry/store/queries.ts";
 import { openSqliteStore } from "../../registry/store/sqlite.ts";
 import { all } from "../../registry/store/store.ts";
 import { servePeer } from "../lab/peer.ts";
+import { openPki } from "../registry/ca/open.ts";
 import { BENCH_EPOCH, type FanPki, fanPkiFile, fanPkiFolder } from "./fan-pki.ts";
 
 /**
@@ -42,7 +43,7 @@ const change = (n: number) => ({ kind: "rule.set", lane: "ip", prefix: `10.0.${n
 async function listener(folder: string): Promise<Server> {
   const ca = openPki(fanPkiFolder(folder));
   const tls = await serverCertificate(fanPkiFolder(folder), "control", ["127.0.0.1"], ca, Date.now());
-  return createTlsEntrance({ ...tls, anchor: await ca.makeAnchor() }, (_, response) => response.end(), new Peers(), silentLog);
+  return createTlsEntrance({ ...tls, anchors: [await ca.makeAnchor()] }, (_, response) => response.end(), new Peers(), silentLog);
 }
 
 async function listen(server: Server): Promise<string> {

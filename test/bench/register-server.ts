@@ -50,8 +50,8 @@ const configOf = ({ folder, port, controlPort }: RegisterServerAsks["start"]) =>
 
 const registry: Start = async (ask) => {
   const config = configOf(ask);
-  await initialise(config, systemClock, silentLog);
-  const { database, root } = pathsOf(config);
+  const { root } = await initialise(config, systemClock, silentLog);
+  const { database } = pathsOf(config);
   const { text, selector, publicKey } = generateCode();
   const said = { now: Date.now(), actor: "bench" };
   await using stack = new AsyncDisposableStack();
@@ -83,8 +83,8 @@ const BODY = {
 
 const bare: Start = async (ask) => {
   const config = configOf(ask);
-  await initialise(config, systemClock, silentLog);
-  const { pki, root } = pathsOf(config);
+  const { root } = await initialise(config, systemClock, silentLog);
+  const { pki } = pathsOf(config);
   const db = new DatabaseSync(join(ask.folder, "bare.db"));
   db.exec("pragma journal_mode = wal; pragma synchronous = full; create table rows (id integer primary key, body text not null)");
   const insert = db.prepare("insert into rows (body) values (?) returning id");

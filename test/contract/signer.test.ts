@@ -2,9 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { makePki, openPki } from "../../registry/ca/files.ts";
+import { makePki } from "../../registry/ca/files.ts";
 import { KeyError } from "../../registry/ca/key-error.ts";
 import { generateKey, loadSigner } from "../../registry/ca/signer.ts";
+import { openPki } from "../registry/ca/open.ts";
 import { signerContract } from "./signer.contract.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "entityos-signer-"));

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { expect } from "chai";
 import { makeKeyAndCsr, parseCsrPem } from "../../registry/ca/csr.ts";
-import { makePki, openPki } from "../../registry/ca/files.ts";
+import { makePki } from "../../registry/ca/files.ts";
 import { LIFE_MS } from "../../registry/ca/infrastructure.ts";
 import { ownTls, tlsFromFiles } from "../../registry/ca/server-tls.ts";
 import { TlsKeeper } from "../../registry/tls-keeper.ts";
 import { MemoryLog } from "./admin/control.ts";
+import { openPki } from "./ca/open.ts";
 import { RegisterUnderTest } from "./http/client.ts";
 import { Harness } from "./process/harness.ts";
 

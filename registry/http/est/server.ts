@@ -13,8 +13,8 @@ export const EST_PATH = "/.well-known/est";
 export interface EstParts {
   readonly listen: { readonly address: string; readonly port: number };
   readonly tls: AppTls;
-  /** PEM of the root that clients pin. */
-  readonly root: string;
+  /** PEM of the root that clients pin, at each moment. */
+  readonly root: () => string;
   /** Puts what stands before a listener before this one too. */
   readonly prepare: (server: App["server"]) => void;
   readonly registrationsPerMinute: number;
@@ -55,7 +55,7 @@ export async function startEst({
     handle(request, reply, parts).catch((error: unknown) => challenge(error, reply, parts.registry));
   app.get(`${EST_PATH}/cacerts`, async (_request, reply) => {
     const authorities = await parts.store.read(readAuthorities);
-    return sendCertificates(reply, authorities.length === 0 ? [root] : authorities);
+    return sendCertificates(reply, authorities.length === 0 ? [root()] : authorities);
   });
   app.get(`${EST_PATH}/csrattrs`, async (_request, reply) => sendAttributes(reply));
   app.post(`${EST_PATH}/simpleenroll`, limited, challenging(simpleEnroll));

@@ -39,7 +39,6 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
   const root = await makeRoot(rootKey, now);
   const top = issuerOf(root, rootKey);
   const infrastructure = createInfrastructureCa(
-    root,
     await makeIntermediate("infrastructure CA", top, infrastructureKey, now),
     infrastructureKey,
   );

@@ -12,7 +12,7 @@ import { startAdmin } from "../../../registry/admin/start.ts";
 import { openAuthorities } from "../../../registry/ca/authorities.ts";
 import type { Issued } from "../../../registry/ca/authority.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
-import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
+import { makePki, serverCertificate } from "../../../registry/ca/files.ts";
 import type { InfrastructureCa } from "../../../registry/ca/infrastructure.ts";
 import { recordCertificate } from "../../../registry/ca/ledger.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
@@ -21,6 +21,7 @@ import { ensureDefaultProfile } from "../../../registry/process/profiles.ts";
 import { takeLead } from "../../../registry/store/queries.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
 import type { Lead, Store } from "../../../registry/store/store.ts";
+import { openPki } from "../ca/open.ts";
 
 export const NOW = Date.UTC(2026, 10, 23, 12, 0, 0);
 

@@ -3,8 +3,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { expect } from "chai";
-import { makePki, openPki, PkiError, serverCertificate } from "../../../registry/ca/files.ts";
+import { makePki, serverCertificate } from "../../../registry/ca/files.ts";
+import { PkiError } from "../../../registry/ca/folder.ts";
 import { KeyError } from "../../../registry/ca/key-error.ts";
+import { openPki } from "./open.ts";
 
 const DAY_MS = 86_400_000;
 const NOW = Date.UTC(2026, 10, 23, 12, 0, 0);
@@ -76,6 +78,8 @@ describe("the folder of PEM files", () => {
     const other = join(parent, "other");
     await makePki(other, NOW);
     writeFileSync(join(folder, "root.crt"), readFileSync(join(other, "root.crt")));
+    expect(() => openPki(folder)).to.throw(PkiError, "root.key is not the key of root.crt");
+    rmSync(join(folder, "root.key"));
     expect(() => openPki(folder)).to.throw(PkiError, "infrastructure.crt is not signed by root.crt");
     rmSync(join(folder, "root.crt"));
     expect(() => openPki(folder)).to.throw(PkiError, "root.crt as a certificate");

@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect } from "chai";
 import { openAuthorities } from "../../../registry/ca/authorities.ts";
-import { makePki, openPki } from "../../../registry/ca/files.ts";
+import { makePki } from "../../../registry/ca/files.ts";
 import { issuerOf } from "../../../registry/ca/issuer-of.ts";
 import { makeRootCrl } from "../../../registry/ca/root-crl.ts";
 import { generateKey } from "../../../registry/ca/signer.ts";
+import { openPki } from "./open.ts";
 import { opensslFolder } from "./openssl.ts";
 
 const ROOT = "/O=Example Ltd/CN=Example Root 1";
@@ -111,7 +112,7 @@ describe("CAs that were made elsewhere", () => {
   });
 
   it("sign the next generation of the device CA too", async () => {
-    const next = await openAuthorities(folder.path, "https://register.example").makeNext(Date.now());
+    const next = await openAuthorities(folder.path, "https://register.example").makeNext("device", Date.now());
     const [own, root] = [next.certificate, readFileSync(join(folder.path, "root.crt"), "utf8")].map((pem) => new X509Certificate(pem));
     expect(root !== undefined && own?.checkIssued(root)).to.equal(true);
   });

@@ -21,7 +21,7 @@ describe("the infrastructure CA", () => {
     folder = opensslFolder();
     const [rootKey, key] = [generateKey(), generateKey()];
     const root = await makeRoot(rootKey.signer, NOW);
-    ca = createInfrastructureCa(root, await makeInfrastructure(issuerOf(root, rootKey.signer), key.signer, NOW), key.signer);
+    ca = { root, ...createInfrastructureCa(await makeInfrastructure(issuerOf(root, rootKey.signer), key.signer, NOW), key.signer) };
     folder.write("root.pem", ca.root);
     folder.write("infrastructure.pem", ca.chain);
   });

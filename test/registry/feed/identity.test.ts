@@ -7,7 +7,8 @@ import { expect } from "chai";
 import { openConnection } from "../../../agent/feed/connection.ts";
 import { Latch } from "../../../lib/latch.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
-import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
+import { makePki, serverCertificate } from "../../../registry/ca/files.ts";
+import { openPki } from "../ca/open.ts";
 
 describe("whom an agent takes for control", () => {
   let folder: string;

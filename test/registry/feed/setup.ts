@@ -10,12 +10,13 @@ import { createMetrics } from "../../../lib/metrics.ts";
 import { createTlsEntrance } from "../../../registry/admin/entrance.ts";
 import { Peers } from "../../../registry/admin/identity.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
-import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
+import { makePki, serverCertificate } from "../../../registry/ca/files.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
 import { type Feed, startFeed } from "../../../registry/feed/server.ts";
 import { commitChanges, readHead, takeLead } from "../../../registry/store/queries.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
 import { all, type Lead, type Store } from "../../../registry/store/store.ts";
+import { openPki } from "../ca/open.ts";
 
 /** Files of one agent: key, certificate with chain, and the pinned root. */
 export interface Identity {
@@ -63,7 +64,7 @@ export async function startControl(
 
   function listen(): Server {
     const made = createTlsEntrance(
-      { key: tls.key, certificate: tls.certificate, anchor },
+      { key: tls.key, certificate: tls.certificate, anchors: [anchor] },
       (_request, response) => response.writeHead(404).end(),
       new Peers(),
       silentLog,

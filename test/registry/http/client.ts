@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { type Log, silentLog } from "../../../lib/log.ts";
 import { csrDigest, csrFromPem } from "../../../lib/registration/csr.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
-import { makePki, openPki, serverCertificate } from "../../../registry/ca/files.ts";
+import { makePki, serverCertificate } from "../../../registry/ca/files.ts";
 import { parseRegistryConfig, type RegistryConfig } from "../../../registry/config.ts";
 import { startRegister } from "../../../registry/http/server.ts";
+import { openPki } from "../ca/open.ts";
 import { type Harness, REGISTRY, SEALING, type TestCode, unsigned } from "../process/harness.ts";
 
 export interface Answer {
@@ -51,7 +52,16 @@ export class RegisterUnderTest implements AsyncDisposable {
     };
     const { store, clock } = harness;
     return new RegisterUnderTest(
-      await startRegister({ config, store, tls: { key, cert, ca }, sealing: SEALING.publicKey, onRefused: () => {}, clock, log }),
+      await startRegister({
+        config,
+        store,
+        tls: { key, cert },
+        root: () => ca,
+        sealing: SEALING.publicKey,
+        onRefused: () => {},
+        clock,
+        log,
+      }),
       ca,
       harness,
     );

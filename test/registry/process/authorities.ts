@@ -13,9 +13,17 @@ export async function testAuthorities(now = Date.now()): Promise<Authorities & {
   const folder = mkdtempSync(join(tmpdir(), "entityos-ca-"));
   try {
     await makePki(folder, now);
-    const { device, ...authorities } = openAuthorities(folder, "https://register.example");
+    const authorities = openAuthorities(folder, "https://register.example");
+    const { device, infrastructure, all, crosses, rootFile } = authorities;
     if (device === null) throw new Error("there is no device CA");
-    return { ...authorities, device };
+    return {
+      ...{ device, infrastructure, all, crosses, rootFile },
+      anchors: () => authorities.anchors(),
+      activate: () => {},
+      makeNext: () => Promise.reject(new Error("no folder")),
+      remove: () => {},
+      watch: (changed) => authorities.watch(changed),
+    };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -205,7 +205,9 @@ describe("the lists of revoked certificates", () => {
   it("longer than 256 KiB are told by their digest alone", async () => {
     const [one] = await issue(1);
     if (one === undefined) throw new Error("none");
-    const row = (await harness.rows((db) => all(db.selectFrom("certificates").selectAll())))[0];
+    const row = (
+      await harness.rows((db) => all(db.selectFrom("certificates").selectAll().where("issuer", "not like", "entityOS root %")))
+    )[0];
     if (row === undefined) throw new Error("none");
     await harness.store.write(function* (db) {
       for (let index = 0; index < 9_000; index++) {
@@ -239,7 +241,9 @@ describe("the lists of revoked certificates", () => {
     await using _process = await harness.process([], authorities);
     const code = await harness.code({ pattern: "either" });
     const { body } = await harness.register(code, {}, { csr: await csr() });
-    const [listed] = await harness.rows((db) => all(db.selectFrom("certificates").selectAll()));
+    const [listed] = await harness.rows((db) =>
+      all(db.selectFrom("certificates").selectAll().where("issuer", "not like", "entityOS root %")),
+    );
     const fingerprint = listed?.fingerprint ?? "";
     const input = { fingerprint, reason: "keyCompromise", now: START, actor: "operator:a" } as const;
     const ended = await harness.store.write((db) => revokeListed(db, harness.lead, input), ["head", "revocation"]);

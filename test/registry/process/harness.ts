@@ -26,10 +26,17 @@ export const HOUR_MS = 3_600_000;
 /** A registry without CAs. */
 export const NO_AUTHORITIES: Authorities = {
   device: null,
+  get infrastructure(): never {
+    throw new Error("no folder");
+  },
   all: [],
+  crosses: [],
+  rootFile: "",
+  anchors: async () => [],
   activate: () => {},
   makeNext: () => Promise.reject(new Error("no folder")),
   remove: () => {},
+  watch: () => ({ [Symbol.dispose]: () => {} }),
 };
 
 /** What a test lays down otherwise than register would. */
@@ -77,7 +84,17 @@ export class Harness implements AsyncDisposable {
   process(allowNetworks: readonly string[] = [], authorities: Authorities = NO_AUTHORITIES, log: Log = silentLog): Promise<RunningProcess> {
     const config = { name: REGISTRY, allowNetworks: [...allowNetworks], limits: { devicesPerAddress: this.devicesPerAddress } };
     const { store, lead, clock } = this;
-    return startProcess({ store, lead, config, authorities, sealing: SEALING.privateKey, onConcluded: () => {}, clock, log });
+    return startProcess({
+      store,
+      lead,
+      config,
+      authorities,
+      anchored: () => true,
+      sealing: SEALING.privateKey,
+      onConcluded: () => {},
+      clock,
+      log,
+    });
   }
 
   /** A code of the profile "test", which any address may use unless settings say otherwise. */

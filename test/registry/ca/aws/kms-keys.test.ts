@@ -8,7 +8,7 @@ import { openAuthorities } from "../../../../registry/ca/authorities.ts";
 import { awsParts } from "../../../../registry/ca/aws/api.ts";
 import { Kms } from "../../../../registry/ca/aws/kms.ts";
 import { type KmsNames, kmsKeys } from "../../../../registry/ca/aws/kms-keys.ts";
-import { makePki, openPki } from "../../../../registry/ca/files.ts";
+import { makePki } from "../../../../registry/ca/files.ts";
 import { KeyError } from "../../../../registry/ca/key-error.ts";
 import { loadSigner } from "../../../../registry/ca/signer.ts";
 import { AwsDouble } from "../../../aws/double.ts";
@@ -72,7 +72,7 @@ describe("the CAs' keys in AWS KMS", () => {
     await makePki(folder, NOW, "P-256", keys);
     double.standing = { kind: "cut" };
     double.seen.length = 0;
-    openPki(folder, keys);
+    openAuthorities(folder, "https://register.example", keys);
     expect(openAuthorities(folder, URL, keys).device?.id).to.match(/^device-/);
     expect(double.seen).to.deep.equal([]);
   });
@@ -82,21 +82,21 @@ describe("the CAs' keys in AWS KMS", () => {
     const keys = store({ device });
     await makePki(folder, NOW, "P-256", keys);
     const authorities = openAuthorities(folder, URL, keys);
-    const { id } = await authorities.makeNext(NOW);
+    const { id } = await authorities.makeNext("device", NOW);
     expect([file("device.key").split("\n")[0], file(`${id}.key`).split("\n")[0]]).to.deep.equal(device);
-    expect(await refusal(() => authorities.makeNext(NOW))).to.equal(
+    expect(await refusal(() => authorities.makeNext("device", NOW))).to.equal(
       "There is no key for the next device CA: name one more in ca.signer.device and restart.",
     );
     // What ended is never taken again.
     authorities.remove(authorities.device?.id ?? "");
-    expect(await refusal(() => authorities.makeNext(NOW))).to.include("There is no key for the next device CA");
+    expect(await refusal(() => authorities.makeNext("device", NOW))).to.include("There is no key for the next device CA");
   });
 
   it("take the place of keys in files by a rotation", async () => {
     await makePki(folder, NOW);
     const keys = store({ device: arns(1) });
     const authorities = openAuthorities(folder, URL, keys);
-    const next = await authorities.makeNext(NOW);
+    const next = await authorities.makeNext("device", NOW);
     expect(file("device.key")).to.include("PRIVATE KEY");
     expect(file(`${next.id}.key`)).to.match(/^arn:/);
     expect(new X509Certificate(next.certificate).verify(new X509Certificate(file("root.crt")).publicKey)).to.equal(true);

@@ -1,0 +1,57 @@
+import type { RevocationReason } from "../../lib/admin/api.ts";
+import { Problem } from "../../lib/problem.ts";
+import type { Authorities } from "../ca/authorities.ts";
+import { issuedFacts } from "../ca/authority.ts";
+import { revokeCertificate } from "../ca/ledger.ts";
+import { appendAudit, assertLead } from "../store/queries.ts";
+import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
+
+/**
+ * An operator's word: a CA that does not sign is taken out, with all that it signed. The root's list names it within a second; rotation
+ * (rotation.ts) does the rest. Write it with wakes "progress" and "revocation".
+ * @throws Problem authority_unknown | authority_signs | authority_needed | root_key_away | not_leading
+ */
+export function* withdrawAuthority(
+  db: Builder,
+  lead: Lead,
+  input: {
+    readonly authorities: Pick<Authorities, "all">;
+    readonly ca: string;
+    readonly reason: RevocationReason;
+    readonly now: number;
+    readonly actor: string;
+  },
+): Command<void> {
+  yield* assertLead(db, lead);
+  const { authorities, ca, reason, now, actor } = input;
+  const row = yield* first(db.selectFrom("authorities").selectAll().where("ca", "=", ca));
+  const known = authorities.all.find(({ id }) => id === ca);
+  if (row === undefined || known === undefined || row.state === "ended")
+    throw new Problem(404, "authority_unknown", "There is no CA of that name.");
+  if (row.state === "withdrawn") return;
+  if (row.state === "active") throw new Problem(409, "authority_signs", `${ca} signs: rotate it first (ca rotate --kind ${row.kind}).`);
+  const below = authorities.all.filter(({ id, signedBy }) => id !== ca && row.kind === "root" && signedBy === row.name);
+  if (below.length > 0) throw needed(ca, `it signed ${below.map(({ id }) => id).join(", ")}: rotate and retire those first`);
+  if (row.kind === "infrastructure") yield* assertNoAgents(db, ca, row.name);
+  if (row.kind !== "root") {
+    const root = authorities.all.find(({ name }) => name === known.signedBy);
+    if (root === undefined || root.issuer === null)
+      throw new Problem(
+        409,
+        "root_key_away",
+        `The key of the root that signed ${ca} is not with the registry: its list must name this CA.`,
+      );
+    yield* revokeCertificate(db, issuedFacts(row.certificate).fingerprint, now, reason);
+  }
+  yield* all(db.updateTable("authorities").set({ state: "withdrawn", since: now }).where("ca", "=", ca));
+  yield* appendAudit(db, { at: now, actor, action: "ca.withdrawn", detail: { ca, reason } });
+}
+
+/** An agent whose only certificate ended could not ask for its next one. */
+function* assertNoAgents(db: Builder, ca: string, name: string): Command<void> {
+  const agents = db.selectFrom("agents").innerJoin("certificates", "certificates.fingerprint", "agents.fingerprint").select("name");
+  const left = yield* all(agents.where("issuer", "=", name).where("agents.revoked_at", "is", null).orderBy("name").limit(10));
+  if (left.length > 0) throw needed(ca, `agents did not take their next certificates yet: ${left.map((agent) => agent.name).join(", ")}`);
+}
+
+const needed = (ca: string, why: string): Problem => new Problem(409, "authority_needed", `${ca} is still needed: ${why}.`);
