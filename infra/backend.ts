@@ -1,6 +1,9 @@
 import { LocalBackend, S3Backend, type TerraformStack } from "cdktf";
 import { z } from "zod";
 
+/** Name of an environment. */
+export const nameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "a name is 1 to 31 lower-case letters, digits and hyphens");
+
 /** Where Terraform keeps its state; named in each environment, so that no path of one machine is ever written. */
 export const backendSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("s3"), bucket: z.string().min(3).max(63), region: z.string().min(1) }),

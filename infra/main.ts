@@ -1,22 +1,27 @@
 import { join } from "node:path";
-import { App } from "cdktf";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT } from "../lib/service.ts";
+import { reviewAws, synthAws } from "./aws/app.ts";
 import { synthMetal } from "./metal/app.ts";
-import { NetworkStack } from "./network.ts";
-import { loadSettings } from "./settings.ts";
 
-/** synth [SETTINGS.yaml]: writes every stack of one environment as Terraform JSON to CDKTF_OUTDIR, cdktf.out by default. */
-function main(): number {
-  const file = process.argv[2] ?? process.env.ENTITYOS_INFRA ?? join(import.meta.dirname, "environments/example.yaml");
+const ENVIRONMENTS = ["production", "trial", "single-zone"].map((name) => join(import.meta.dirname, "environments", `${name}.yaml`));
+
+/**
+ * synth [SETTINGS.yaml …]: writes every stack of the environments as Terraform JSON to CDKTF_OUTDIR, cdktf.out by default, and tells how
+ * many resources each has. review writes docs/aws/.
+ */
+function main([first, ...rest]: readonly string[]): number {
+  const told = process.env.ENTITYOS_INFRA;
+  const files = first === undefined ? (told === undefined ? ENVIRONMENTS : [told]) : [first, ...rest];
   try {
-    const settings = loadSettings(file);
-    // Traces in the metadata would carry paths of this machine.
-    const app = new App({ stackTraces: false });
-    new NetworkStack(app, `${settings.environment}-network`, settings);
-    app.synth();
-    process.stdout.write(`${app.outdir}\n`);
-    return EXIT.ok;
+    if (first === "review") {
+      reviewAws(ENVIRONMENTS, join(import.meta.dirname, "../docs/aws"));
+      return EXIT.ok;
+    }
+    const { text, findings } = synthAws(files);
+    process.stdout.write(text);
+    for (const finding of findings) process.stderr.write(`${finding}\n`);
+    return findings.length === 0 ? EXIT.ok : EXIT.failed;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
@@ -37,4 +42,4 @@ async function metal(file: string): Promise<number> {
 }
 
 const metalSettings = process.argv[2] === "metal" ? process.argv[3] : process.env.ENTITYOS_METAL;
-process.exitCode = metalSettings === undefined ? main() : await metal(metalSettings);
+process.exitCode = metalSettings === undefined ? main(process.argv.slice(2)) : await metal(metalSettings);

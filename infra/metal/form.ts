@@ -1,8 +1,7 @@
 import { isIP } from "node:net";
 import { z } from "zod";
 import { portSchema } from "../../lib/config.ts";
-import { backendSchema } from "../backend.ts";
-import { nameSchema as environmentSchema } from "../settings.ts";
+import { backendSchema, nameSchema as environmentSchema } from "../backend.ts";
 
 const treeSchema = z.record(z.string(), z.unknown());
 const nameSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a name is 1 to 63 lower-case letters, digits and hyphens");

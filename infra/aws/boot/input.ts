@@ -2,7 +2,7 @@
 export interface DebianPackage {
   /** "entityos-agent_0.1.0_all.deb". */
   readonly file: string;
-  /** Of its bytes, lower-case hex. */
+  /** Of its bytes, lower-case hex, or what Terraform puts it in the place of. */
   readonly sha256: string;
 }
 

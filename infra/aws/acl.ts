@@ -1,0 +1,43 @@
+import { NetworkAcl } from "@cdktf/provider-aws/lib/network-acl/index.js";
+import { NetworkAclRule } from "@cdktf/provider-aws/lib/network-acl-rule/index.js";
+import type { Subnet } from "@cdktf/provider-aws/lib/subnet/index.js";
+import type { Vpc } from "@cdktf/provider-aws/lib/vpc/index.js";
+import { PORT } from "../../lib/service.ts";
+import type { AwsStack } from "./stack.ts";
+
+/** Where answers to what hosts, NAT gateways and load balancers asked for come back to. */
+const ANSWERS = { fromPort: 1024, toPort: 65_535 };
+const OUTWARD = [80, 443];
+
+/**
+ * The second line behind the groups, without memory: inside everything, from outside the service and answers. Client addresses pass
+ * the load balancers, so the restricted zone sees them here too.
+ */
+export function writeAcl(stack: AwsStack, name: string, vpc: Vpc, subnets: readonly Subnet[], admitted: readonly string[]): void {
+  const acl = new NetworkAcl(stack, `${name}-acl`, {
+    vpcId: vpc.id,
+    subnetIds: subnets.map(({ id }) => id),
+    tags: { Name: stack.named(name) },
+  });
+  let number = 100;
+  const rule = (egress: boolean, cidr: string, ports: { fromPort: number; toPort: number } | null, said: string) => {
+    new NetworkAclRule(stack, `${name}-acl-${egress ? "out" : "in"}-${said}`, {
+      networkAclId: acl.id,
+      ruleNumber: number++,
+      egress,
+      ruleAction: "allow",
+      ...(ports === null ? { protocol: "-1" } : { protocol: "tcp", ...ports }),
+      ...(cidr.includes(":") || cidr === vpc.ipv6CidrBlock ? { ipv6CidrBlock: cidr } : { cidrBlock: cidr }),
+    });
+  };
+  const one = (port: number) => ({ fromPort: port, toPort: port });
+  for (const egress of [false, true]) {
+    rule(egress, vpc.cidrBlock, null, "inside-ipv4");
+    rule(egress, vpc.ipv6CidrBlock, null, "inside-ipv6");
+    for (const [cidr, family] of [["0.0.0.0/0", "ipv4"] as const, ["::/0", "ipv6"] as const]) {
+      rule(egress, cidr, ANSWERS, `answers-${family}`);
+      if (egress) for (const port of OUTWARD) rule(true, cidr, one(port), `${port}-${family}`);
+    }
+  }
+  for (const [index, cidr] of admitted.entries()) rule(false, cidr, one(PORT.service), `service-${index}`);
+}

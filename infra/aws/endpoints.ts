@@ -1,0 +1,69 @@
+import type { RouteTable } from "@cdktf/provider-aws/lib/route-table/index.js";
+import type { SecurityGroup } from "@cdktf/provider-aws/lib/security-group/index.js";
+import type { Subnet } from "@cdktf/provider-aws/lib/subnet/index.js";
+import type { Vpc } from "@cdktf/provider-aws/lib/vpc/index.js";
+import { VpcEndpoint } from "@cdktf/provider-aws/lib/vpc-endpoint/index.js";
+import type { ENDPOINTS } from "./form.ts";
+import { type AwsStack, policy } from "./stack.ts";
+
+/** What hosts ask of each service; Session Manager knows no resources for its own. */
+export const SESSION_ACTIONS = {
+  ssm: ["ssm:UpdateInstanceInformation"],
+  ssmmessages: [
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+  ],
+} as const;
+const ENDPOINT_ACTIONS = { ...SESSION_ACTIONS, secretsmanager: ["secretsmanager:GetSecretValue"] } as const;
+
+interface Places {
+  readonly vpc: Vpc;
+  readonly tables: readonly RouteTable[];
+  readonly subnets: readonly Subnet[];
+  readonly group: SecurityGroup | undefined;
+  readonly names: readonly (typeof ENDPOINTS)[number][];
+}
+
+/** How the bucket of packages begins, so that the endpoint can let nothing else of S3 pass. */
+export const bucketPrefix = (stack: AwsStack): string => stack.named("entityos-gate-");
+
+/** AWS's services without the outside: S3 for the packages' bucket alone, and those that the settings name, for this account alone. */
+export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, names }: Places): void {
+  const service = (name: string) => `com.amazonaws.${stack.settings.region}.${name}`;
+  const account = { StringEquals: { "aws:PrincipalAccount": stack.account } };
+  const bucket = `arn:aws:s3:::${bucketPrefix(stack)}*`;
+  new VpcEndpoint(stack, "endpoint-s3", {
+    vpcId: vpc.id,
+    serviceName: service("s3"),
+    vpcEndpointType: "Gateway",
+    routeTableIds: tables.map(({ id }) => id),
+    policy: policy([
+      {
+        Sid: "Packages",
+        Effect: "Allow",
+        Principal: "*",
+        Action: ["s3:GetObject", "s3:PutObject"],
+        Resource: `${bucket}/*`,
+        Condition: account,
+      },
+    ]),
+    tags: { Name: stack.named("s3") },
+  });
+  if (group === undefined) return;
+  for (const name of names) {
+    new VpcEndpoint(stack, `endpoint-${name}`, {
+      vpcId: vpc.id,
+      serviceName: service(name),
+      vpcEndpointType: "Interface",
+      privateDnsEnabled: true,
+      subnetIds: subnets.map(({ id }) => id),
+      securityGroupIds: [group.id],
+      policy: policy([
+        { Sid: "Account", Effect: "Allow", Principal: "*", Action: ENDPOINT_ACTIONS[name], Resource: "*", Condition: account },
+      ]),
+      tags: { Name: stack.named(name) },
+    });
+  }
+}

@@ -1,0 +1,13 @@
+import type { Synthesis } from "../synthesis.ts";
+import { ACCESS } from "./access.ts";
+import { HOSTS } from "./hosts.ts";
+import { NETWORK } from "./network.ts";
+import type { Forbidden } from "./rule.ts";
+import { STORAGE } from "./storage.ts";
+
+/** Everything that must not be deployed. `synth` refuses it, and the tests show each rule failing once. */
+export const FORBIDDEN: readonly Forbidden[] = [...NETWORK, ...ACCESS, ...STORAGE, ...HOSTS];
+
+/** All that is forbidden in what was synthesised: "rule: place: what". */
+export const findings = (synthesis: Synthesis): string[] =>
+  FORBIDDEN.flatMap(({ name, look }) => look(synthesis).map((found) => `${name}: ${synthesis.settings.environment} ${found}`));

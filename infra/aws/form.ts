@@ -1,0 +1,110 @@
+import { z } from "zod";
+import { cidrSchema } from "../../lib/config.ts";
+
+const nameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,14}$/, "a name is 1 to 15 lower-case letters, digits and hyphens");
+const regionSchema = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region is written like ap-southeast-2");
+const domainSchema = z
+  .string()
+  .regex(/^(?=.{4,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a domain is written like gate.example");
+const imageSchema = z.string().regex(/^ami-[0-9a-f]{8,17}$/, "an image is written like ami-0123456789abcdef0");
+const fileSchema = z.string().regex(/^[\w.+/-]{1,200}$/, "a file's path has letters, digits, dots, slashes, plus signs and hyphens");
+const pemSchema = z.string().regex(/^-----BEGIN CERTIFICATE-----\n[\s\S]+-----END CERTIFICATE-----\n?$/, "a certificate in PEM");
+const keySchema = z.string().regex(/^arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[\w/-]+$/, "a key is named by its ARN");
+
+const zoneSchema = z.strictObject({
+  /** Availability zone: "eu-central-1a". */
+  name: z.string().min(1),
+  /** Load balancers and NAT gateways stand here. */
+  open: cidrSchema,
+  /** Hosts and the registry stand here, without an address of the outside. */
+  restricted: cidrSchema,
+});
+
+/** Interface endpoints that the hosts use; S3's gateway endpoint is always there. */
+export const ENDPOINTS = ["secretsmanager", "ssm", "ssmmessages"] as const;
+
+/** One environment on AWS, YAML. Reference: infra/environments/production.yaml. */
+export const formSchema = z.strictObject({
+  environment: nameSchema,
+  region: regionSchema,
+  /** Terraform's state holds the CAs' keys where `pki.kind` is tls: an S3 bucket that encrypts with this key, and nothing else. */
+  state: z.strictObject({ bucket: z.string().min(3).max(63), region: regionSchema, kmsKey: keySchema }),
+  /** The service behind the gate. register and control are names below it. */
+  domain: domainSchema,
+  /** Route 53's public zone that the names are written to. */
+  hostedZone: z.string().regex(/^Z[A-Z0-9]{5,31}$/, "a hosted zone is named by its id, like Z0123456789ABCDEFGHIJ"),
+  network: z.strictObject({
+    /** IPv4 network of the whole, /16 to /24; its IPv6 network is assigned by AWS. */
+    cidr: cidrSchema,
+    zones: z.array(zoneSchema).min(1).max(6),
+    /** NAT gateways: one for all zones, or one in each, so that a zone's end takes nothing from the others. */
+    nat: z.enum(["one", "per-zone"]).default("one"),
+    endpoints: z.array(z.enum(ENDPOINTS)).default([]),
+    flowLogDays: z.literal([30, 60, 90, 180, 365, 731, 1096]).default(90),
+  }),
+  pki: z.discriminatedUnion("kind", [
+    /** Root, infrastructure CA and device CA are made by Terraform's tls provider; their keys are in the state and in Secrets Manager. */
+    z.strictObject({
+      kind: z.literal("tls"),
+      organization: z.string().regex(/^[\w .&-]{1,64}$/, "an organization is 1 to 64 letters, digits, spaces and . & -"),
+      /** The registry's host may read the root's key: at the first boot, for the root's yearly list, for a rotation; no longer. */
+      rootAtHand: z.boolean().default(false),
+    }),
+    /** Certificates from elsewhere; an operator puts the two keys into the secrets that are made for them. */
+    z.strictObject({ kind: z.literal("own"), root: pemSchema, infrastructure: pemSchema, device: pemSchema }),
+  ]),
+  architecture: z.enum(["amd64", "arm64"]).default("arm64"),
+  /** Debian 12 or 13, the newest image of Debian's own account when an instance is made; or this very image. */
+  image: z.union([z.literal([12, 13]), imageSchema]).default(13),
+  packages: z.strictObject({
+    /** Folder that npm run package wrote to, from the folder of the process. */
+    folder: fileSchema.default("dist"),
+    /** Of the project's packages, where it is another than this version's. */
+    version: z
+      .string()
+      .regex(/^[0-9][\w.+~]{0,40}$/, "a version is written like 0.1.0 or 0.1.0+build1")
+      .optional(),
+    /** Packages that are no part of the project, from the same folder: the SSM agent. */
+    more: z.array(fileSchema).max(8).default([]),
+  }),
+  registry: z.strictObject({
+    instanceType: z.string(),
+    replicas: z.int().min(1).max(6).default(1),
+    /** Zone by its name, the first one by default; its volume stays there. */
+    zone: z.string().optional(),
+    volumeGb: z.int().min(8).max(16_384).default(20),
+    snapshots: z
+      .strictObject({ everyHours: z.literal([1, 2, 3, 4, 6, 8, 12, 24]).default(6), keep: z.int().min(2).max(1_000).default(28) })
+      .prefault({}),
+    /** PostgreSQL, for more replicas than one. */
+    database: z
+      .strictObject({
+        instanceClass: z.string().regex(/^db\.[a-z0-9]+\.[a-z0-9]+$/, "a class is written like db.t4g.small"),
+        storageGb: z.int().min(20).max(65_536),
+      })
+      .optional(),
+  }),
+  restricted: z.strictObject({
+    instanceType: z.string(),
+    hosts: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "a name is 1 to 31 lower-case letters, digits and hyphens"),
+          zone: z.string(),
+        }),
+      )
+      .min(1)
+      .max(50),
+    diskGb: z.int().min(8).max(16_384).default(20),
+    /** Who reaches the gate at all: everyone, because anyone's address may be registered; or named networks. The gate decides then. */
+    admit: z.union([z.literal("everyone"), z.array(cidrSchema).min(1).max(50)]),
+    lanes: z
+      .strictObject({ ip: z.boolean().default(true), ipcert: z.boolean().default(false), roaming: z.boolean().default(false) })
+      .prefault({}),
+  }),
+  /** Load balancers, instances and the database cannot be deleted; what the registry and the CAs keep, not even by Terraform. */
+  protection: z.boolean(),
+  alarms: z.strictObject({ email: z.email() }),
+});
+
+export type AwsSettings = z.output<typeof formSchema>;

@@ -1,0 +1,90 @@
+import type { KmsKey } from "@cdktf/provider-aws/lib/kms-key/index.js";
+import { SecretsmanagerSecret } from "@cdktf/provider-aws/lib/secretsmanager-secret/index.js";
+import { SecretsmanagerSecretVersion } from "@cdktf/provider-aws/lib/secretsmanager-secret-version/index.js";
+import { CertRequest } from "@cdktf/provider-tls/lib/cert-request/index.js";
+import { LocallySignedCert } from "@cdktf/provider-tls/lib/locally-signed-cert/index.js";
+import { PrivateKey } from "@cdktf/provider-tls/lib/private-key/index.js";
+import { TlsProvider } from "@cdktf/provider-tls/lib/provider/index.js";
+import { SelfSignedCert } from "@cdktf/provider-tls/lib/self-signed-cert/index.js";
+import type { Construct } from "constructs";
+import type { AwsSettings } from "./form.ts";
+import { AwsStack } from "./stack.ts";
+
+const HOURS_A_YEAR = 8_760;
+/** As the registry's own: root 20 years, what is below it 10. */
+const LIFE_HOURS = { root: 20 * HOURS_A_YEAR, intermediate: 10 * HOURS_A_YEAR } as const;
+const CA_USES = ["cert_signing", "crl_signing"];
+const ISSUING = ["infrastructure", "device"] as const;
+type Issuing = (typeof ISSUING)[number];
+
+/**
+ * Root, infrastructure CA and device CA. With `tls`, Terraform makes keys and certificates, and the keys are in this stack's state and
+ * in Secrets Manager, nowhere else. With `own`, the certificates are given and the secrets wait for an operator to put the keys in.
+ */
+export class PkiStack extends AwsStack {
+  /** PEM, by name of the registry's file: root, infrastructure, device. */
+  readonly certificates: Readonly<Record<"root" | Issuing, string>>;
+  readonly secrets: ReadonlyMap<"root" | Issuing, SecretsmanagerSecret>;
+  readonly key: KmsKey;
+
+  constructor(scope: Construct, settings: AwsSettings) {
+    super(scope, "pki", settings);
+    const { pki } = settings;
+    this.key = this.encryptionKey("pki-key", "keys of the CAs");
+    const names = pki.kind === "tls" ? (["root", ...ISSUING] as const) : ISSUING;
+    this.secrets = new Map(names.map((name) => [name, this.#secret(name)]));
+    this.certificates = pki.kind === "tls" ? this.#make(pki.organization) : pki;
+  }
+
+  #secret(name: string): SecretsmanagerSecret {
+    const secret = new SecretsmanagerSecret(this, `${name}-secret`, {
+      name: `entityos-gate/${this.settings.environment}/${name}`,
+      description: `Private key of the ${name} CA, PEM`,
+      kmsKeyId: this.key.arn,
+      recoveryWindowInDays: 30,
+    });
+    if (this.settings.protection) secret.lifecycle = { preventDestroy: true };
+    return secret;
+  }
+
+  #make(organization: string): Record<"root" | Issuing, string> {
+    new TlsProvider(this, "tls");
+    const subject = (name: string) => [{ organization, commonName: `entityOS ${name} ${this.settings.environment}` }];
+    const rootKey = this.#privateKey("root");
+    const root = new SelfSignedCert(this, "root", {
+      privateKeyPem: rootKey.privateKeyPem,
+      subject: subject("root"),
+      validityPeriodHours: LIFE_HOURS.root,
+      allowedUses: CA_USES,
+      isCaCertificate: true,
+      setSubjectKeyId: true,
+    });
+    const below = ISSUING.map((name) => {
+      const key = this.#privateKey(name);
+      const request = new CertRequest(this, `${name}-request`, { privateKeyPem: key.privateKeyPem, subject: subject(`${name} CA`) });
+      const certificate = new LocallySignedCert(this, name, {
+        certRequestPem: request.certRequestPem,
+        caPrivateKeyPem: rootKey.privateKeyPem,
+        caCertPem: root.certPem,
+        validityPeriodHours: LIFE_HOURS.intermediate,
+        allowedUses: CA_USES,
+        isCaCertificate: true,
+        setSubjectKeyId: true,
+      });
+      return [name, certificate] as const;
+    });
+    const made = [root, ...below.map(([, certificate]) => certificate)];
+    // Another root is another system: every host would have to be enrolled anew.
+    if (this.settings.protection) for (const one of made) one.lifecycle = { preventDestroy: true };
+    const [infrastructure, device] = below.map(([, { certPem }]) => certPem);
+    return { root: root.certPem, infrastructure: infrastructure ?? "", device: device ?? "" };
+  }
+
+  #privateKey(name: "root" | Issuing): PrivateKey {
+    const key = new PrivateKey(this, `${name}-key`, { algorithm: "ECDSA", ecdsaCurve: name === "root" ? "P384" : "P256" });
+    if (this.settings.protection) key.lifecycle = { preventDestroy: true };
+    const secretId = this.secrets.get(name)?.id ?? "";
+    new SecretsmanagerSecretVersion(this, `${name}-secret-version`, { secretId, secretString: key.privateKeyPem });
+    return key;
+  }
+}

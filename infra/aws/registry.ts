@@ -1,0 +1,149 @@
+import { EbsVolume } from "@cdktf/provider-aws/lib/ebs-volume/index.js";
+import type { Instance } from "@cdktf/provider-aws/lib/instance/index.js";
+import type { KmsKey } from "@cdktf/provider-aws/lib/kms-key/index.js";
+import type { S3Bucket } from "@cdktf/provider-aws/lib/s3-bucket/index.js";
+import { VolumeAttachment } from "@cdktf/provider-aws/lib/volume-attachment/index.js";
+import { Fn } from "cdktf";
+import type { Construct } from "constructs";
+import { PATH, PORT } from "../../lib/service.ts";
+import { registryYaml } from "../hosts.ts";
+import { type Balancer, writeBalancer } from "./balancer.ts";
+import type { BootKey } from "./boot/input.ts";
+import { writeBucket } from "./bucket.ts";
+import type { AwsSettings } from "./form.ts";
+import { imageId, writeHost } from "./host.ts";
+import { namesOf } from "./names.ts";
+import type { NetworkStack } from "./network.ts";
+import { packageFiles, plannedPackages } from "./packages.ts";
+import type { PkiStack } from "./pki.ts";
+import { writeSnapshots } from "./snapshots.ts";
+import { AwsStack, type Statement } from "./stack.ts";
+import { METADATA, userData } from "./user-data.ts";
+
+const DISK_GB = 20;
+/** AWS keeps the first four addresses of a subnet; so is the registry's always the same, whichever machine has it. */
+const HOST_NUMBER = 10;
+
+/**
+ * The registry: one machine with both roles in the restricted zone, since they share Storage in one process; register alone is reached
+ * from outside, over a load balancer in the open zone. With it what it shares with hosts: the bucket and the key of disks.
+ */
+export class RegistryStack extends AwsStack {
+  readonly key: KmsKey;
+  readonly bucketKey: KmsKey;
+  readonly bucket: S3Bucket;
+  readonly instance: Instance;
+  readonly balancer: Balancer;
+  readonly address: string;
+
+  constructor(scope: Construct, settings: AwsSettings, { network, pki }: { network: NetworkStack; pki: PkiStack }) {
+    super(scope, "registry", settings);
+    const [first] = settings.network.zones;
+    const zone = settings.network.zones.find(({ name }) => name === settings.registry.zone) ?? first;
+    const subnet = network.restricted.get(zone?.name ?? "");
+    if (zone === undefined || subnet === undefined) throw new RangeError("An environment has one zone at least");
+    this.key = this.encryptionKey("key", "disks and snapshots");
+    // Hosts use the bucket's key themselves; a disk's key is used by EC2 alone.
+    this.bucketKey = this.encryptionKey("bucket-key", "packages and enrolments");
+    const files = new Set(Object.values(packageFiles(settings)).flat());
+    this.bucket = writeBucket(this, this.bucketKey, plannedPackages(this, [...files]));
+    this.address = Fn.cidrhost(zone.restricted, HOST_NUMBER);
+    const volume = this.#volume(zone.name);
+
+    this.instance = writeHost(this, {
+      name: "registry",
+      image: imageId(this, settings),
+      instanceType: settings.registry.instanceType,
+      subnet,
+      group: network.group("registry"),
+      key: this.key,
+      bucket: this.bucket,
+      bucketKey: this.bucketKey,
+      diskGb: DISK_GB,
+      userData: this.#userData(pki, volume),
+      statements: this.#statements(pki),
+      privateIp: this.address,
+      ipv6: false,
+    });
+    new VolumeAttachment(this, "volume-attachment", {
+      deviceName: "/dev/sdf",
+      instanceId: this.instance.id,
+      volumeId: volume.id,
+      stopInstanceBeforeDetaching: true,
+    });
+    this.balancer = writeBalancer(this, {
+      name: "register",
+      vpc: network.vpc,
+      subnets: network.open.values(),
+      group: network.group("register-balancer"),
+      port: PORT.register,
+      health: { protocol: "HTTPS", path: "/readyz", port: String(PORT.register), matcher: "200", interval: 10, timeout: 6 },
+      targets: new Map([["registry", this.instance.id]]),
+      clients: "proxy-header",
+    });
+  }
+
+  /** What the registry keeps outlives every machine: snapshots while it runs, a last one when it goes. */
+  #volume(availabilityZone: string): EbsVolume {
+    const { registry, protection } = this.settings;
+    const tags = { Name: this.named("registry"), snapshots: this.named("registry") };
+    const volume = new EbsVolume(this, "volume", {
+      availabilityZone,
+      size: registry.volumeGb,
+      type: "gp3",
+      encrypted: true,
+      kmsKeyId: this.key.arn,
+      finalSnapshot: true,
+      tags,
+    });
+    if (protection) volume.lifecycle = { preventDestroy: true };
+    writeSnapshots(this, { snapshots: tags.snapshots }, registry.snapshots);
+    return volume;
+  }
+
+  #keys({ secrets }: PkiStack): readonly BootKey[] {
+    const { pki } = this.settings;
+    return [...secrets].flatMap(([name, { arn }]) =>
+      name === "root" && !(pki.kind === "tls" && pki.rootAtHand) ? [] : [{ name, secret: arn }],
+    );
+  }
+
+  #statements(pki: PkiStack): readonly Statement[] {
+    const folder = `${this.bucket.arn}/hosts/*`;
+    return [
+      { Sid: "Keys", Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: this.#keys(pki).map(({ secret }) => secret) },
+      { Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn },
+      { Sid: "Requests", Effect: "Allow", Action: ["s3:GetObject"], Resource: [`${folder}/agent.csr`, `${folder}/service.csr`] },
+      { Sid: "Certificates", Effect: "Allow", Action: ["s3:PutObject"], Resource: [`${folder}/agent.crt`, `${folder}/service.crt`] },
+    ];
+  }
+
+  #userData(pki: PkiStack, volume: EbsVolume): string {
+    const { settings } = this;
+    const names = namesOf(settings.domain);
+    const text = registryYaml({
+      name: names.register,
+      register: {
+        names: [names.register, names.registerIpv4, names.registerIpv6],
+        proxies: settings.network.zones.map(({ open }) => open),
+      },
+      control: { names: [names.control] },
+    });
+    return userData({
+      name: "registry",
+      region: settings.region,
+      bucket: `https://${this.bucket.bucketRegionalDomainName}`,
+      metadata: METADATA,
+      packages: plannedPackages(this, packageFiles(settings).registry),
+      debian: [],
+      files: [{ path: PATH.registryConfig, mode: "0644", text }],
+      role: {
+        kind: "registry",
+        volume: `/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${Fn.replace(volume.id, "-", "")}`,
+        secrets: `https://secretsmanager.${settings.region}.amazonaws.com`,
+        certificates: pki.certificates,
+        keys: this.#keys(pki),
+      },
+    });
+  }
+}

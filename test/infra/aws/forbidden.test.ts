@@ -1,0 +1,32 @@
+import { expect } from "chai";
+import { FORBIDDEN, findings } from "../../../infra/aws/forbidden/table.ts";
+import { MUTATIONS } from "./mutations.ts";
+import { copyOf, type EnvironmentName, synthesised } from "./synthesised.ts";
+
+describe("the table of forbidden states", function () {
+  // The first synthesis in a process loads the provider's types.
+  this.timeout(60_000);
+
+  for (const name of ["production", "trial", "single-zone", "replicas"] satisfies EnvironmentName[]) {
+    it(`finds nothing in ${name}`, () => {
+      expect(findings(synthesised(name))).to.deep.equal([]);
+    });
+  }
+
+  it("has a slip of the hand for every rule, and a name and a reason for each", () => {
+    expect(FORBIDDEN.map(({ name }) => name).sort()).to.deep.equal(Object.keys(MUTATIONS).sort());
+    for (const { name, why } of FORBIDDEN) expect(why, name).to.match(/^[A-Za-z].{20,}[^.]$/);
+  });
+
+  for (const { name, look } of FORBIDDEN) {
+    for (const [index, { of = "production", break: slip, found }] of (MUTATIONS[name] ?? []).entries()) {
+      it(`${name}: sees slip ${index + 1}`, () => {
+        const copy = copyOf(synthesised(of));
+        expect(look(copy.synthesis)).to.deep.equal([]);
+        slip(copy);
+        const told = look(copy.synthesis).map((line) => line.replace(/has \d+ bytes/, "has "));
+        expect(told).to.have.members(found);
+      });
+    }
+  }
+});

@@ -1,0 +1,178 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { parseAgentConfig } from "../../../agent/config.ts";
+import { reviewPage } from "../../../infra/aws/review.ts";
+import { block, references, resourcesOf } from "../../../infra/aws/synthesis.ts";
+import { parseRegistryConfig } from "../../../registry/config.ts";
+import { settingsText, synthesised } from "./synthesised.ts";
+
+const ROOT = join(import.meta.dirname, "../../..");
+
+describe("an environment on AWS, synthesised", function () {
+  this.timeout(60_000);
+
+  const production = () => synthesised("production");
+  const one = (part: string, type: string, id: string) => {
+    const found = resourcesOf(production(), type).find((resource) => resource.part === part && resource.id === id);
+    if (found === undefined) throw new Error(`There is no ${part} ${type}.${id}`);
+    return found.fields;
+  };
+  /** A file that an instance's user data writes. */
+  const file = (part: string, id: string, path: string): string => {
+    const text = String(one(part, "aws_instance", id).user_data);
+    const [, written = ""] = text.split(`/dev/stdin ${path} <<'END_OF_ENTITYOS_FILE'\n`);
+    return written.slice(0, written.indexOf("END_OF_ENTITYOS_FILE"));
+  };
+
+  for (const name of ["production", "trial", "single-zone"] as const) {
+    it(`is what docs/aws/${name}.md shows a reviewer (npm run review)`, () => {
+      expect(reviewPage(synthesised(name))).to.equal(readFileSync(join(ROOT, `docs/aws/${name}.md`), "utf8"));
+    });
+  }
+
+  it("configures each agent so that load balancers alone ask the probe, nobody reaches SSH, and its lanes are the settings'", () => {
+    const config = parseAgentConfig(
+      "agent.yaml",
+      file("restricted", "web-2", "/etc/entityos-agent/agent.yaml").replace(/\$\{[^}]*\}/, "2001:db8::/56"),
+    );
+    expect(config.name).to.equal("web-2");
+    expect(config.gate.lanes).to.deep.equal({ ip: true, ipcert: true, roaming: false });
+    expect(config.gate.management).to.deep.equal({ ports: [22], networks: [] });
+    expect(config.gate.probe).to.deep.equal({ port: 8440, networks: ["10.20.0.0/24", "10.20.1.0/24", "2001:db8::/56"] });
+    expect(config.registry.addresses).to.deep.equal(["https://control.gate.example:8444"]);
+    expect(config.terminator.kind).to.equal("haproxy");
+  });
+
+  it("configures the registry to believe PROXY headers of its own load balancer's subnets alone", () => {
+    const config = parseRegistryConfig("registry.yaml", file("registry", "registry", "/etc/entityos-registry/registry.yaml"));
+    expect(config.register.proxies).to.deep.equal(["10.20.0.0/24", "10.20.1.0/24"]);
+    expect(config.register.names).to.deep.equal(["register.gate.example", "v4.register.gate.example", "v6.register.gate.example"]);
+    expect(config.control.names).to.deep.equal(["control.gate.example"]);
+  });
+
+  it("pins in every host the root that pki makes, and hands the registry its CAs", () => {
+    const root = references(production(), file("restricted", "web-1", "/etc/entityos-agent/ca.pem"));
+    expect(root).to.deep.equal(["tls_self_signed_cert.root.cert_pem"]);
+    const named = references(production(), one("registry", "aws_instance", "registry").user_data);
+    expect(named).to.include.members([
+      "tls_self_signed_cert.root.cert_pem",
+      "tls_locally_signed_cert.infrastructure.cert_pem",
+      "tls_locally_signed_cert.device.cert_pem",
+      "aws_secretsmanager_secret.infrastructure-secret.arn",
+      "aws_secretsmanager_secret.device-secret.arn",
+    ]);
+    expect(named.filter((reference) => reference.includes("root-secret"))).to.deep.equal([]);
+  });
+
+  it("hands over the root's key only while the settings say so", () => {
+    const trial = resourcesOf(synthesised("trial"), "aws_instance").find(({ id }) => id === "registry");
+    expect(references(synthesised("trial"), trial?.fields.user_data)).to.include("aws_secretsmanager_secret.root-secret.arn");
+  });
+
+  it("gives each family a load balancer of its own, whose targets see the client", () => {
+    const groups = resourcesOf(production(), "aws_lb_target_group").map(({ id, fields }) => [
+      id,
+      fields.ip_address_type,
+      fields.target_type,
+      fields.preserve_client_ip,
+      fields.proxy_protocol_v2,
+    ]);
+    expect(groups).to.deep.equal([
+      ["register-targets", "ipv4", "instance", "false", true],
+      ["service-ipv4-targets", "ipv4", "instance", "true", false],
+      ["service-ipv6-targets", "ipv6", "ip", "true", false],
+    ]);
+    const names = resourcesOf(production(), "aws_route53_record").map(({ fields }) => [
+      fields.name,
+      fields.type,
+      references(production(), block(fields.alias).name)[0] ?? "inside",
+    ]);
+    expect(names).to.have.deep.members([
+      ["control.gate.example", "A", "inside"],
+      ["register.gate.example", "A", "aws_lb.register.dns_name"],
+      ["v4.register.gate.example", "A", "aws_lb.register.dns_name"],
+      ["register.gate.example", "AAAA", "aws_lb.register.dns_name"],
+      ["v6.register.gate.example", "AAAA", "aws_lb.register.dns_name"],
+      ["gate.example", "A", "aws_lb.service-ipv4.dns_name"],
+      ["v4.gate.example", "A", "aws_lb.service-ipv4.dns_name"],
+      ["gate.example", "AAAA", "aws_lb.service-ipv6.dns_name"],
+      ["v6.gate.example", "AAAA", "aws_lb.service-ipv6.dns_name"],
+    ]);
+  });
+
+  it("closes the service port's groups to everyone where networks are named", () => {
+    const admitted = resourcesOf(synthesised("trial"), "aws_vpc_security_group_ingress_rule")
+      .filter(({ fields }) => String(fields.security_group_id).includes("service-balancer"))
+      .map(({ fields }) => [fields.cidr_ipv4 ?? fields.cidr_ipv6, fields.from_port, String(fields.security_group_id)]);
+    expect(admitted).to.deep.equal([
+      ["203.0.113.0/24", 443, ["$", "{aws_security_group.service-balancer-ipv4.id}"].join("")],
+      ["2001:db8:203::/48", 443, ["$", "{aws_security_group.service-balancer-ipv6.id}"].join("")],
+    ]);
+  });
+
+  it("makes a database in two zones only where there are replicas", () => {
+    expect(resourcesOf(production(), "aws_db_instance")).to.deep.equal([]);
+    const [database, ...more] = resourcesOf(synthesised("replicas"), "aws_db_instance");
+    expect(more).to.deep.equal([]);
+    const { multi_az, engine, storage_encrypted, publicly_accessible, manage_master_user_password } = database?.fields ?? {};
+    expect({ multi_az, engine, storage_encrypted, publicly_accessible, manage_master_user_password }).to.deep.equal({
+      multi_az: true,
+      engine: "postgres",
+      storage_encrypted: true,
+      publicly_accessible: false,
+      manage_master_user_password: true,
+    });
+  });
+
+  it("has a NAT gateway in each zone, or one for all, and each restricted subnet a way out", () => {
+    const routes = (name: "production" | "trial") => {
+      const of = (type: string) => resourcesOf(synthesised(name), type).length;
+      return { nat: of("aws_nat_gateway"), subnets: of("aws_subnet"), associations: of("aws_route_table_association") };
+    };
+    expect(routes("production")).to.deep.equal({ nat: 2, subnets: 4, associations: 4 });
+    expect(routes("trial")).to.deep.equal({ nat: 1, subnets: 4, associations: 4 });
+  });
+});
+
+describe("synth", function () {
+  this.timeout(60_000);
+  let folder = "";
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "eos-synth-"));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  /** The app as users run it, with no terraform on PATH, no credentials and no home. */
+  const synth = (...args: readonly string[]) =>
+    spawnSync("/bin/sh", [join(ROOT, "scripts/run"), "infra/main.ts", ...args], {
+      cwd: folder,
+      encoding: "utf8",
+      env: { PATH: "/usr/bin:/bin", CDKTF_OUTDIR: join(folder, "cdktf.out") },
+    });
+
+  it("writes an environment without credentials and terraform, tells how many resources it has, and no path of this machine", () => {
+    const run = synth(join(ROOT, "infra/environments/trial.yaml"));
+    expect({ status: run.status, stderr: run.stderr }).to.deep.equal({ status: 0, stderr: "" });
+    expect(run.stdout).to.match(
+      /^trial-alarms +\d+ resources\n(trial-[a-z]+ +\d+ resources\n){5}trial +\d+ resources\nNeeded before deploy, not there yet: dist\//,
+    );
+    for (const part of ["network", "pki", "registry", "restricted", "dns", "alarms"]) {
+      const text = readFileSync(join(folder, `cdktf.out/stacks/trial-${part}/cdk.tf.json`), "utf8");
+      expect(text).not.to.include(ROOT);
+      expect(text).not.to.include(folder);
+    }
+  });
+
+  it("writes nothing from settings that are wrong: every problem of every file is told, and the exit code is 78", () => {
+    const [first, second] = [join(folder, "first.yaml"), join(folder, "second.yaml")];
+    writeFileSync(first, settingsText("trial").replace("t4g.micro", "t3.micro"));
+    writeFileSync(second, settingsText("single-zone").replace("roaming: true", "roaming: maybe"));
+    const run = synth(first, second);
+    expect({ code: run.status, stdout: run.stdout }).to.deep.equal({ code: 78, stdout: "" });
+    expect(run.stderr).to.include("first.yaml: registry.instanceType: t3.micro is amd64, not arm64\n");
+    expect(run.stderr).to.match(/second\.yaml: restricted\.lanes\.roaming: /);
+  });
+});

@@ -1,0 +1,82 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { synthesise } from "../../../infra/aws/app.ts";
+import { parseAws } from "../../../infra/aws/settings.ts";
+import type { Fields, Json, StackJson, Synthesis } from "../../../infra/aws/synthesis.ts";
+
+const ENVIRONMENTS = join(import.meta.dirname, "../../../infra/environments");
+
+export const settingsText = (name: string): string => readFileSync(join(ENVIRONMENTS, `${name}.yaml`), "utf8");
+
+/** production with two replicas and their database: what settings refuse until the packages can run it. */
+export const replicasText = (): string =>
+  settingsText("production")
+    .replaceAll("environment: production", "environment: replicas")
+    .replace(
+      "  instanceType: m7g.large\n",
+      "  instanceType: m7g.large\n  replicas: 2\n  database: { instanceClass: db.m7g.large, storageGb: 100 }\n",
+    );
+
+export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas";
+let made: ReadonlyMap<EnvironmentName, Synthesis> | undefined;
+
+/** Every environment of the project, synthesised once for all tests of a process. */
+export function synthesised(name: EnvironmentName): Synthesis {
+  made ??= synthesiseAll();
+  const synthesis = made.get(name);
+  if (synthesis === undefined) throw new RangeError(`There is no ${name}`);
+  return synthesis;
+}
+
+function synthesiseAll(): ReadonlyMap<EnvironmentName, Synthesis> {
+  const folder = mkdtempSync(join(tmpdir(), "eos-aws-"));
+  try {
+    const names = ["production", "trial", "single-zone", "replicas"] as const;
+    const settings = names.map((name) =>
+      parseAws(`${name}.yaml`, name === "replicas" ? replicasText() : settingsText(name), { replicas: name === "replicas" }),
+    );
+    const { syntheses } = synthesise(settings, folder);
+    return new Map(names.map((name, index) => [name, syntheses[index] as Synthesis]));
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** JSON that may be changed. */
+export type Open = { [key: string]: Open | Json };
+export interface OpenSynthesis {
+  readonly resource: (part: string, type: string, id: string) => Open;
+  readonly stack: (part: string) => Open;
+  /** Takes a resource away, or puts one there. */
+  readonly put: (part: string, type: string, id: string, fields: Fields | null) => void;
+  readonly synthesis: Synthesis;
+}
+
+/** A copy to break. */
+export function copyOf({ settings, stacks }: Synthesis): OpenSynthesis {
+  const copy = new Map(structuredClone([...stacks]));
+  const stack = (part: string): Open => {
+    const one = copy.get(part);
+    if (one === undefined) throw new RangeError(`There is no stack ${part}`);
+    return one as StackJson & Open;
+  };
+  const inside = (open: Open, key: string): Open => {
+    open[key] ??= {};
+    return open[key] as Open;
+  };
+  return {
+    stack,
+    resource: (part, type, id) => {
+      const found = inside(inside(stack(part), "resource"), type)[id];
+      if (found === undefined) throw new RangeError(`There is no ${part} ${type}.${id}`);
+      return found as Open;
+    },
+    put: (part, type, id, fields) => {
+      const all = inside(inside(stack(part), "resource"), type);
+      if (fields === null) delete all[id];
+      else all[id] = fields;
+    },
+    synthesis: { settings, stacks: copy },
+  };
+}
