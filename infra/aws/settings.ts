@@ -5,7 +5,7 @@ import { type PackagesRun, problemsOf } from "./problems.ts";
 
 /**
  * The registry serves both roles in one process over SQLite (`serve --role all`); it has no PostgreSQL storage yet. When it has, this
- * is where it is said, and more replicas than one are taken (docs/decisions/0023-aws.md).
+ * is where it is said, and more replicas than one are taken (docs/decisions/0024-aws.md).
  */
 export const THIS_VERSION: PackagesRun = { replicas: false };
 
