@@ -7,7 +7,7 @@ import { PackedMap } from "./packed-map.ts";
 import type { Counts } from "./room.ts";
 import type { Difference, Differences } from "./target.ts";
 import { type Entry, put, Tracked } from "./tracked.ts";
-import { type HeldPending, type TrustEntry, TrustState, trustKey } from "./trust.ts";
+import { type HeldPending, type TrustEntry, type TrustRow, TrustState, trustKey } from "./trust.ts";
 
 export type { TrustEntry } from "./trust.ts";
 export interface Rule {
@@ -115,6 +115,11 @@ export class DesiredState {
 
   heldTrust(): Generator<TrustEntry> {
     return this.#trust.held();
+  }
+
+  /** These rows, each once, are all trust, believed or held back as each says. */
+  isTrust(rows: Iterable<TrustRow>): boolean {
+    return this.#trust.equals(rows);
   }
 
   /** Takes one change in; touches nothing outside. */

@@ -103,6 +103,7 @@ export async function startParts(
   const reconciler: Reconciler = new Reconciler({
     ...{ desired, targets: terminator === null ? [target] : [target, terminator], time, clock, log, settled },
     state: toldState(alarms, state),
+    saved: state.intact,
     isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
     onApplied: (applied) => {
       feed.applied(applied.tookMs);

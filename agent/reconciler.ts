@@ -29,6 +29,8 @@ export interface ReconcilerParts {
   /** In the order of effects. */
   readonly targets: readonly Target[];
   readonly state: Pick<StateFile, "save" | "begin">;
+  /** The disk holds the desired state as it is at the start. */
+  readonly saved: boolean;
   readonly time: RegistryTime;
   readonly clock: Clock;
   readonly log: Log;
@@ -57,7 +59,8 @@ export class Reconciler {
   readonly #stands = Promise.withResolvers<void>();
   #gateStands = false;
   #closed = false;
-  #savedWhole = false;
+  /** The disk holds what was last acknowledged: differences go on top. */
+  #savedWhole: boolean;
   /** Resolves when saving, which failed, is to be tried again; null while nothing keeps it from being tried. */
   #saveDue: Promise<void> | null = null;
   #applied: Applied | null = null;
@@ -66,6 +69,7 @@ export class Reconciler {
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
+    this.#savedWhole = parts.saved;
     this.#effects = new Effects(parts.targets, parts.log, () => this.#wakeup.ring());
   }
 
@@ -186,9 +190,11 @@ export class Reconciler {
     try {
       this.#closed = closed;
       const serving = this.#asked;
+      const pending = desired.pending();
+      const onTop = this.#savedWhole;
       // Written while the targets work, committed after them.
-      await using saving = closed || this.#saveDue !== null ? null : this.#save();
-      const { gate, failed } = await this.#effects.round(closed ? new DesiredState() : desired, desired.pending(), closed, signal);
+      await using saving = closed || onTop || this.#saveDue !== null ? null : this.#save();
+      const { gate, failed } = await this.#effects.round(closed ? new DesiredState() : desired, pending, closed, signal);
       if (gate) {
         this.#gateStands = true;
         this.#stands.resolve();
@@ -202,7 +208,7 @@ export class Reconciler {
       this.#servedBell.ring();
       if (closed) return;
       const changes = desired.size + desired.trustSize;
-      await this.#finish(positionOf(desired, this.#parts.time), saving, changes, clock.monotonic() - started);
+      await this.#finish(positionOf(desired, this.#parts.time), onTop ? pending : saving, changes, clock.monotonic() - started);
     } finally {
       settled.open();
     }

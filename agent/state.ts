@@ -7,8 +7,10 @@ import { type Ceiling, DesiredState, type Pending } from "./desired.ts";
 import { tooMuch } from "./room.ts";
 import { checkedRule } from "./rule.ts";
 import { checkOf, isRefusal, openDatabase, type PositionRow, setAside } from "./state-open.ts";
+import { RuleLines } from "./state-rules.ts";
 import type { TrustDifference } from "./target.ts";
 import type { Entry } from "./tracked.ts";
+import type { TrustRow } from "./trust.ts";
 
 /** The revision that is in force, and the latest registry time seen. */
 export interface Position {
@@ -38,13 +40,13 @@ export class StateFile implements Disposable {
   readonly #lines;
   /** What is durable. */
   #position: PositionRow;
+  #intact = false;
 
   private constructor({ db, position }: ReturnType<typeof openDatabase>) {
     this.#db = db;
     this.#position = position;
     this.#lines = {
-      setRule: db.prepare("insert or replace into rules (lane, prefix, expires_at) values (?, ?, ?)"),
-      removeRule: db.prepare("delete from rules where lane = ? and prefix = ?"),
+      rules: new RuleLines(db),
       setTrust: db.prepare("insert or replace into trust (held, target, id, body) values (?, ?, ?, ?)"),
       removeTrust: db.prepare("delete from trust where held = ? and target = ? and id = ?"),
       tombstones: memoryLines(db, "tombstones"),
@@ -86,9 +88,15 @@ export class StateFile implements Disposable {
     return this.#position.seenMs;
   }
 
+  /** What {@link load} gave is what the file holds, to the row: differences may go on top. */
+  get intact(): boolean {
+    return this.#intact;
+  }
+
   /** The saved state, checked against its digests, or an empty one; `belief` gets what it had remembered. */
   load(ceiling: Ceiling, belief: Belief | null, log: Log): DesiredState {
     const { epoch, revision, digest, memory } = this.#position;
+    this.#intact = false;
     try {
       const desired = new DesiredState(ceiling, belief);
       if (epoch === null) return desired;
@@ -105,6 +113,8 @@ export class StateFile implements Disposable {
       if (desired.digest !== digest) throw new Error(`digest is ${desired.digest}, saved was ${digest}`);
       desired.epoch = epoch;
       desired.revision = revision;
+      // The digest covers the rules. Of trust, what is believed today may not be what was when it was saved.
+      this.#intact = desired.isTrust(this.#trustRows());
       return desired;
     } catch (error) {
       log.error({ err: error }, "Cannot believe the saved state; the gate stays closed until the feed brings a snapshot");
@@ -118,8 +128,8 @@ export class StateFile implements Disposable {
     this.#transaction(position, (memory) => {
       // A rule that was held back and no longer is differs in both lists: what goes, goes first.
       const all = [...rules, ...heldBack];
-      for (const { lane, prefix, wanted } of all) if (wanted === null) this.#lines.removeRule.run(lane, prefix);
-      for (const { lane, prefix, wanted } of all) if (wanted !== null) this.#lines.setRule.run(lane, prefix, wanted);
+      for (const { lane, prefix, wanted } of all) if (wanted === null) this.#lines.rules.remove(lane, prefix);
+      for (const { lane, prefix, wanted } of all) if (wanted !== null) this.#lines.rules.set(lane, prefix, wanted);
       this.#saveTrust(0, trust);
       this.#saveTrust(1, heldTrust);
       this.#saveMemory("tombstones", tombstones, memory);
@@ -141,7 +151,11 @@ export class StateFile implements Disposable {
     const rows = this.#rewrite(desired, memory);
     return {
       step() {
-        for (let count = 0; count < SLICE_ROWS; count++) if (rows.next().done) return false;
+        for (let count = 0; count < SLICE_ROWS; ) {
+          const written = rows.next();
+          if (written.done) return false;
+          count += written.value;
+        }
         return true;
       },
       commit: () => this.#commit(before, position, memory),
@@ -159,23 +173,31 @@ export class StateFile implements Disposable {
     if (this.#db.isOpen) this.#db.close();
   }
 
-  /** Writes everything anew, a row or two between two yields. */
-  *#rewrite(desired: DesiredState, memory: StateDigest): Generator<void> {
+  /** Writes everything anew; yields after each statement or two how many rows that were. */
+  *#rewrite(desired: DesiredState, memory: StateDigest): Generator<number> {
     this.#db.exec("delete from rules; delete from trust");
-    for (const rules of [desired.rules(), desired.heldBack()]) {
-      for (const { lane, prefix, expiresAt } of rules) yield void this.#lines.setRule.run(lane, prefix, expiresAt);
-    }
+    for (const rules of [desired.rules(), desired.heldBack()]) yield* this.#lines.rules.setAll(rules);
     for (const [held, entries] of [desired.trust(), desired.heldTrust()].entries()) {
-      for (const { target, id, body } of entries) yield void this.#lines.setTrust.run(held, target, id, body);
+      for (const { target, id, body } of entries) {
+        this.#lines.setTrust.run(held, target, id, body);
+        yield 1;
+      }
     }
     for (const table of ["tombstones", "numbers"] as const) {
       for (const [key, applied] of [...memoryOf(this.#db, table)]) {
-        yield this.#saveMemory(table, [{ key, applied, wanted: null }], memory);
+        this.#saveMemory(table, [{ key, applied, wanted: null }], memory);
+        yield 1;
       }
       for (const [key, wanted] of desired.belief?.[table].entries() ?? []) {
-        yield this.#saveMemory(table, [{ key, applied: null, wanted }], memory);
+        this.#saveMemory(table, [{ key, applied: null, wanted }], memory);
+        yield 1;
       }
     }
+  }
+
+  *#trustRows(): Generator<TrustRow> {
+    for (const { held, target, id, body } of this.#db.prepare("select held, target, id, body from trust").iterate())
+      yield { held: held === 1, target: String(target), id: String(id), body: String(body) };
   }
 
   #saveTrust(held: 0 | 1, differences: readonly TrustDifference[]): void {

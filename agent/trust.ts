@@ -5,6 +5,14 @@ import { type Entry, put, Tracked } from "./tracked.ts";
 
 export type TrustEntry = Extract<Change, { kind: "trust.set" }>;
 
+/** An entry as the disk holds it: believed, or held back. */
+export interface TrustRow {
+  readonly held: boolean;
+  readonly target: string;
+  readonly id: string;
+  readonly body: string;
+}
+
 /** Differences of what no target is handed: what is held back, and what is remembered of trust. The disk holds them too. */
 export interface HeldPending {
   readonly heldTrust: readonly TrustDifference[];
@@ -61,6 +69,16 @@ export class TrustState {
 
   *held(): Generator<TrustEntry> {
     for (const [key, body] of this.#held.entries()) yield { kind: "trust.set", ...splitTrust(key), body };
+  }
+
+  /** These rows, each once, are all entries, each believed or held back as it says. */
+  equals(rows: Iterable<TrustRow>): boolean {
+    let count = 0;
+    for (const { held, target, id, body } of rows) {
+      if ((held ? this.#held : this.#believed).get(trustKey(target, id)) !== body) return false;
+      count++;
+    }
+    return count === this.#believed.size + this.#held.size;
   }
 
   /** What the registry says of an entry; null when nothing. */
@@ -155,7 +173,7 @@ export class TrustState {
   }
 }
 
-export const trustKey = (target: TrustTarget, id: string): string => `${target} ${id}`;
+export const trustKey = (target: string, id: string): string => `${target} ${id}`;
 const trustDifference = ({ key, ...rest }: Entry<string>): TrustDifference => ({ ...splitTrust(key), ...rest });
 
 function splitTrust(key: string): { target: TrustTarget; id: string } {

@@ -28,7 +28,8 @@ export const PLACES: readonly Place[] = [
 
   {
     name: "agent/base",
-    files: /^agent\/(belief|config|desired|lifecycle|packed-map|room|rule|state|state-open|target|time|tracked|trust|trust-bodies)\.ts$/,
+    files:
+      /^agent\/(belief|config|desired|lifecycle|packed-map|room|rule|state|state-open|state-rules|target|time|tracked|trust|trust-bodies)\.ts$/,
     may: ["lib"],
   },
   ...AGENT_PARTS.map((name) => ({ name, files: new RegExp(`^${name}/`), may: ["lib", "agent/base"] })),
@@ -94,7 +95,7 @@ export const PLACES: readonly Place[] = [
 /** One narrow seam per outside thing: the only files that may import it. Tests may import anything. */
 export const SEAMS: Readonly<Record<string, RegExp>> = {
   "node:child_process": /^(lib\/(exec|systemd)|agent\/nft\/(kept-open|nft))\.ts$|^(infra|scripts)\//,
-  "node:sqlite": /^(registry\/store\/sqlite|agent\/state(-open)?)\.ts$/,
+  "node:sqlite": /^(registry\/store\/sqlite|agent\/state(-open|-rules)?)\.ts$/,
   "node:worker_threads": /^registry\/store\//,
   kysely: /^registry\/(store|process|rules|ca|http|admin|feed)\//,
   ws: /^(agent|registry)\/feed\//,

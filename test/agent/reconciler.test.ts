@@ -42,7 +42,7 @@ class MemoryDisk {
 }
 
 /** A running reconciler with everything around it in memory. */
-function setUp() {
+function setUp({ saved = false } = {}) {
   const desired = new DesiredState();
   desired.epoch = "e1";
   const [target, second] = [new MemoryTarget(), new MemoryTarget()];
@@ -57,6 +57,7 @@ function setUp() {
     desired,
     targets: [target, second],
     state: disk,
+    saved,
     time: new RegistryTime(clock),
     clock,
     log: silentLog,
@@ -242,7 +243,7 @@ describe("reconciler", () => {
     agent.target.held = held.promise;
     agent.target.failures = 1;
     const again = agent.applied(0);
-    agent.reconciler.requestResync("a test asks");
+    agent.reconciler.replaced(false);
     while (agent.disk.begun < 2) await new Promise(setImmediate);
     expect(agent.disk.saves).to.deep.equal(["replace 0 =0"]);
     held.resolve();
@@ -252,6 +253,36 @@ describe("reconciler", () => {
     expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "replace 0 =0"]);
     await agent.settled.passed();
     expect(agent.disk.disposed).to.equal(3);
+  });
+
+  it("does not write the whole to a disk that holds just that, at the start and at a resync: what changed goes on top", async () => {
+    await using agent = setUp({ saved: true });
+    await agent.applied(0);
+    const resynced = agent.applied(1);
+    agent.reconciler.requestResync("a test asks");
+    agent.set("203.0.113.7/32", 5_000);
+    await resynced;
+    const replaced = agent.applied(1);
+    agent.reconciler.replaced(true);
+    await replaced;
+    expect(agent.disk.saves).to.deep.equal(["save 0 +0", "save 1 +1", "replace 1 =1"]);
+    expect(agent.target.calls).to.deep.equal(["resync", "resync", "apply 0"]);
+  });
+
+  it("writes the whole after a resync that failed, and after one whose save failed", async () => {
+    await using agent = setUp({ saved: true });
+    await agent.applied(0);
+    agent.target.failures = 1;
+    const first = agent.applied(1);
+    agent.reconciler.requestResync("a test asks");
+    agent.set("203.0.113.7/32", 5_000);
+    await first;
+    agent.disk.failures = 1;
+    const second = agent.applied(2);
+    agent.reconciler.requestResync("a test asks");
+    agent.set("203.0.113.8/32", 5_000);
+    await second;
+    expect(agent.disk.saves).to.deep.equal(["save 0 +0", "replace 1 =1", "replace 2 =2"]);
   });
 
   it("shows the targets nothing while it is to be closed, and everything again afterwards", async () => {

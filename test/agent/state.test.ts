@@ -122,6 +122,29 @@ describe("saved state", () => {
     }
   });
 
+  it("says that it holds what it gave, unless it was refused, or another trust is believed now than when it was saved", () => {
+    const intact = () => {
+      using state = StateFile.open(file, "host1", silentLog);
+      return { revision: state.load(CEILING, null, silentLog).revision, intact: state.intact };
+    };
+    expect(intact()).to.deep.equal({ revision: 0, intact: false });
+    saveFilled();
+    expect(intact()).to.deep.equal({ revision: 7, intact: true });
+    const edit = (sql: string) => {
+      using db = new DatabaseSync(file);
+      db.exec(sql);
+    };
+    edit("update trust set held = 1");
+    expect(intact()).to.deep.equal({ revision: 7, intact: false });
+    // Of one that is held back and one that is believed, the digest knows the first alone.
+    edit("insert into trust values (0, 'ca', 'device', 'PEM')");
+    expect(intact()).to.deep.equal({ revision: 7, intact: false });
+    edit("delete from trust where held = 1");
+    expect(intact()).to.deep.equal({ revision: 7, intact: true });
+    edit("update rules set expires_at = expires_at + 1");
+    expect(intact()).to.deep.equal({ revision: 0, intact: false });
+  });
+
   it("brings back what was held back and what is remembered of trust", () => {
     const now = 1_000;
     const body = JSON.stringify({
