@@ -4,6 +4,8 @@ import type { Log } from "../lib/log.ts";
 export const ALARM = {
   clock_skew: "This host's clock differs from the registry's",
   certificate_expiring: "The agent's own certificate runs out within a day",
+  crl_expired: "A list of revoked certificates ran out",
+  crl_old: "A list of revoked certificates was not renewed at half of its life",
   elements_tampered: "Somebody else changed the gate's elements; they were set back",
   feed_stale: "The feed is silent for longer than is configured",
   floor_lost: "The floor is gone with its holder; it is being made again",
@@ -11,6 +13,7 @@ export const ALARM = {
   reload_refused: "The configuration that was to be loaded is not in force",
   not_saved: "The disk takes nothing: the kernel follows, and nothing is acknowledged",
   structure_tampered: "Somebody else changed the gate's structure; it was set back",
+  registry_behind: "The registry's time is before one that it told earlier: its clock was ahead, and lives end here too soon",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",
   trust_held_back: "The registry names trust that this host does not believe; it is held back",
 } as const;

@@ -113,6 +113,11 @@ export class DesiredState {
     return this.#trust.believed();
   }
 
+  /** CRLs that targets are to hold, of the CAs that the registry names. */
+  lists(): Generator<{ readonly id: string; readonly body: string }> {
+    return this.#trust.lists();
+  }
+
   heldTrust(): Generator<TrustEntry> {
     return this.#trust.held();
   }

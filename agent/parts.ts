@@ -7,6 +7,7 @@ import { Belief } from "./belief.ts";
 import { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
 import type { Crew } from "./crew.ts";
+import { CrlAges } from "./crl-ages.ts";
 import type { DesiredState } from "./desired.ts";
 import { FeedClient } from "./feed/client.ts";
 import { fetchCrl } from "./feed/crl.ts";
@@ -133,7 +134,7 @@ export async function startParts(
   crew.run(reconciler.run(signal));
   crew.run(comparing.run());
   const seen: Seen = {
-    ...{ version, desired, time, feed, reconciler, floor, alarms, comparing, stopping: () => signal.aborted },
+    ...{ version, desired, time, feed, reconciler, floor, alarms, comparing, crlAges: new CrlAges(), stopping: () => signal.aborted },
     get notAfter() {
       return live.loaded.notAfter;
     },

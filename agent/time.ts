@@ -12,6 +12,7 @@ export class RegistryTime {
   #seenMs: number;
   #anchor: { readonly timeMs: number; readonly monotonicMs: number } | null = null;
   #skewMs = 0;
+  #behindMs = 0;
 
   /** @param seenMs latest registry time that was persisted, 0 when none */
   constructor(clock: Clock, seenMs = 0) {
@@ -31,6 +32,7 @@ export class RegistryTime {
     const running = this.#anchor === null ? this.#seenMs : this.now();
     // A message may have waited on the way: only a later time than the running one moves the anchor.
     const timeMs = Math.max(registryMs, running);
+    this.#behindMs = timeMs - registryMs;
     this.#anchor = { timeMs, monotonicMs: this.#clock.monotonic() };
     this.#seenMs = Math.max(this.#seenMs, timeMs);
   }
@@ -43,6 +45,19 @@ export class RegistryTime {
   /** Registry minus host clock at the last message, milliseconds. */
   get skewMs(): number {
     return this.#skewMs;
+  }
+
+  /**
+   * The registry's last message was from more than {@link MAX_SKEW_MS} before the time that runs here: its clock was ahead once and was set
+   * back, and what it grants ends here sooner than it says.
+   */
+  get registryBehind(): boolean {
+    return this.#behindMs > MAX_SKEW_MS;
+  }
+
+  /** By how much the registry's last message was from before the time that runs here, milliseconds. */
+  get behindMs(): number {
+    return this.#behindMs;
   }
 
   /** The clocks differ by more than {@link MAX_SKEW_MS}. */

@@ -67,6 +67,14 @@ export class TrustState {
     for (const [key, body] of this.#believed.entries()) yield { kind: "trust.set", ...splitTrust(key), body };
   }
 
+  /** CRLs that are believed, by their CA's id. */
+  *lists(): Generator<{ readonly id: string; readonly body: string }> {
+    for (const id of this.#cas.keys()) {
+      const body = this.#believed.get(trustKey("crl", id));
+      if (body !== null) yield { id, body };
+    }
+  }
+
   *held(): Generator<TrustEntry> {
     for (const [key, body] of this.#held.entries()) yield { kind: "trust.set", ...splitTrust(key), body };
   }

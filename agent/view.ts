@@ -1,6 +1,7 @@
 import type { Alarms } from "./alarms.ts";
 import type { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
+import type { CrlAges } from "./crl-ages.ts";
 import type { DesiredState } from "./desired.ts";
 import type { FeedClient } from "./feed/client.ts";
 import { type AgentStateName, type Facts, isStale, stateOf } from "./lifecycle.ts";
@@ -24,6 +25,7 @@ export interface Seen {
   readonly floor: Floor | null;
   readonly alarms: Alarms;
   readonly comparing: Comparing;
+  readonly crlAges: CrlAges;
   /** End of the agent's own certificate, integer ms. */
   readonly notAfter: number;
   readonly stopping: () => boolean;
@@ -60,11 +62,16 @@ function someDoubts(desired: DesiredState): string[] {
 }
 
 /** Raises and ends the alarms that facts are the reason of. */
-export function lookForAlarms({ alarms, config, desired, feed, floor, notAfter, time }: Seen): void {
+export function lookForAlarms({ alarms, config, crlAges, desired, feed, floor, notAfter, time }: Seen): void {
   alarms.set("feed_stale", isStale(stalenessOf(config, feed)) ? { silentMs: feed.silentMs } : null);
   const leftMs = notAfter - time.now();
   alarms.set("certificate_expiring", config.zone === "restricted" && leftMs < DAY_MS ? { leftMs } : null);
   alarms.set("clock_skew", time.skewed ? { skewMs: time.skewMs } : null);
+  alarms.set("registry_behind", time.registryBehind ? { behindMs: time.behindMs } : null);
+  // Where nothing of ours ends TLS nobody looks at lists.
+  const { old, expired } = config.terminator.kind === "none" ? { old: [], expired: [] } : crlAges.look(desired, time.now());
+  alarms.set("crl_old", old.length > 0 ? { of: old } : null);
+  alarms.set("crl_expired", expired.length > 0 ? { of: expired } : null);
   alarms.set("rules_held_back", desired.refused > 0 ? { heldBack: desired.refused, tooMany: desired.tooMany } : null);
   alarms.set("trust_held_back", desired.trustRefused > 0 ? { heldBack: desired.trustRefused, some: someDoubts(desired) } : null);
   if (floor?.held) alarms.set("floor_lost", null);

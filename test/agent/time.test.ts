@@ -40,6 +40,26 @@ describe("registry time", () => {
     expect(time.seenMs).to.equal(1_000);
   });
 
+  it("tells when the registry's clock was ahead once: its messages are from before what runs here, until they caught up", () => {
+    const clock = new FakeClock(100_000);
+    const time = new RegistryTime(clock);
+    const behind = [100_000, 160_000, 155_000, 154_999].map((registryMs) => {
+      time.observe(registryMs);
+      return [time.behindMs, time.registryBehind];
+    });
+    expect(behind).to.deep.equal([
+      [0, false],
+      [0, false],
+      [5_000, false],
+      [5_001, true],
+    ]);
+    const restarted = new RegistryTime(clock, time.seenMs);
+    restarted.observe(100_000);
+    expect(restarted.registryBehind).to.equal(true);
+    restarted.observe(160_001);
+    expect(restarted.registryBehind).to.equal(false);
+  });
+
   it("calls the clocks skewed beyond five seconds, either way", () => {
     const time = new RegistryTime(new FakeClock(100_000));
     const skewed = [105_000, 105_001, 100_000, 94_999].map((registryMs) => {

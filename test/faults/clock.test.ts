@@ -1,31 +1,19 @@
-import { readdirSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "chai";
+import type { RegistryStatus } from "../../lib/admin/api.ts";
 import { paths } from "../lab/folder.ts";
 import type { Member } from "../lab/plan.ts";
 import { startProcess } from "../lab/processes.ts";
 import { agentCommand, agentOf, agentStatus, registryCommand } from "../lab/programs.ts";
 import { waitFor } from "../lab/wait.ts";
+import { stepClock, underFakeTime } from "./fake-time.ts";
 import { readElements } from "./kernel.ts";
 import { BRIEF_S, PROFILES, Stand } from "./stand.ts";
 import { stop } from "./stop.ts";
 
 const READY_TIMEOUT_MS = 30_000;
-
-/** Debian keeps libfaketime apart from other libraries, by architecture. */
-function fakeTimeLibrary(): string {
-  const found = readdirSync("/usr/lib").map((folder) => join("/usr/lib", folder, "faketime/libfaketimeMT.so.1"));
-  const library = found.find((file) => {
-    try {
-      return readdirSync(join(file, "..")).includes("libfaketimeMT.so.1");
-    } catch {
-      return false;
-    }
-  });
-  if (library === undefined) throw new Error("libfaketime is not there");
-  return library;
-}
 
 describe("a clock that is stepped by an hour", function () {
   this.timeout(180_000);
@@ -37,15 +25,11 @@ describe("a clock that is stepped by an hour", function () {
   });
   after(() => stack.disposeAsync());
 
-  const clockFile = (member: Member) => join(stand.plan.folder, `${member.name}.clock`);
-  /** From now on the member's wall clock is off by this; its monotonic clock is left alone, as a real step does. */
-  const step = (member: Member, by: "+0" | "+1h" | "-1h") => writeFileSync(clockFile(member), `${by}\n`);
+  const step = (member: Member, by: "+0" | "+1h" | "-1h") => stepClock(stand.plan, member, by);
 
   async function restart(name: string, member: Member, command: readonly string[]): Promise<void> {
     await stop(stand.plan, name);
-    const fake = [`LD_PRELOAD=${fakeTimeLibrary()}`, `FAKETIME_TIMESTAMP_FILE=${clockFile(member)}`];
-    const env = ["env", ...fake, "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_DONT_RESET=1"];
-    startProcess(stand.plan.folder, name, member.netns, [...env, ...command], paths(stand.plan).log(name));
+    startProcess(stand.plan.folder, name, member.netns, underFakeTime(stand.plan, member, command), paths(stand.plan).log(name));
   }
   const restartRegistry = () => restart("registry", stand.plan.registry, registryCommand(stand.plan));
   const restartAgent = () => restart(agentOf(stand.host()), stand.host(), agentCommand(stand.plan, stand.host()));
@@ -114,15 +98,36 @@ describe("a clock that is stepped by an hour", function () {
     expect(await stands("198.18.0.3/32")).to.equal(false);
   });
 
-  it("forward, at the registry: what ran out by its clock is out, and stays out when the clock is set right", async () => {
+  const alarmed = async () => (await agentStatus(stand.plan, stand.host()))?.alarms.some(({ name }) => name === "registry_behind") ?? false;
+  const applied = () =>
+    waitFor("the agent to be at the registry's revision", async () => {
+      const { revision } = await stand.control.get<RegistryStatus>("/status");
+      return (await agentStatus(stand.plan, stand.host()))?.revision === revision || undefined;
+    });
+
+  it("forward for a moment, at the registry: what ran out stays out, lives end too soon, an alarm says so, and what operators are told to do heals it", async () => {
     await withBothUnderFakeTime();
+    expect(await alarmed()).to.equal(false);
     await stand.register(["198.18.0.4"]);
     await granted("198.18.0.4/32");
     step(stand.plan.registry, "+1h");
     await gone("198.18.0.4/32");
     step(stand.plan.registry, "+0");
+    await waitFor("the alarm", async () => (await alarmed()) || undefined);
     await restartAgent();
     await enforcing();
     expect(await stands("198.18.0.4/32")).to.equal(false);
+    await waitFor("the alarm after a restart", async () => (await alarmed()) || undefined);
+    await stand.register(["198.18.0.5"], PROFILES.brief);
+    await applied();
+    expect(await stands("198.18.0.5/32")).to.equal(false);
+    // docs/operations.md, "A registry whose clock was ahead".
+    await stop(stand.plan, agentOf(stand.host()));
+    for (const end of ["", "-wal", "-shm"]) rmSync(join(paths(stand.plan).dataOf(stand.host().name), `state.db${end}`), { force: true });
+    await restartAgent();
+    await enforcing();
+    await stand.register(["198.18.0.6"], PROFILES.brief);
+    await granted("198.18.0.6/32");
+    expect(await alarmed()).to.equal(false);
   });
 });

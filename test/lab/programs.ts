@@ -95,10 +95,18 @@ export async function startService(plan: LabPlan, host: Member, signal?: AbortSi
   await startUntil(plan, serviceOf(host), host, command, async (log) => /^ready service=/m.test(log), signal);
 }
 
-/** Starts HAProxy or nginx with the configuration that the agent wrote, and resolves once it serves. */
-export async function startTerminator(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
+/**
+ * Starts HAProxy or nginx with the configuration that the agent wrote, and resolves once it serves.
+ * @param through makes the command of it that is run
+ */
+export async function startTerminator(
+  plan: LabPlan,
+  host: Member,
+  signal?: AbortSignal,
+  through: (command: readonly string[]) => readonly string[] = (command) => command,
+): Promise<void> {
   const { command, serves } = plan.terminator === "haproxy" ? haproxyOf(plan, host) : nginxOf(plan, host);
-  await startUntil(plan, terminatorOf(host), host, command, serves, signal);
+  await startUntil(plan, terminatorOf(host), host, through(command), serves, signal);
 }
 
 function haproxyOf(plan: LabPlan, host: Member) {
