@@ -47,8 +47,8 @@ export function parseConfig<S extends z.ZodType>(file: string, text: string, sch
   return deepFreeze(parsed.data);
 }
 
-/** A configuration as text, for who writes the file of another program of ours. */
-export const configText = (value: unknown): string => stringify(value, { lineWidth: 0 });
+/** A configuration as text, for who writes the file of another program of ours: without aliases, which no program of ours reads. */
+export const configText = (value: unknown): string => stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 
 /** Schema of a CIDR in canonical form, for configuration. */
 export const cidrSchema = z.string().transform((text, context) => {

@@ -89,7 +89,9 @@ describe("scripts/system-deps", () => {
 
   it("asks for what booted hosts need only when they are wanted", () => {
     const text = readFileSync(SCRIPT, "utf8");
-    expect(text).to.match(/^hosts='\ndebootstrap debootstrap .*\nsystemd-nspawn systemd-container .*\n'$/m);
+    expect(text).to.match(
+      /^hosts='\ndebootstrap debootstrap .*\nsystemd-nspawn systemd-container .*\nssh openssh-client .*\nlintian lintian .*\nterraform - .*\n'$/m,
+    );
     for (const [args, asked] of [
       [["--check"], false],
       [["--hosts", "--check"], true],
@@ -97,6 +99,16 @@ describe("scripts/system-deps", () => {
       const { stderr } = run({ args: [...args], absent: "tcpdump", hosts: "debootstrap" });
       expect(stderr.includes("  eos-absent-too (package debootstrap) for the test"), args.join()).to.equal(asked);
     }
+  });
+
+  it("installs nothing where Debian lacks a tool that is missing, and says which", () => {
+    aptGet("exit 0");
+    const { status, stderr } = run({ absent: "tcpdump", hosts: "-", args: ["--hosts"] });
+    expect(status).to.equal(69);
+    expect(stderr).to.equal(
+      "entityOS gate needs tools that are not on this system, and that Debian does not have:\n  eos-absent-too for the test\n",
+    );
+    expect(log()).to.deep.equal([]);
   });
 
   it("only tells with --check, to root too", () => {

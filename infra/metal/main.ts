@@ -4,9 +4,9 @@ import { EXIT } from "../../lib/service.ts";
 import { deployHost } from "./deploy.ts";
 import { HostError } from "./errors.ts";
 import { readPackages } from "./packages.ts";
+import { removeHost } from "./remove.ts";
 import { type Connection, type Host, loadMetal, pathFrom } from "./settings.ts";
 import { Ssh } from "./ssh.ts";
-import { remove } from "./steps.ts";
 
 /** What Terraform calls for a host; by hand it is not needed. */
 const USAGE = "metal/main.ts deploy HOST | remove, with what Terraform gives it in ENTITYOS_METAL…\n";
@@ -20,6 +20,9 @@ const connectionSchema = z.strictObject({
   hostKey: z.string(),
 }) satisfies z.ZodType<Connection>;
 
+/** A host to be removed, and where its agent was enrolled: as the state has it, for the settings may name it no more. */
+const removedSchema = z.strictObject({ host: connectionSchema, registry: connectionSchema.nullable().default(null) });
+
 async function main([command, name]: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const file = env.ENTITYOS_METAL;
   const say = (words: string) => void process.stdout.write(`${words}\n`);
@@ -27,10 +30,11 @@ async function main([command, name]: readonly string[], env: NodeJS.ProcessEnv):
     if (file === undefined) throw new Error("ENTITYOS_METAL is missing");
     if (command === "deploy" && name !== undefined) await deploy(file, name, env, say);
     else if (command === "remove") {
-      const connection = connectionSchema.parse(JSON.parse(env.ENTITYOS_METAL_HOST ?? ""));
-      using remote = new Ssh(connection, file);
-      await remove(remote);
-      say(`${connection.name}: removed`);
+      const { host, registry } = removedSchema.parse(JSON.parse(env.ENTITYOS_METAL_HOST ?? ""));
+      using remote = new Ssh(host, file);
+      using other = registry === null ? null : new Ssh(registry, file);
+      await removeHost(remote, other, (words) => say(`${host.name}: ${words}`));
+      say(`${host.name}: removed`);
     } else {
       process.stderr.write(USAGE);
       return EXIT.usage;

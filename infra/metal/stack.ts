@@ -2,7 +2,7 @@ import { DataResource, Fn, TerraformIterator, TerraformSelf, TerraformStack } fr
 import type { Construct } from "constructs";
 import { keepState } from "../backend.ts";
 import type { HostPlan } from "./reading.ts";
-import type { Connection, MetalSettings } from "./settings.ts";
+import type { Host, MetalSettings } from "./settings.ts";
 
 /** Paths from where Terraform runs the stack, so that none of one machine is written. */
 export interface Places {
@@ -25,7 +25,7 @@ export class MetalStack extends TerraformStack {
     const environment = { ENTITYOS_METAL: places.settings };
     /** One block for all hosts of a role: what a block did for a host that is no longer named, it undoes. */
     const presence = (role: "registry" | "agent", after: DataResource[]) => {
-      const named = plans.filter(({ host }) => host.role === role).map(({ host }) => [host.connection.name, inputOf(host.connection)]);
+      const named = plans.filter(({ host }) => host.role === role).map(({ host }) => [host.connection.name, inputOf(host, settings)]);
       const hosts = TerraformIterator.fromMap(Object.fromEntries(named));
       return new DataResource(this, `${role}-hosts`, {
         forEach: hosts,
@@ -72,11 +72,8 @@ export function wavesOf(plans: readonly HostPlan[], width: number): HostPlan[][]
   return waves;
 }
 
-const inputOf = ({ name, address, port, user, key, hostKey }: Connection): Readonly<Record<string, string | number | null>> => ({
-  name,
-  address,
-  port,
-  user,
-  key,
-  hostKey,
+/** What removing a host needs, for it may be named no more by then. */
+const inputOf = ({ role, connection }: Host, settings: MetalSettings): Readonly<Record<string, unknown>> => ({
+  host: { ...connection },
+  registry: role === "registry" ? null : { ...settings.registry.connection },
 });

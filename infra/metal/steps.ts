@@ -1,4 +1,3 @@
-import { PATH, USER } from "../../lib/service.ts";
 import { AGENT_FOLDER } from "./configurations.ts";
 import type { Desired } from "./desired.ts";
 import { HostError } from "./errors.ts";
@@ -7,10 +6,11 @@ import type { AgentHost, Host } from "./settings.ts";
 import type { Remote } from "./ssh.ts";
 
 /** Where packages are put for apt; a folder that its sandbox user may enter. */
-const DELIVERY = "/var/cache/entityos-metal";
+export const DELIVERY = "/var/cache/entityos-metal";
 const APT =
   "apt-get -y -q --no-install-recommends --allow-downgrades -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold";
-const PACKAGES_MS = 900_000;
+/** apt may have a mirror that is slow. */
+export const PACKAGES_MS = 900_000;
 
 /** Installs what is missing or another build. Services that run go on until the new version takes over. */
 export async function installPackages(remote: Remote, folder: string, desired: Desired, observed: Observed): Promise<void> {
@@ -23,15 +23,14 @@ export async function installPackages(remote: Remote, folder: string, desired: D
     input: { folder, files: others.map(({ file }) => file) },
     timeoutMs: PACKAGES_MS,
   });
-  // What is of the same version is installed once more by the word reinstall alone, which takes only what is there.
+  // What is there in this version is installed once more by the word reinstall alone.
   const install = `shift; reinstall=$1; shift
 export DEBIAN_FRONTEND=noninteractive
 cd ${DELIVERY}
-[ -n "$reinstall" ] && reinstall=--reinstall
 ${APT} install $reinstall "$@" >&2 </dev/null
 cd /; rm -rf ${DELIVERY}`;
-  const words = [same.length > 0 ? "yes" : "", ...others.map(({ file }) => `./${file}`), ...missing];
-  await remote.sh("packages", install.replace('[ -n "$reinstall" ] && ', '[ -z "$reinstall" ] || '), { words, timeoutMs: PACKAGES_MS });
+  const words = [same.length > 0 ? "--reinstall" : "", ...others.map(({ file }) => `./${file}`), ...missing];
+  await remote.sh("packages", install, { words, timeoutMs: PACKAGES_MS });
 }
 
 /**
@@ -111,22 +110,6 @@ export async function record(remote: Remote, desired: Desired, generation: strin
     words: [RECORD],
     input: `${JSON.stringify({ generation, packages })}\n`,
   });
-}
-
-/**
- * Takes everything of ours away: programs, configuration, keys, state, users, and the gate, so that the host is as before. What Debian's
- * own packages came along stay.
- */
-export async function remove(remote: Remote): Promise<void> {
-  await remote.sh(
-    "removal",
-    `export DEBIAN_FRONTEND=noninteractive
-set -- $(dpkg-query -W -f '\${Package}\\n' 'entityos-*' 2>/dev/null || true)
-[ $# = 0 ] || apt-get -y -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 purge "$@" >&2 </dev/null
-rm -rf ${RECORD.replace(/\/[^/]*$/, "")} ${DELIVERY} ${AGENT_FOLDER} ${PATH.agentState} ${PATH.registryState}
-if getent passwd ${USER.agent} ${USER.registry} >&2; then echo 'their users are still there' >&2; exit 1; fi`,
-    { timeoutMs: PACKAGES_MS },
-  );
 }
 
 /** The gate lets operators in from named networks alone: who deploys must be in one, or nobody could mend the host. */

@@ -26,6 +26,8 @@ export interface Package {
   readonly files: readonly PackageFile[];
   /** Maintainer scripts by name: "postinst". */
   readonly scripts: Readonly<Record<string, string>>;
+  /** Files of other packages: when one of them is replaced, postinst is called with the word triggered (deb-triggers(5)). */
+  readonly interests?: readonly string[];
   /** xz's level: the highest for what is small, the lowest where it would take a minute. */
   readonly level: 0 | 9;
 }
@@ -86,6 +88,8 @@ function control(root: string, deb: Package): void {
   writeFileSync(join(folder, "control"), fields.map(([name, value]) => `${name}: ${value}\n`).join(""));
   const kept = deb.files.map(({ path }) => path).filter((path) => path.startsWith("/etc/"));
   if (kept.length > 0) writeFileSync(join(folder, "conffiles"), kept.map((path) => `${path}\n`).join(""));
+  const interests = deb.interests ?? [];
+  if (interests.length > 0) writeFileSync(join(folder, "triggers"), interests.map((path) => `interest-noawait ${path}\n`).join(""));
   const sums = deb.files.filter(({ path }) => !kept.includes(path));
   writeFileSync(join(folder, "md5sums"), sums.map(({ path }) => `${md5(join(root, path))}  ${path.slice(1)}\n`).join(""));
   for (const file of readdirSync(folder)) chmodSync(join(folder, file), 0o644);

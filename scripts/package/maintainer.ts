@@ -8,12 +8,14 @@ export interface ServicePackage {
   readonly service: string;
   /** Every unit, in the order in which they are enabled. */
   readonly units: readonly string[];
+  /** A unit that runs a program of another package, and takes a new one by a reload. */
+  readonly follows?: { readonly unit: string; readonly program: string };
   /** Shell lines at purge, after the units are gone: what the service made. */
   readonly purge: string;
 }
 
 /** Starts what may start: before it is configured, the units' own conditions keep them from doing anything. */
-export const postinst = ({ name, service, units }: ServicePackage): string => `${HEAD}
+export const postinst = ({ name, service, units, follows }: ServicePackage): string => `${HEAD}
 if [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-remove ]; then
   systemd-sysusers ${name}.conf
   systemd-tmpfiles --create ${name}.conf
@@ -31,6 +33,13 @@ if [ "$1" = configure ] || [ "$1" = abort-upgrade ] || [ "$1" = abort-remove ]; 
     if [ -n "$2" ]; then action=restart; else action=start; fi
     deb-systemd-invoke "$action" ${service} >/dev/null || true
   fi
+fi
+${follows === undefined ? "" : triggered(follows)}`;
+
+/** What runs goes on running, and the new program takes its connections over; what does not run is left so. */
+const triggered = ({ unit }: NonNullable<ServicePackage["follows"]>): string => `
+if [ "$1" = triggered ] && [ -d /run/systemd/system ] && systemctl --quiet is-active ${unit}; then
+  deb-systemd-invoke reload ${unit} >/dev/null || true
 fi
 `;
 

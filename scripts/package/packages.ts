@@ -31,6 +31,7 @@ const AGENT: ServicePackage = {
   name: "entityos-agent",
   service: "entityos-agent.service",
   units: ["entityos-gate.service", "entityos-agent.service", "entityos-terminator.service"],
+  follows: { unit: "entityos-terminator.service", program: "/usr/sbin/haproxy" },
   purge: `rm -rf ${PATH.agentState} ${PATH.agentRuntime} /etc/entityos-agent
 if command -v nft >/dev/null; then
   nft "add table inet entityos; delete table inet entityos" || true
@@ -70,6 +71,7 @@ export function agentPackage(source: PackageSource): Package {
       text(PATH.agentConfig, readFileSync(join(source.root, "agent/systemd/agent.yaml"), "utf8")),
     ],
     scripts: { postinst: postinst(AGENT), prerm: prerm(AGENT), postrm: postrm(AGENT) },
+    ...(AGENT.follows === undefined ? {} : { interests: [AGENT.follows.program] }),
   });
 }
 
@@ -143,12 +145,13 @@ interface Program {
   readonly about: readonly string[];
   readonly files: readonly PackageFile[];
   readonly scripts: Readonly<Record<string, string>>;
+  readonly interests?: readonly string[];
 }
 
 function program(
   { root, bundles, version, epoch }: PackageSource,
   bundle: string,
-  { name = bundle, depends, recommends, about, files, scripts }: Program,
+  { name = bundle, depends, recommends, about, files, scripts, interests = [] }: Program,
 ): Package {
   const source = readFileSync(join(bundles, `${bundle}.mjs`), "utf8");
   return {
@@ -164,6 +167,7 @@ function program(
       ...documents(name, version, epoch, copyrightOf(root, name, bundledPackages(source))),
     ],
     scripts,
+    interests,
   };
 }
 

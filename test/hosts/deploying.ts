@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { reaches, serveApplication, statusOf } from "./install.ts";
 import type { Machine } from "./machine.ts";
 import type { Ran } from "./metal.ts";
-import { ask, type Stand } from "./stand.ts";
+import { ask, certificateOf, register, type Stand } from "./stand.ts";
 import { startTraffic } from "./traffic.ts";
 import { provoke } from "./watch.ts";
 
@@ -27,7 +27,7 @@ async function filesOf(machine: Machine): Promise<ReadonlySet<string>> {
 
 /** Hosts that a plan is to deploy, as it tells them. */
 const planned = ({ said }: Ran): string[] =>
-  [...said.matchAll(/# terraform_data\.deploy-(\S+?) (?:is tainted, so it )?(?:must be replaced|will be created)/g)].map(
+  [...said.matchAll(/# terraform_data\.deploy-(\S+) \(\S+\) (?:is tainted, so must be replaced|must be replaced|will be created)/g)].map(
     ([, name = ""]) => name,
   );
 
@@ -66,14 +66,38 @@ export function deployScenes(stand: () => Stand): void {
 
   it("take a changed setting on the one host that it is for", async () => {
     const { metal, registry, gates } = stand();
-    const [, changed] = gates;
+    const [changed] = gates;
     if (changed === undefined) throw new Error("unreachable");
-    metal.agents[changed.name] = { compare: { everySeconds: 1_800 } };
+    metal.agents[changed.name] = { gate: { lanes: { roaming: true } } };
     const ran = await metal.deploy();
     expect(ran.code, ran.said).to.equal(0);
     expect(planned(ran)).to.deep.equal([changed.name]);
-    expect(await generations([registry, ...gates])).to.deep.equal([1, 1, 2]);
-    expect(await changed.sh("cat /etc/entityos-agent/agent.yaml")).to.include("everySeconds: 1800");
+    expect(await generations([registry, ...gates])).to.deep.equal([1, 2, 1]);
+    expect(await changed.sh("cat /etc/entityos-agent/agent.yaml")).to.include("roaming: true");
+  });
+
+  it("let a certificate in from anywhere where roaming is on, and nobody without one", async () => {
+    const { registry, gates, stranger } = stand();
+    const [roaming, other] = gates;
+    if (roaming === undefined || other === undefined) throw new Error("unreachable");
+    await registry.sh("entityos profile set laptop --pattern cert");
+    await register(stand(), stranger, { profile: "laptop", words: ["--certificate", "--no-addresses"] });
+    const words = certificateOf(stand(), stranger);
+    expect(await ask(stand(), stranger, roaming, { seconds: 30, words })).to.equal(`${roaming.name} answers`);
+    expect(await ask(stand(), stranger, roaming)).to.be.a("number");
+    expect(await ask(stand(), stranger, other, { words })).to.equal(SILENT);
+  });
+
+  it("want certificate and address of a device whose profile says both", async () => {
+    const { registry, gates, operator, registered } = stand();
+    await registry.sh("entityos profile set vault --pattern both");
+    await register(stand(), operator, { profile: "vault", words: ["--certificate"] });
+    const words = certificateOf(stand(), operator);
+    for (const gate of gates) {
+      expect(await ask(stand(), operator, gate, { seconds: 30, words }), gate.name).to.equal(`${gate.name} answers`);
+      expect(await ask(stand(), operator, gate), gate.name).to.be.a("number");
+      expect(await ask(stand(), registered, gate, { words }), gate.name).to.not.match(/answers/);
+    }
   });
 
   it("are mended, and no other, when somebody changed them by hand", async () => {
@@ -81,19 +105,21 @@ export function deployScenes(stand: () => Stand): void {
     const [mended] = gates;
     if (mended === undefined) throw new Error("unreachable");
     const { pid } = await statusOf(mended);
+    metal.agents[mended.name] = {};
     await mended.sh(
       "echo '# tried out' >>/etc/entityos-agent/agent.yaml; systemctl disable -q entityos-gate; apt-get purge -y -q entityos-cli",
     );
     const ran = await metal.deploy();
     expect(ran.code, ran.said).to.equal(0);
     expect(planned(ran)).to.deep.equal([mended.name]);
+    expect(await ask(stand(), stand().stranger, mended)).to.equal(SILENT);
     for (const difference of [
       "entityos-cli is not installed",
       "/etc/entityos-agent/agent.yaml is another",
       "entityos-gate.service is disabled",
     ])
       expect(ran.said).to.include(`${mended.name}: ${difference}`);
-    expect(await generations([registry, ...gates])).to.deep.equal([1, 2, 2]);
+    expect(await generations([registry, ...gates])).to.deep.equal([1, 3, 1]);
     expect(await mended.sh("cat /etc/entityos-agent/agent.yaml; systemctl is-enabled entityos-gate; entityos --version")).to.not.match(
       /tried/,
     );
@@ -145,8 +171,24 @@ export function upgradeScenes(stand: () => Stand): void {
   });
 }
 
-/** Hosts that are given back as they were. */
+/** Hosts that are not what the settings take them for, and hosts that are given back as they were. */
 export function destroyScenes(stand: () => Stand): void {
+  it("are not taken for another machine that answers at their address", async () => {
+    const { metal, gates } = stand();
+    const [one] = gates;
+    if (one === undefined) throw new Error("unreachable");
+    // Keys are what the settings say; this machine shows another one meanwhile.
+    const swap = (from: string, to: string) =>
+      one.sh(`cd /etc/ssh && mv ssh_host_ed25519_key ${to} && mv ${from} ssh_host_ed25519_key && systemctl restart ssh`);
+    await one.sh("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/other && rm /etc/ssh/other.pub");
+    await swap("other", "kept");
+    const ran = await metal.diff();
+    expect(planned(ran)).to.deep.equal([one.name]);
+    expect(ran.said).to.include(`${one.name}: connect: host_key_differs`);
+    await swap("kept", "other");
+    await one.sh("rm /etc/ssh/other");
+  });
+
   it("keep the gate when the package is removed, and nothing at all when the stack is destroyed", async () => {
     const { metal, gates, registry } = stand();
     const [removed] = gates;

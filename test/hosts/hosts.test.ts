@@ -1,5 +1,8 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import type { Packet } from "../lab/capture.ts";
+import { run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { deployScenes, destroyScenes, upgradeScenes } from "./deploying.ts";
 import { reaches, statusOf } from "./install.ts";
@@ -33,6 +36,14 @@ describe("hosts", function () {
   const tables = async (machine: Machine) => (await machine.sh("nft list tables")).split("\n").filter((line) => line.includes("entityos"));
 
   deployScenes(() => stand);
+
+  it("are made from packages in which lintian finds no error", async () => {
+    const debs = readdirSync(join(stand.folder, "dist/1")).map((name) => join(stand.folder, "dist/1", name));
+    expect(debs).to.have.length(4);
+    const report = await run(["lintian", "--allow-root", "--tag-display-limit", "0", ...debs], { timeoutMs: 400_000 });
+    process.stdout.write(report.replace(/^/gm, "      "));
+    expect(report).to.match(/^W: /m).and.not.match(/^E: /m);
+  });
 
   it("run what they run with as little as they need", async () => {
     for (const gate of stand.gates) {
@@ -132,6 +143,21 @@ describe("hosts", function () {
     }
   });
 
+  it("have a terminator that takes Debian's next HAProxy by itself, without being stopped", async () => {
+    for (const gate of stand.gates) {
+      const master = (await gate.sh("systemctl show -P MainPID entityos-terminator")).trim();
+      await gate.sh(REPACK);
+      expect(await gate.sh("dpkg -s haproxy")).to.match(/^Version: .*\+again$/m);
+      expect((await gate.sh("systemctl show -P MainPID entityos-terminator")).trim()).to.equal(master);
+      await waitFor(
+        "the master to be the new program",
+        async () => (await gate.sh(`readlink /proc/${master}/exe`)).trim() === "/usr/sbin/haproxy" || undefined,
+        LONG,
+      );
+      expect(await ask(stand, stand.registered, gate, { seconds: 30 })).to.equal(`${gate.name} answers`);
+    }
+  });
+
   it("have a hung agent killed and replaced by the watchdog, with the gate as it was throughout", async () => {
     for (const gate of stand.gates) {
       await gate.sh(`mkdir -p /run/systemd/system/entityos-agent.service.d
@@ -193,6 +219,14 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
 
   destroyScenes(() => stand);
 });
+
+/** The HAProxy that is installed, as a package of its own with a higher version, installed. */
+const REPACK = `rm -rf /tmp/again; mkdir -p /tmp/again/DEBIAN
+dpkg -L haproxy | while read -r file; do [ -d "$file" ] || echo "$file"; done | tar -cPf - -T - | tar -C /tmp/again --strip-components=0 -xf - 2>/dev/null
+dpkg-query -W -f 'Package: \${Package}\nVersion: \${Version}+again\nArchitecture: \${Architecture}\nMaintainer: \${Maintainer}\nDescription: once more\n' haproxy >/tmp/again/DEBIAN/control
+dpkg-deb --root-owner-group -Znone --build /tmp/again /tmp/again.deb
+dpkg -i /tmp/again.deb
+rm -rf /tmp/again /tmp/again.deb`;
 
 /** Milliseconds since 1970 of a moment that systemd remembers; monotonic time is the same inside and outside. */
 async function wallTime(machine: Machine, property: string, unit = ""): Promise<number> {

@@ -99,7 +99,7 @@ export class Metal {
       agent: {
         terminator: { kind: "haproxy" },
         gate: {
-          lanes: { ip: true },
+          lanes: { ip: true, ipcert: true },
           management: { ports: [22], networks: [`${this.#operator.v4}/32`] },
           newConnections: { perSecond: 10_000, burst: 10_000 },
         },

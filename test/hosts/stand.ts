@@ -16,7 +16,7 @@ export interface Stand extends AsyncDisposable {
   readonly registered: Device;
   readonly stranger: Device;
   readonly operator: Device;
-  /** Folder for files of the test. */
+  /** Folder for files of the test; dist/1 has the packages. */
   readonly folder: string;
   /** What they are made by, run by the operator. */
   readonly metal: Metal;
@@ -69,18 +69,40 @@ async function startMachine(network: Network, folder: string, dist: string, inde
   }
 }
 
-/** Registers a device over HTTPS with a new code; resolves when it is in force on every host. */
-export async function register({ registry, folder }: Stand, device: Device): Promise<void> {
-  const made = await registry.sh("entityos code create --subject test --profile desktop --json");
-  const ca = join(folder, "ca.pem");
-  await run(["sh", "-c", `cat >${ca}`], { input: await registry.sh("cat /var/lib/entityos-registry/pki/root.crt") });
-  const words = ["--url", `https://${registry.v4}`, "--registry", REGISTRY_NAME, "--ca", ca, "--code-file", "-", "--wait"];
-  const state = join(folder, device.netns);
-  await device.run([BIN.cli, "enroll", ...words, "--state", state], (JSON.parse(made) as { code: string }).code);
+/** What a registration asks for. */
+export interface Wish {
+  readonly profile: string;
+  /** More words for `entityos enroll`. */
+  readonly words: readonly string[];
 }
 
+const DESKTOP: Wish = { profile: "desktop", words: [] };
+
+/** Registers a device over HTTPS with a new code; resolves when it is in force on every host. */
+export async function register({ registry, folder }: Stand, device: Device, { profile, words }: Wish = DESKTOP): Promise<void> {
+  const made = await registry.sh(`entityos code create --subject test --profile ${profile} --json`);
+  const ca = join(folder, "ca.pem");
+  await run(["sh", "-c", `cat >${ca}`], { input: await registry.sh("cat /var/lib/entityos-registry/pki/root.crt") });
+  const common = ["--url", `https://${registry.v4}`, "--registry", REGISTRY_NAME, "--ca", ca, "--code-file", "-", "--wait"];
+  const state = join(folder, device.netns);
+  await device.run([BIN.cli, "enroll", ...common, ...words, "--state", state], (JSON.parse(made) as { code: string }).code);
+}
+
+/** curl's words for showing the certificate that a device registered. */
+export const certificateOf = ({ folder }: Stand, { netns }: Device): readonly string[] => {
+  const held = join(folder, netns, "certificate");
+  return ["--cert", join(held, "certificate.pem"), "--key", join(held, "key.pem")];
+};
+
 /** What the application behind a gate says to a device, or how curl ended (28: nothing came back in time). */
-export async function ask({ folder }: Stand, device: Device, gate: Machine, seconds = 2): Promise<string | number> {
-  const words = ["--silent", "--show-error", "--max-time", String(seconds), "--cacert", join(folder, "ca.pem")];
-  return await device.run(["curl", ...words, `https://${gate.v4}/`]).catch((error: { code?: number | null }) => error.code ?? -1);
+export async function ask(
+  { folder }: Stand,
+  device: Device,
+  gate: Machine,
+  { seconds = 2, words = [] }: { readonly seconds?: number; readonly words?: readonly string[] } = {},
+): Promise<string | number> {
+  const common = ["--silent", "--show-error", "--max-time", String(seconds), "--cacert", join(folder, "ca.pem")];
+  return await device
+    .run(["curl", ...common, ...words, `https://${gate.v4}/`])
+    .catch((error: { code?: number | null }) => error.code ?? -1);
 }

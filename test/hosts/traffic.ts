@@ -27,7 +27,8 @@ export async function startTraffic(stand: Stand, gate: Machine): Promise<Traffic
   let going = true;
   const counts = { answered: 0, refused: 0 };
   const working = (async () => {
-    while (going) counts[(await ask(stand, stand.registered, gate, PATIENT_S)) === `${gate.name} answers` ? "answered" : "refused"]++;
+    while (going)
+      counts[(await ask(stand, stand.registered, gate, { seconds: PATIENT_S })) === `${gate.name} answers` ? "answered" : "refused"]++;
   })();
   let stopping: Promise<void> | undefined;
   const end = async () => {

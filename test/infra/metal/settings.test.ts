@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { expect } from "chai";
-import { loadMetal, parseMetal } from "../../infra/metal/settings.ts";
-import { ConfigError } from "../../lib/config.ts";
+import { loadMetal, parseMetal } from "../../../infra/metal/settings.ts";
+import { ConfigError } from "../../../lib/config.ts";
 
-const EXAMPLE = join(import.meta.dirname, "../../infra/environments/metal.yaml");
+const EXAMPLE = join(import.meta.dirname, "../../../infra/environments/metal.yaml");
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA";
 
 const problems = (text: string): readonly string[] => {

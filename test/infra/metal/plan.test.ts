@@ -1,0 +1,158 @@
+import { Testing } from "cdktf";
+import { expect } from "chai";
+import { desiredOf, sha256Of } from "../../../infra/metal/desired.ts";
+import { differencesOf, wordsOf } from "../../../infra/metal/differences.ts";
+import { parseObserved } from "../../../infra/metal/observed.ts";
+import { type HostPlan, planHosts } from "../../../infra/metal/reading.ts";
+import type { Host } from "../../../infra/metal/settings.ts";
+import { reasonOf } from "../../../infra/metal/ssh.ts";
+import { MetalStack } from "../../../infra/metal/stack.ts";
+import { answering, folder, settings } from "./hosts.ts";
+
+const NOW = Date.UTC(2026, 10, 24);
+
+/** What the reading script says of a host that is what it is to be. */
+function sound(host: Host, generation: string): string {
+  const { files, packages, units } = desiredOf(host, folder, "amd64");
+  const record = { generation, packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])) };
+  return [
+    "architecture amd64",
+    "asked 203.0.113.5",
+    ...packages.map(({ name, version }) => `package installed ${name} ${version}`),
+    ...Object.entries(files).map(([path, text]) => `file ${path} ${sha256Of(text)}`),
+    ...units.map((unit) => `unit ${unit} active enabled`),
+    ...(host.role === "agent" ? ["enrolled"] : []),
+    `record ${Buffer.from(JSON.stringify(record)).toString("base64")}`,
+    "",
+  ].join("\n");
+}
+
+const all = ({ registry, agents }: ReturnType<typeof settings>): Host[] => [registry, ...agents];
+const words = (host: Host, text: string) => wordsOf(differencesOf(desiredOf(host, folder, "amd64"), parseObserved(text), NOW));
+
+describe("what a plan says of hosts", () => {
+  const [registry, web] = all(settings());
+  if (registry === undefined || web === undefined) throw new Error("unreachable");
+
+  it("is nothing of hosts that are what they are to be", () => {
+    for (const host of [registry, web]) expect(words(host, sound(host, "7"))).to.deep.equal([]);
+  });
+
+  const cases: readonly [change: string, from: RegExp, to: string, said: readonly string[]][] = [
+    ["another version", /entityos-agent 1\.0/, "entityos-agent 0.9", ["entityos-agent is 0.9, to be 1.0"]],
+    [
+      "a package that is gone but for its configuration",
+      /installed entityos-cli/,
+      "config-files entityos-cli",
+      ["entityos-cli is not installed"],
+    ],
+    ["a changed file", /agent\.yaml [0-9a-f]+/, "agent.yaml 00", ["/etc/entityos-agent/agent.yaml is another"]],
+    ["a missing file", /file .*\n/, "", ["/etc/entityos-agent/agent.yaml is not there"]],
+    ["a service that failed", /entityos-agent\.service active/, "entityos-agent.service failed", ["entityos-agent.service is failed"]],
+    ["a unit that is off at boot", /gate\.service active enabled/, "gate.service active disabled", ["entityos-gate.service is disabled"]],
+    ["no enrolment", /enrolled\n/, "", ["it is not enrolled"]],
+    [
+      "no record",
+      /record .*\n/,
+      "",
+      [
+        "entityos-node 1.0 is of another build",
+        "entityos-cli 1.0 is of another build",
+        "entityos-agent 1.0 is of another build",
+        "it was never deployed whole",
+      ],
+    ],
+  ];
+  for (const [change, from, to, said] of cases) {
+    it(`names ${change}`, () => {
+      const text = sound(web, "7");
+      expect(text).to.match(from);
+      expect(words(web, text.replace(from, to))).to.deep.equal(said);
+    });
+  }
+
+  it("is the generation that the host has when nothing differs, the next one when something does, and one of its own when it cannot be read", async () => {
+    const hosts = all(settings());
+    const said = [sound(registry, "7"), sound(web, "3").replace("active", "failed"), null, "architecture amd64\n"];
+    const plans = await planHosts(
+      hosts,
+      folder,
+      ({ connection }) => answering(connection.name, said[hosts.findIndex((host) => host.connection === connection)] ?? null),
+      NOW,
+    );
+    expect(plans.map(({ host, generation }) => [host.connection.name, generation])).to.deep.equal([
+      ["reg", "7"],
+      ["web-1", "4"],
+      ["web-2", `unread-${NOW}`],
+      ["web-3", "1"],
+    ]);
+    expect(plans[2]?.differences).to.deep.equal(["web-2: connect: unreachable: no answer"]);
+    expect(plans[3]?.differences).to.include("entityos-agent is not installed");
+  });
+
+  it("does not believe a record that somebody broke", () => {
+    expect(parseObserved("architecture amd64\nrecord bm90IGpzb24=\n").record).to.equal(null);
+    expect(() => parseObserved("bash: dpkg: command not found\n")).to.throw("no architecture");
+  });
+});
+
+describe("what ssh says", () => {
+  it("is told by code", () => {
+    expect(reasonOf(255, "ssh: connect to host 203.0.113.1 port 22: Connection refused")[0]).to.equal("unreachable");
+    expect(
+      reasonOf(255, "No ED25519 host key is known for web-1 and you have requested strict checking.\nHost key verification failed."),
+    ).to.deep.equal(["host_key_differs", "it shows another key than ssh.hostKey"]);
+    expect(reasonOf(255, "root@203.0.113.1: Permission denied (publickey).")[0]).to.equal("login_refused");
+    expect(reasonOf(100, "E: dpkg was interrupted")).to.deep.equal(["failed", "E: dpkg was interrupted"]);
+    expect(reasonOf(null, "")).to.deep.equal(["timed_out", "it did not end in time"]);
+  });
+});
+
+interface Resource {
+  readonly depends_on?: readonly string[];
+  readonly triggers_replace?: Readonly<Record<string, string>>;
+  readonly for_each?: Readonly<Record<string, unknown>>;
+  readonly provisioner?: readonly { readonly "local-exec": { readonly command: string; readonly when?: string } }[];
+}
+
+describe("the metal stack", () => {
+  const resources = (width: number): Readonly<Record<string, Resource>> => {
+    const made = settings(width);
+    const plans = all(made).map(
+      (host): HostPlan => ({ host, generation: "3", digest: "d", summary: { "entityos-cli": "1.0" }, differences: [] }),
+    );
+    const stack = new MetalStack(Testing.app(), made, plans, { root: "../../..", settings: "infra/environments/lab.yaml" });
+    return (JSON.parse(Testing.synth(stack)) as { resource: { terraform_data: Record<string, Resource> } }).resource.terraform_data;
+  };
+  const waits = (all: Readonly<Record<string, Resource>>, name: string) =>
+    all[`deploy-${name}`]?.depends_on?.filter((one) => one.includes("deploy-"));
+
+  it("begins with the registry, and lets as many go on at a time as the width says, after all of those before", () => {
+    const one = resources(1);
+    expect(["reg", "web-1", "web-2", "web-3"].map((name) => waits(one, name))).to.deep.equal([
+      [],
+      ["terraform_data.deploy-reg"],
+      ["terraform_data.deploy-web-1"],
+      ["terraform_data.deploy-web-2"],
+    ]);
+    const two = resources(2);
+    expect(["web-1", "web-2", "web-3"].map((name) => waits(two, name))).to.deep.equal([
+      ["terraform_data.deploy-reg"],
+      ["terraform_data.deploy-reg"],
+      ["terraform_data.deploy-web-1", "terraform_data.deploy-web-2"],
+    ]);
+  });
+
+  it("deploys at a replacement, and removes only when a host is named no more", () => {
+    const made = resources(1);
+    for (const [name, resource] of Object.entries(made)) {
+      const [step] = resource.provisioner ?? [];
+      const removes = !name.startsWith("deploy-");
+      expect(step?.["local-exec"].when, name).to.equal(removes ? "destroy" : undefined);
+      expect(resource.triggers_replace === undefined, name).to.equal(removes);
+    }
+    expect(Object.keys(made["agent-hosts"]?.for_each ?? {})).to.deep.equal(["web-1", "web-2", "web-3"]);
+    expect(made["agent-hosts"]?.depends_on).to.deep.equal(["terraform_data.registry-hosts"]);
+    expect(made["deploy-web-2"]?.triggers_replace).to.deep.equal({ generation: "3", "entityos-cli": "1.0" });
+  });
+});
