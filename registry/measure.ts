@@ -20,6 +20,7 @@ export function measuredStore(store: Store, metrics: Metrics, clock: Clock): Sto
     },
     read: (command) => store.read(command),
     watch: (topic, listener) => store.watch(topic, listener),
+    ride: (topic, rider) => store.ride(topic, rider),
     snapshot: () => store.snapshot(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };

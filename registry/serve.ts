@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { Problem } from "../lib/problem.ts";
+import { Proofs } from "../lib/registration/proofs.ts";
 import { claimLocalDoor } from "./admin/door.ts";
 import { registerUrl } from "./admin/register-url.ts";
 import { type StartedAdmin, startAdmin } from "./admin/start.ts";
@@ -72,10 +73,11 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const lead = await takeLead(store, clock.now());
   const { lost: leadLost } = stack.use(watchLead(store, lead));
   const onConcluded = countConclusions(metrics);
+  const proofs = new Proofs();
   let admin: StartedAdmin | null = null;
   const anchored = (id: string): boolean => admin?.takes(id) ?? false;
   const process = stack.use(
-    await startProcess({ store, lead, config, authorities, anchored, sealing: sealing.privateKey, onConcluded, clock, log }),
+    await startProcess({ store, lead, config, authorities, anchored, sealing: sealing.privateKey, proofs, onConcluded, clock, log }),
   );
   // Process waits for what it signs: a key service that hangs must not hold the end up.
   stack.defer(() => stopping.abort(new Error("the registry stops")));
@@ -107,6 +109,7 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       tls: { key: registerTls.current.key, cert: registerTls.current.certificate },
       root: () => ca.root,
       sealing: sealing.publicKey,
+      proofs,
       onRefused: countRefusals(metrics),
       clock,
       log,

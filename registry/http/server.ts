@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import type { Clock } from "../../lib/clock.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
+import type { Proofs } from "../../lib/registration/proofs.ts";
 import type { RegistryConfig } from "../config.ts";
 import { CrlFiles } from "../store/crl-file.ts";
 import { readHead } from "../store/queries.ts";
@@ -35,6 +36,7 @@ export interface RegisterParts {
   readonly root: () => string;
   /** Public half of control's sealing key. */
   readonly sealing: KeyObject;
+  readonly proofs: Proofs;
   /** Told the code of each request that is refused. */
   readonly onRefused: (code: string) => void;
   readonly clock: Clock;
@@ -53,7 +55,17 @@ export interface RunningRegister extends AsyncDisposable {
  * Starts the register role: HTTPS where anyone may knock, and EST beside it where the configuration says so. Resolves once it listens;
  * disposing lets open requests finish.
  */
-export async function startRegister({ config, store, tls, root, sealing, onRefused, clock, log }: RegisterParts): Promise<RunningRegister> {
+export async function startRegister({
+  config,
+  store,
+  tls,
+  root,
+  sealing,
+  proofs,
+  onRefused,
+  clock,
+  log,
+}: RegisterParts): Promise<RunningRegister> {
   const outcomes = new Outcomes(store, log);
   const attempts = new Attempts(config.limits, { store, clock, log });
   const app = await createApp({ tls, requestCert: false, onRefused, log });
@@ -63,7 +75,7 @@ export async function startRegister({ config, store, tls, root, sealing, onRefus
   const progress = new Progress(store);
   const streams = new Streams();
   const observations = await Observations.start(store, clock);
-  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, sealing };
+  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, proofs, sealing };
   addRoutes(app, parts, { root, registrationsPerMinute });
   let est: RunningEst | null = null;
   const dispose = async (): Promise<void> => {

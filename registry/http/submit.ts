@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../../lib/clock.ts";
 import { Problem } from "../../lib/problem.ts";
 import { publicKeyFromRaw } from "../../lib/registration/code.ts";
+import type { Proofs } from "../../lib/registration/proofs.ts";
 import { assertProofTime, type Submission, verifySubmission } from "../../lib/registration/submission.ts";
 import { newId } from "../store/id.ts";
 import { acceptSubmission } from "../store/intake.ts";
@@ -24,6 +25,7 @@ export interface RegistrationParts {
   readonly outcomes: Outcomes;
   readonly observations: Observations;
   readonly attempts: Attempts;
+  readonly proofs: Proofs;
   /** Control's: what is sealed to it, register itself cannot read any more. */
   readonly sealing: KeyObject;
 }
@@ -58,7 +60,11 @@ export async function assertProven(
   signature: string,
   readKey: (db: Builder) => Command<string | null>,
 ): Promise<void> {
-  await assertKnown(request, parts, submission.signer, readKey, (key) => isProven(submission, signature, key));
+  const { proofs } = parts;
+  await assertKnown(request, parts, submission.signer, readKey, async (key) => {
+    const right = await proofs.isRight(submission, key ?? DUMMY_KEY, signature);
+    return right && key !== null;
+  });
 }
 
 /**
@@ -72,14 +78,14 @@ export async function assertKnown<K>(
   { store, clock, attempts }: RegistrationParts,
   signer: string,
   read: (db: Builder) => Command<K>,
-  isRight: (found: K) => boolean,
+  isRight: (found: K) => boolean | Promise<boolean>,
 ): Promise<K> {
   const attempt = { source: sourceOf(request), signer, now: clock.now() };
   const found = await store.read(function* (db) {
     yield* attempts.assertOpen(db, attempt);
     return yield* read(db);
   });
-  if (isRight(found)) return found;
+  if (await isRight(found)) return found;
   await attempts.countWrong(attempt);
   throw new Problem(
     401,

@@ -68,10 +68,10 @@ export function* expireCertificates(
 }
 
 const selectNextGrant = prepared((db) =>
-  db.selectFrom("grants").select("expires_at as at").where("ended_at", "is", null).orderBy("expires_at").limit(1),
+  db.selectFrom("grants").select("expires_at as at").where("ended_at", "is", null).orderBy("expires_at").limit(sql.lit(1)),
 );
 const selectNextCertificate = prepared((db) =>
-  db.selectFrom("certificates").select("ends_at as at").where(sql<boolean>`state = 'live'`).orderBy("ends_at").limit(1),
+  db.selectFrom("certificates").select("ends_at as at").where(sql<boolean>`state = 'live'`).orderBy("ends_at").limit(sql.lit(1)),
 );
 
 /** When the next grant and the next certificate run out, integer milliseconds; null when none lives. */

@@ -105,7 +105,7 @@ const selectLongest = prepared((db, v: { lane: RuleLane; prefix: string }) =>
     .where("prefix", "=", v.prefix)
     .where("ended_at", "is", null)
     .orderBy("expires_at", "desc")
-    .limit(1),
+    .limit(sql.lit(1)),
 );
 
 /** What must change for the effective rule of a prefix to follow its grants; null when it does already. */
@@ -139,11 +139,11 @@ const selectLongestBinding = prepared((db, v: { device: string; prefix: string }
     .select("expires_at")
     .where("device", "=", v.device)
     // Written out, so that the index over bindings alone is used.
-    .where(sql<boolean>`lane = 'ipcert'`)
+    .where(sql<boolean>`lane <> 'ip'`)
     .where("prefix", "=", v.prefix)
     .where("ended_at", "is", null)
     .orderBy("expires_at", "desc")
-    .limit(1),
+    .limit(sql.lit(1)),
 );
 
 /** As {@link settleRule}, for which device holds a prefix: that device's grants alone decide. */

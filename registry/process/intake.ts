@@ -3,6 +3,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Prefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
+import type { Proofs } from "../../lib/registration/proofs.ts";
 import type { DeviceCa } from "../ca/device.ts";
 import { isSignerUnavailable, signerUnavailable } from "../ca/signer-unavailable.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
@@ -30,11 +31,22 @@ export interface IntakeParts {
   readonly deviceCa: () => DeviceCa | null;
   /** Opens what register sealed. */
   readonly sealing: KeyObject;
+  readonly proofs: Proofs;
   readonly allowed: readonly Prefix[];
   /** Told of each conclusion: its outcome, and milliseconds since it was stored. */
   readonly onConcluded: (outcome: string, waitedMs: number) => void;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** Counts a conclusion that is durable, and logs it. */
+export function tellConclusion(
+  { onConcluded, clock, log }: Pick<IntakeParts, "onConcluded" | "clock" | "log">,
+  item: InboxItem,
+  conclusion: NonNullable<Conclusion>,
+): void {
+  onConcluded(conclusion.outcome, clock.now() - item.received_at);
+  log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
 }
 
 /** Empties its part of the inbox, batch by batch. */
@@ -89,7 +101,7 @@ export class Intake {
   }
 
   async #conclude(item: InboxItem): Promise<void> {
-    const { store, lead, clock, onConcluded, log } = this.#parts;
+    const { store, lead } = this.#parts;
     try {
       const work = await this.#work(item);
       const conclusion = await store.write(
@@ -97,10 +109,7 @@ export class Intake {
         ["outcome", "head", ...(item.action === "register" ? [] : (["revocation"] as const))],
       );
       this.#forget(item.id);
-      if (conclusion !== null) {
-        onConcluded(conclusion.outcome, clock.now() - item.received_at);
-        log.info({ registration: item.id, signer: item.signer, ...conclusion }, "Submission concluded");
-      }
+      if (conclusion !== null) tellConclusion(this.#parts, item, conclusion);
     } catch (error) {
       // What waits for the signer is no attempt: it stays until the key is back.
       if (error instanceof Problem && error.code !== "certificate_stale") throw error;
@@ -121,7 +130,7 @@ export class Intake {
     if (item.csr !== null) this.#firstSeen.set(id, firstSeen);
     let verified: Verified;
     try {
-      verified = verifiedSubmission(item, this.#parts, firstSeen);
+      verified = await verifiedSubmission(item, this.#parts, firstSeen);
     } catch (error) {
       return refusing(error instanceof Problem ? error : givenUp(error));
     }

@@ -5,6 +5,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
 import { Problem } from "../../lib/problem.ts";
+import type { Proofs } from "../../lib/registration/proofs.ts";
 import type { Authorities } from "../ca/authorities.ts";
 import type { RegistryConfig } from "../config.ts";
 import type { Lead, Store } from "../store/store.ts";
@@ -14,6 +15,7 @@ import { expireCertificates, expireGrants, forgetNonces, nextExpiry } from "./ex
 import { Intake } from "./intake.ts";
 import { ensureDefaultProfile } from "./profiles.ts";
 import { forgetGrants, forgetRefused, TRIM_BATCH } from "./retention.ts";
+import { ridingIntake } from "./riding.ts";
 import { Rotation } from "./rotation.ts";
 
 const RETRY_MIN_MS = 50;
@@ -35,6 +37,7 @@ export interface ProcessParts {
   readonly anchored: (ca: string) => boolean;
   /** Opens what register sealed. */
   readonly sealing: KeyObject;
+  readonly proofs: Proofs;
   /** Told of each conclusion: its outcome, and milliseconds since it was stored. */
   readonly onConcluded: (outcome: string, waitedMs: number) => void;
   readonly clock: Clock;
@@ -57,6 +60,7 @@ export async function startProcess({
   authorities,
   anchored,
   sealing,
+  proofs,
   onConcluded,
   clock,
   log,
@@ -72,10 +76,12 @@ export async function startProcess({
   const { devicesPerAddress } = config.limits;
   await store.write((db) => setCrowdThreshold(db, lead, { devices: devicesPerAddress, now: clock.now() }));
   const abort = new AbortController();
+  const deviceCa = () => authorities.device;
+  const parts = { store, lead, registry: name, deviceCa, sealing, proofs, allowed, onConcluded, clock, log };
+  const riding = store.ride("inbox", ridingIntake(parts));
   // Apart, so that a key service that is slow or away holds up nobody who needs no certificate.
   const inboxes = [false, true].map((certified) => {
-    const deviceCa = () => authorities.device;
-    const intake = new Intake({ certified, store, lead, registry: name, deviceCa, sealing, allowed, onConcluded, clock, log });
+    const intake = new Intake({ certified, ...parts });
     return loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   });
   const expiry = loop("head", store, abort.signal, log, expiryTurn({ store, lead, clock, log }, devicesPerAddress));
@@ -91,6 +97,7 @@ export async function startProcess({
   return {
     ended,
     async [Symbol.asyncDispose]() {
+      riding[Symbol.dispose]();
       abort.abort(new Error("process stops"));
       await stopped;
     },

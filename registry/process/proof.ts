@@ -1,8 +1,9 @@
 import type { KeyObject } from "node:crypto";
 import { Problem } from "../../lib/problem.ts";
-import { parseCode, publicKeyFromRaw } from "../../lib/registration/code.ts";
+import { parseCode } from "../../lib/registration/code.ts";
 import { csrDigest } from "../../lib/registration/csr.ts";
-import { assertProofTime, type Submission, submissionDigest, verifySubmission } from "../../lib/registration/submission.ts";
+import type { Proofs } from "../../lib/registration/proofs.ts";
+import { assertProofTime, PROOF_WINDOW_MS, type Submission, submissionDigest } from "../../lib/registration/submission.ts";
 import { open } from "../../lib/seal.ts";
 import { URN } from "../../lib/service.ts";
 import { assertNames } from "../ca/csr-names.ts";
@@ -24,23 +25,46 @@ export interface Verified {
  * to verify here but the request: what a certificate may get is for `permitReenroll` to say.
  * @throws Problem proof_refused, proof_time with the registry's time, or csr_format | csr_subject
  */
-export function verifiedSubmission(
+export async function verifiedSubmission(
   item: InboxItem,
-  { registry, sealing }: { readonly registry: string; readonly sealing: KeyObject },
+  { registry, sealing, proofs }: { readonly registry: string; readonly sealing: KeyObject; readonly proofs: Proofs },
   now: number,
-): Verified {
-  const fields = parsed(item.submission);
-  const key = item.signer.startsWith("code:") ? item.code_key : item.device_key;
-  if (fields === null) throw refused();
-  const digest = item.csr === null ? null : csrDigest(item.csr);
-  const submission: Submission = { action: item.action, registry, signer: item.signer, ...fields, csrDigest: digest };
-  const plain = item.sealed !== null;
-  if (!isRight(item, submission, key, sealing)) throw refused();
+): Promise<Verified> {
+  const submission = canonical(item, registry);
+  if (submission === null || !(await isRight(item, submission, sealing, proofs))) throw refused();
   assertProofTime(submission.time, now);
-  return { submission, plain, shown: item.shown };
+  return { submission, plain: item.sealed !== null, shown: item.shown };
 }
 
-function isRight(item: InboxItem, submission: Submission, key: string | null, sealing: KeyObject): boolean {
+/**
+ * As {@link verifiedSubmission}, of a signature that was found right before, against the key that Storage holds now. Costs no check.
+ * @returns null when it must be looked at by itself
+ */
+export function knownSubmission(
+  item: InboxItem,
+  { registry, proofs }: { readonly registry: string; readonly proofs: Proofs },
+  now: number,
+): Verified | null {
+  const key = keyOf(item);
+  if (key === null || item.csr !== null || item.sealed !== null || item.shown !== null) return null;
+  const submission = canonical(item, registry);
+  if (submission === null || !proofs.isKnown(submission, key, item.signature)) return null;
+  if (Math.abs(submission.time - now) > PROOF_WINDOW_MS) return null;
+  return { submission, plain: false, shown: null };
+}
+
+/** What register wrote, as it was signed if it was; null when it cannot have been. */
+function canonical(item: InboxItem, registry: string): Submission | null {
+  const fields = parsed(item.submission);
+  if (fields === null) return null;
+  const digest = item.csr === null ? null : csrDigest(item.csr);
+  return { action: item.action, registry, signer: item.signer, ...fields, csrDigest: digest };
+}
+
+const keyOf = (item: InboxItem): string | null => (item.signer.startsWith("code:") ? item.code_key : item.device_key);
+
+async function isRight(item: InboxItem, submission: Submission, sealing: KeyObject, proofs: Proofs): Promise<boolean> {
+  const key = keyOf(item);
   const { signer, action, csr, sealed, shown, signature } = item;
   if (shown !== null) {
     if (action !== "reenroll" || csr === null || sealed !== null || !signer.startsWith("device:")) return false;
@@ -48,7 +72,7 @@ function isRight(item: InboxItem, submission: Submission, key: string | null, se
     return true;
   }
   if (key === null || action === "reenroll") return false;
-  if (sealed === null) return verifySubmission(submission, publicKeyFromRaw(key), signature);
+  if (sealed === null) return await proofs.isRight(submission, key, signature);
   return signer.startsWith("code:") && isSealedCode(sealed, sealing, submission, key);
 }
 

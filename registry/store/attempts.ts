@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import { prepared } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
@@ -18,14 +19,15 @@ export const OTHERS = "*";
 
 type Row = Database["attempts"];
 
-const selectOf = prepared((db, v: { source: string; begin: number; end: number; limit: number }) =>
+const selectOf = prepared((db, v: { source: string; begin: number; end: number }) =>
   db
     .selectFrom("attempts")
     .select(["signer", "since", "count"])
     .where("source", "=", v.source)
     .where("since", ">", v.begin)
     .where("since", "<", v.end)
-    .limit(v.limit),
+    // Right proofs, others, and each signer that is counted apart.
+    .limit(sql.lit(MAX_SIGNERS + 2)),
 );
 
 /** What counts now of one source: a clock that was set back forgets nothing for longer than a window. */
@@ -33,8 +35,7 @@ export function readAttempts(
   db: Builder,
   { source, now }: { readonly source: string; readonly now: number },
 ): Command<Omit<Row, "source">[]> {
-  // Right proofs, others, and each signer that is counted apart.
-  return all(selectOf(db, { source, begin: now - ATTEMPT_WINDOW_MS, end: now + ATTEMPT_WINDOW_MS, limit: MAX_SIGNERS + 2 }));
+  return all(selectOf(db, { source, begin: now - ATTEMPT_WINDOW_MS, end: now + ATTEMPT_WINDOW_MS }));
 }
 
 const upsert = prepared((db, v: { source: string; signer: string; now: number; begin: number; end: number }) =>

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { sql } from "kysely";
 import { prepared } from "./prepared.ts";
 import { all, type Builder, type Command, first, type Reader } from "./store.ts";
 
@@ -16,7 +17,7 @@ export interface AuditEntry {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-const selectLast = prepared((db) => db.selectFrom("audit").select(["seq", "hash"]).orderBy("seq", "desc").limit(1));
+const selectLast = prepared((db) => db.selectFrom("audit").select(["seq", "hash"]).orderBy("seq", "desc").limit(sql.lit(1)));
 const insertEntry = prepared(
   (db, v: { seq: number; at: number; actor: string; action: string; detail: string; previous: string; hash: string }) =>
     db

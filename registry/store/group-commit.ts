@@ -12,7 +12,8 @@ export interface Transactions {
 export const MAX_BATCH = 512;
 export const MAX_QUEUED = 20_000;
 
-interface Job {
+/** A write, or what rides along with writes. */
+export interface Job {
   readonly work: () => unknown;
   readonly wakes: readonly Topic[];
   readonly resolve: (value: unknown) => void;
@@ -29,15 +30,24 @@ export const storageUnavailable = (cause?: unknown): Problem =>
 export class GroupCommit {
   readonly #db: Transactions;
   readonly #wake: (topics: ReadonlySet<Topic>) => void;
+  readonly #riding: (topics: ReadonlySet<Topic>) => readonly Job[];
   #queue: Job[] = [];
   #armed = false;
   #closed = false;
   #drained: () => void = () => {};
 
-  /** @param wake called after each commit with the topics of the writes in it */
-  constructor(db: Transactions, wake: (topics: ReadonlySet<Topic>) => void) {
+  /**
+   * @param wake called after each commit with the topics of the writes in it
+   * @param riding what is to be done behind the writes that wake these topics, in the same transaction
+   */
+  constructor(
+    db: Transactions,
+    wake: (topics: ReadonlySet<Topic>) => void,
+    riding: (topics: ReadonlySet<Topic>) => readonly Job[] = () => [],
+  ) {
     this.#db = db;
     this.#wake = wake;
+    this.#riding = riding;
   }
 
   /** Runs `work` in the next transaction; resolves with its result once that is durable. */
@@ -88,22 +98,27 @@ export class GroupCommit {
     const settled: (() => void)[] = [];
     const topics = new Set<Topic>();
     this.#db.exec("begin immediate");
-    for (const job of batch) {
-      this.#db.exec("savepoint one");
-      try {
-        const value = job.work();
-        for (const topic of job.wakes) topics.add(topic);
-        settled.push(() => job.resolve(value));
-      } catch (error) {
-        if (!this.#db.inTransaction) throw error;
-        this.#db.exec("rollback to one");
-        settled.push(() => job.reject(error));
-      }
-      this.#db.exec("release one");
-    }
+    for (const job of batch) settled.push(this.#perform(job, topics));
+    for (const job of this.#riding(new Set(topics))) settled.push(this.#perform(job, topics));
     this.#db.exec("commit");
     settled.push(() => this.#wake(topics));
     return settled;
+  }
+
+  /** @returns what to call once the batch is durable */
+  #perform(job: Job, topics: Set<Topic>): () => void {
+    this.#db.exec("savepoint one");
+    try {
+      const value = job.work();
+      for (const topic of job.wakes) topics.add(topic);
+      return () => job.resolve(value);
+    } catch (error) {
+      if (!this.#db.inTransaction) throw error;
+      this.#db.exec("rollback to one");
+      return () => job.reject(error);
+    } finally {
+      if (this.#db.inTransaction) this.#db.exec("release one");
+    }
   }
 
   #rollBack(): void {

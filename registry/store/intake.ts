@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { sql } from "kysely";
 import { z } from "zod";
 import { Problem } from "../../lib/problem.ts";
 import { addressesSchema, deviceKeySchema, proofSchema } from "../../lib/registration/fields.ts";
@@ -61,7 +62,7 @@ const insertInbox = prepared((db, v: Database["inbox"]) =>
 );
 /** The walk ends at the bound, and an inbox that Process keeps up with is nearly empty. */
 const selectInboxAt = prepared((db, v: { at: number }) =>
-  db.selectFrom("inbox").select("submission").orderBy("submission").limit(1).offset(v.at),
+  db.selectFrom("inbox").select("submission").orderBy("submission").limit(sql.lit(1)).offset(v.at),
 );
 const selectByKey = prepared((db, v: { idempotency: string }) =>
   db.selectFrom("submissions").select(["id", "digest", "received_at"]).where("idempotency", "=", v.idempotency),
@@ -159,13 +160,12 @@ const inboxOf = (db: Builder) =>
       "inbox.shown",
       "inbox.received_at",
     ])
-    .select(["codes.public_key as code_key", "devices.public_key as device_key"])
-    .orderBy("inbox.submission");
+    .select(["codes.public_key as code_key", "devices.public_key as device_key"]);
 const selectPlain = prepared((db, v: { limit: number; skip: number }) =>
-  inboxOf(db).where("csr", "is", null).limit(v.limit).offset(v.skip),
+  inboxOf(db).where("csr", "is", null).orderBy("inbox.submission").limit(v.limit).offset(v.skip),
 );
 const selectCertified = prepared((db, v: { limit: number; skip: number }) =>
-  inboxOf(db).where("csr", "is not", null).limit(v.limit).offset(v.skip),
+  inboxOf(db).where("csr", "is not", null).orderBy("inbox.submission").limit(v.limit).offset(v.skip),
 );
 
 /**
@@ -177,6 +177,13 @@ export function readInbox(
   { certified, limit, skip = 0 }: { readonly certified: boolean; readonly limit: number; readonly skip?: number },
 ): Command<InboxItem[]> {
   return all((certified ? selectCertified : selectPlain)(db, { limit, skip }));
+}
+
+const selectNewest = prepared((db, v: { limit: number }) => inboxOf(db).orderBy("inbox.submission", "desc").limit(v.limit));
+
+/** Those that came last, in the order they came. */
+export function* readNewest(db: Builder, { limit }: { readonly limit: number }): Command<InboxItem[]> {
+  return (yield* all(selectNewest(db, { limit }))).reverse();
 }
 
 const deleteInbox = prepared((db, v: { submission: string }) =>

@@ -35,7 +35,7 @@ const intake = ({ integer, bytes, table }: Spelling): string[] => [
   `create table submissions (
      id text primary key, received_at ${integer} not null, action text not null, signer text not null, submission text not null,
      signature text not null, csr ${bytes}, observed text not null, digest text not null, idempotency text)${table}`,
-  "create unique index submissions_idempotency on submissions (idempotency)",
+  "create unique index submissions_idempotency on submissions (idempotency) where idempotency is not null",
   `create table inbox (submission text primary key references submissions (id), received_at ${integer} not null, sealed text, shown text)${table}`,
   `create table attempts (
      source text not null, signer text not null, since ${integer} not null, count ${integer} not null, primary key (source, signer))${table}`,
@@ -88,7 +88,8 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
   "create index grants_live_expiry on grants (expires_at) where ended_at is null",
   "create index grants_device on grants (device, id)",
   "create index grants_ended on grants (ended_at) where ended_at is not null",
-  "create index grants_live_binding on grants (device, prefix, expires_at) where ended_at is null and lane = 'ipcert'",
+  // Not "lane = 'ipcert'": SQLite plans every query by "lane = ?" anew at each value, to see whether such an index serves it.
+  "create index grants_live_binding on grants (device, prefix, expires_at) where ended_at is null and lane <> 'ip'",
   `create table agents (
      name text primary key, zone text not null, fingerprint text not null, enrolled_at ${integer} not null, revoked_at ${integer},
      acked_revision ${integer} not null, seen_at ${integer})${table}`,

@@ -11,7 +11,8 @@ class Slot {
 
 /**
  * A query of the hot path, compiled once per builder. `build` sees stand-ins for the values, so it may only hand them on,
- * one by one, as values: no spreading, no arithmetic, no `in` lists, and nothing that depends on a value being null.
+ * one by one, as values: no spreading, no arithmetic, no `in` lists, and nothing that depends on a value being null. A bound that is
+ * always the same is written out (`sql.lit`): SQLite plans a query anew whenever the value of its `limit` is bound.
  */
 export function prepared<P extends object, R>(build: (db: Builder, values: P) => Compilable<R>): (db: Builder, values: P) => Compilable<R> {
   const compiled = new WeakMap<Builder, CompiledQuery<R>>();

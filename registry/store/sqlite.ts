@@ -4,9 +4,9 @@ import type { CompiledQuery } from "kysely";
 import { makePrivateFile, makePrivateFolder } from "../../lib/file.ts";
 import type { Log } from "../../lib/log.ts";
 import { createBuilder } from "./builder.ts";
-import { GroupCommit, storageUnavailable, type Transactions } from "./group-commit.ts";
+import { GroupCommit, type Job, storageUnavailable, type Transactions } from "./group-commit.ts";
 import { assertOurs, migrateSqlite, type Plain, StoreRefusedError } from "./migrate.ts";
-import type { Builder, Command, Reader, Store, Topic } from "./store.ts";
+import type { Builder, Command, Reader, Rider, Store, Topic } from "./store.ts";
 import { Watchers } from "./watchers.ts";
 
 const BUSY_TIMEOUT_MS = 5_000;
@@ -47,6 +47,7 @@ class SqliteStore implements Store {
   readonly #commits: GroupCommit;
   readonly #watchers: Watchers;
   readonly #snapshots = new Set<Connection>();
+  readonly #riders = new Map<Topic, Set<Job>>();
   #closed: Promise<void> | null = null;
 
   constructor(file: string, writer: Connection, reader: Connection, log: Log) {
@@ -54,7 +55,8 @@ class SqliteStore implements Store {
     this.#writer = writer;
     this.#reader = reader;
     this.#watchers = new Watchers(log);
-    this.#commits = new GroupCommit(writer, (topics) => this.#watchers.wake(topics));
+    const riding = (topics: ReadonlySet<Topic>) => [...topics].flatMap((topic) => [...(this.#riders.get(topic) ?? [])]);
+    this.#commits = new GroupCommit(writer, (topics) => this.#watchers.wake(topics), riding);
   }
 
   write<T>(command: (db: Builder) => Command<T>, wakes: readonly Topic[] = []): Promise<T> {
@@ -67,6 +69,15 @@ class SqliteStore implements Store {
 
   watch(topic: Topic, listener: () => void): Disposable {
     return this.#watchers.add(topic, listener);
+  }
+
+  ride<T>(topic: Topic, { command, wakes, done, failed }: Rider<T>): Disposable {
+    const riders = this.#riders.get(topic) ?? new Set();
+    this.#riders.set(topic, riders);
+    const work = () => this.#writer.perform(command(this.#db));
+    const job = { work, wakes, resolve: done as Job["resolve"], reject: failed };
+    riders.add(job);
+    return { [Symbol.dispose]: () => riders.delete(job) };
   }
 
   async snapshot(): Promise<Reader & AsyncDisposable> {
@@ -98,7 +109,7 @@ class SqliteStore implements Store {
 /** One SQLite connection with its prepared statements. */
 class Connection implements Transactions, Plain {
   readonly #db: DatabaseSync;
-  readonly #statements = new Map<string, StatementSync>();
+  readonly #statements = new Map<string, Statement>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -109,7 +120,7 @@ class Connection implements Transactions, Plain {
   }
 
   exec(sql: string): void {
-    this.#statement(sql).run();
+    this.#statement(sql).run([]);
   }
 
   value(sql: string): unknown {
@@ -141,22 +152,40 @@ class Connection implements Transactions, Plain {
 
   #rows(query: CompiledQuery): readonly unknown[] {
     try {
-      return this.#statement(query.sql).all(...(query.parameters as readonly SQLInputValue[]));
+      return this.#statement(query.sql).run(query.parameters as readonly SQLInputValue[]);
     } catch (error) {
       throw PASSING.has(resultCode(error)) ? storageUnavailable(error) : error;
     }
   }
 
   /** The oldest statement makes room: what is used often is prepared again soon, what was used once is gone. */
-  #statement(sql: string): StatementSync {
+  #statement(sql: string): Statement {
     let statement = this.#statements.get(sql);
     if (statement === undefined) {
       const [oldest] = this.#statements.keys();
       if (this.#statements.size >= MAX_STATEMENTS && oldest !== undefined) this.#statements.delete(oldest);
-      statement = this.#db.prepare(sql);
+      statement = new Statement(this.#db.prepare(sql));
       this.#statements.set(sql, statement);
     }
     return statement;
+  }
+}
+
+const NO_ROWS: readonly unknown[] = [];
+
+class Statement {
+  readonly #statement: StatementSync;
+  readonly #hasRows: boolean;
+
+  constructor(statement: StatementSync) {
+    this.#statement = statement;
+    this.#hasRows = statement.columns().length > 0;
+  }
+
+  run(values: readonly SQLInputValue[]): readonly unknown[] {
+    if (this.#hasRows) return this.#statement.all(...values);
+    this.#statement.run(...values);
+    return NO_ROWS;
   }
 }
 
@@ -176,6 +205,7 @@ function prepareFile(connection: Connection, file: string, log: Log): void {
         `Cannot use ${file} as Storage: its file system allows no write-ahead log, journal mode is '${String(journal)}'.`,
       );
     connection.value(`pragma journal_size_limit = ${WAL_LIMIT_BYTES}`);
+    connection.exec("pragma temp_store = memory");
   } catch (cause) {
     if (resultCode(cause) === NOT_A_DATABASE)
       throw new StoreRefusedError(`Cannot use ${file} as Storage: it is no SQLite database.`, { cause });

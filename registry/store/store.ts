@@ -24,8 +24,23 @@ export interface Store extends Reader, AsyncDisposable {
   write<T>(command: (db: Builder) => Command<T>, wakes?: readonly Topic[]): Promise<T>;
   /** Calls `listener` after each commit that wakes `topic`, possibly once for several; dispose to stop. */
   watch(topic: Topic, listener: () => void): Disposable;
+  /**
+   * Lets a command ride along: it begins in each transaction that wakes `topic`, behind its other commands, and is durable with them.
+   * A store may leave that out, so the topic's watchers must do what they find undone.
+   */
+  ride<T>(topic: Topic, rider: Rider<T>): Disposable;
   /** A stable view of one moment, for reading page by page without holding up writers. Dispose it soon. */
   snapshot(): Promise<Reader & AsyncDisposable>;
+}
+
+/** Work that is done in the transactions of others. When it throws, it alone is rolled back. */
+export interface Rider<T> {
+  command(db: Builder): Command<T>;
+  /** What the commit wakes besides. */
+  readonly wakes: readonly Topic[];
+  /** Told what the command returned, once it is durable. */
+  done(result: T): void;
+  failed(error: unknown): void;
 }
 
 /** Builds queries; runs none. The same queries for both databases are compiled through it. */

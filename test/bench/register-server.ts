@@ -24,9 +24,12 @@ import { servePeer } from "../lab/peer.ts";
  */
 export interface RegisterServerAsks {
   start: { readonly folder: string; readonly port: number; readonly controlPort: number };
+  usage: Record<string, never>;
 }
 export interface RegisterServerAnswers {
   start: { readonly url: string; readonly ca: string; readonly code: string; readonly registry: string };
+  /** Microseconds of processor that the process used since it began: all its threads, and the one that serves. */
+  usage: { readonly cpuUs: number; readonly mainUs: number };
 }
 type Start = (ask: RegisterServerAsks["start"]) => Promise<RegisterServerAnswers["start"]>;
 
@@ -110,4 +113,10 @@ const bare: Start = async (ask) => {
 
 const { values } = parseArgs({ options: { kind: { type: "string", default: "bare" } } });
 
-servePeer({ start: values.kind === "registry" ? registry : bare });
+servePeer({
+  start: values.kind === "registry" ? registry : bare,
+  async usage(): Promise<RegisterServerAnswers["usage"]> {
+    const [all, main] = [process.cpuUsage(), process.threadCpuUsage()];
+    return { cpuUs: all.user + all.system, mainUs: main.user + main.system };
+  },
+});

@@ -38,6 +38,11 @@ class Side implements AsyncDisposable {
     return (await this.#clients.ask("burst", { count })).ms;
   }
 
+  /** Microseconds of processor that the server used so far. */
+  usage(): Promise<RegisterServerAnswers["usage"]> {
+    return this.#server.ask("usage", {});
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#clients[Symbol.asyncDispose](), this.#server[Symbol.asyncDispose]()]);
   }
@@ -51,15 +56,25 @@ export async function measureRegistering({ elements, samples, progress, signal }
     await using ours = await Side.start("registry", folder);
     await using theirs = await Side.start("bare", folder);
     const measured = { what: `${elements} registrations`, samples: [] as number[], floor: [] as number[] };
+    const usages = async () => Promise.all([ours, theirs].map((side) => side.usage()));
+    let before = await usages();
     for (let n = 0; n < samples + WARMUP; n++) {
       signal.throwIfAborted();
+      if (n === WARMUP) before = await usages();
       const [ms, floorMs] = [await ours.burst(elements), await theirs.burst(elements)];
       if (n < WARMUP) continue;
       measured.samples.push(ms);
       measured.floor.push(floorMs);
     }
     const rate = (ms: readonly number[]) => Math.round((elements / percentile(ms, 0.5)) * 1_000);
-    const note = `registrations, IP only, durable and concluded: ${rate(measured.samples)} a second, ${rate(measured.floor)} with fastify alone`;
+    const each = (us: number) => Math.round(us / (samples * elements));
+    const spent = (await usages()).map(
+      ({ cpuUs, mainUs }, side) =>
+        `${each(cpuUs - (before[side]?.cpuUs ?? 0))} µs (${each(mainUs - (before[side]?.mainUs ?? 0))} of the main thread)`,
+    );
+    const note =
+      `registrations, IP only, durable and concluded: ${rate(measured.samples)} a second, ${rate(measured.floor)} with fastify alone; ` +
+      `each took ${spent[0]} of the server's processor, ${spent[1]} with fastify alone`;
     progress(`  ${note}`);
     return { ...measured, note };
   } finally {

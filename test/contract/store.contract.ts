@@ -108,6 +108,29 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
       expect(heard).to.equal(0);
     });
 
+    it("lets a command ride along, or leaves it out; alone it never stands, and what it does is told once it is durable", async () => {
+      const told: unknown[] = [];
+      const done = (key: string) => void told.push(key);
+      using _rider = store.ride("inbox", { command: put("rider"), wakes: ["outcome"], done, failed: () => {} });
+      await store.write(put("a"), ["head"]);
+      expect(await store.read(get("rider"))).to.equal(undefined);
+      await Promise.allSettled([store.write(failing("b"), ["inbox"])]);
+      expect(await store.read(get("rider"))).to.equal(undefined);
+      await store.write(put("c"), ["inbox"]);
+      expect(told).to.deep.equal((await store.read(get("rider"))) === undefined ? [] : ["rider"]);
+    });
+
+    it("undoes a rider that throws, and it alone", async () => {
+      const errors: unknown[] = [];
+      const rider = { command: failing("rider"), wakes: ["head"], done: () => {}, failed: (error: unknown) => errors.push(error) } as const;
+      const riding = store.ride("inbox", rider);
+      expect(await store.write(put("a"), ["inbox"])).to.equal("a");
+      riding[Symbol.dispose]();
+      await store.write(put("b"), ["inbox"]);
+      expect(await Promise.all(["a", "b", "rider"].map((key) => store.read(get(key))))).to.deep.equal(["1", "1", undefined]);
+      expect(errors.length).to.be.at.most(1);
+    });
+
     it("shows one moment in a snapshot, whatever is written meanwhile", async () => {
       await store.write(put("a", "old"));
       await using view = await store.snapshot();

@@ -50,7 +50,7 @@ export class RegisterUnderTest implements AsyncDisposable {
       register: { address: "::", port: 0, names: ["localhost"], proxies, est: { port: 0, names: [] } },
       limits,
     };
-    const { store, clock } = harness;
+    const { store, clock, proofs } = harness;
     return new RegisterUnderTest(
       await startRegister({
         config,
@@ -58,6 +58,7 @@ export class RegisterUnderTest implements AsyncDisposable {
         tls: { key, cert },
         root: () => ca,
         sealing: SEALING.publicKey,
+        proofs,
         onRefused: () => {},
         clock,
         log,

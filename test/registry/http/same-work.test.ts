@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { expect } from "chai";
 import { generateCode } from "../../../lib/registration/code.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
-import { all, type Builder, type Command, type Store } from "../../../registry/store/store.ts";
+import { all, type Builder, type Command, type Rider, type Store, type Topic } from "../../../registry/store/store.ts";
 import { Harness, unsigned } from "../process/harness.ts";
 import { withCheck } from "./check-character.ts";
 import { type Answer, RegisterUnderTest } from "./client.ts";
@@ -28,6 +28,7 @@ class Ledger {
       write: <T>(command: (db: Builder) => Command<T>, wakes: Parameters<Store["write"]>[1]) =>
         store.write((db) => noted(command(db)), wakes),
       watch: (...args: Parameters<Store["watch"]>) => store.watch(...args),
+      ride: <T>(topic: Topic, rider: Rider<T>) => store.ride(topic, rider),
     });
   }
 

@@ -7,6 +7,7 @@ import { systemClock } from "../../../lib/clock.ts";
 import { type Log, silentLog } from "../../../lib/log.ts";
 import { generateCode, rawPublicKey } from "../../../lib/registration/code.ts";
 import { csrDigest } from "../../../lib/registration/csr.ts";
+import { Proofs } from "../../../lib/registration/proofs.ts";
 import { type Submission, signSubmission, submissionDigest } from "../../../lib/registration/submission.ts";
 import type { Authorities } from "../../../registry/ca/authorities.ts";
 import { createCode } from "../../../registry/process/codes.ts";
@@ -59,6 +60,7 @@ export class Harness implements AsyncDisposable {
   readonly folder: string;
   readonly store: Store;
   readonly lead: Lead;
+  readonly proofs = new Proofs();
   devicesPerAddress = 50;
   /** What the registry's clock says; the system's time when null. */
   now: number | null = null;
@@ -83,7 +85,7 @@ export class Harness implements AsyncDisposable {
   /** @param authorities none unless given: then nothing is signed and the first revision is the first registration's */
   process(allowNetworks: readonly string[] = [], authorities: Authorities = NO_AUTHORITIES, log: Log = silentLog): Promise<RunningProcess> {
     const config = { name: REGISTRY, allowNetworks: [...allowNetworks], limits: { devicesPerAddress: this.devicesPerAddress } };
-    const { store, lead, clock } = this;
+    const { store, lead, clock, proofs } = this;
     return startProcess({
       store,
       lead,
@@ -91,6 +93,7 @@ export class Harness implements AsyncDisposable {
       authorities,
       anchored: () => true,
       sealing: SEALING.privateKey,
+      proofs,
       onConcluded: () => {},
       clock,
       log,

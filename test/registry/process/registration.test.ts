@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { Problem } from "../../../lib/problem.ts";
+import { Proofs } from "../../../lib/registration/proofs.ts";
 import { PROOF_WINDOW_MS, signSubmission } from "../../../lib/registration/submission.ts";
 import { NO_CERTIFICATE } from "../../../registry/process/certificates.ts";
 import { concludeRefused, concludeSubmission } from "../../../registry/process/conclude.ts";
@@ -132,7 +133,7 @@ describe("Process", () => {
     const [item] = await harness.rows((db) => readInbox(db, { certified: false, limit: 1 }));
     if (item === undefined) throw new Error("nothing waits");
     const { now } = harness.clock;
-    const verified = verifiedSubmission(item, { registry: REGISTRY, sealing: SEALING.privateKey }, now());
+    const verified = await verifiedSubmission(item, { registry: REGISTRY, sealing: SEALING.privateKey, proofs: new Proofs() }, now());
     const conclude = () =>
       harness.store.write((db) =>
         concludeSubmission(db, harness.lead, { id, ...verified, observed: ["8.8.4.4"], allowed: [], now: now() }, NO_CERTIFICATE),
@@ -142,6 +143,35 @@ describe("Process", () => {
     const [one, two, three] = await Promise.all([conclude(), conclude(), refuse()]);
     expect([one?.outcome, two, three]).to.deep.equal(["registered", null, null]);
     expect([await harness.used(code), await count("devices")]).to.deep.equal([1, 1]);
+  });
+
+  /** How many submissions wait once one was stored: before anybody has had a turn. */
+  async function waiting(code: TestCode, known: boolean): Promise<number> {
+    const submission = unsigned(code, harness.clock.now());
+    const signature = signSubmission(submission, code.privateKey);
+    if (known) expect(await harness.proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
+    const id = await harness.submit(code, submission, { signature });
+    const left = await count("inbox");
+    expect((await harness.outcome(id)).status).to.equal(201);
+    return left;
+  }
+
+  it("concludes in the transaction that stores it what this process has proven already, and nothing else", async () => {
+    const code = await harness.code({}, { uses: 2 });
+    await using _process = await harness.process();
+    expect(await waiting(code, true)).to.equal(0);
+    expect(await waiting(code, false)).to.equal(1);
+    expect([await harness.used(code), await count("devices"), await count("inbox")]).to.deep.equal([2, 2, 0]);
+  });
+
+  it("refuses in that transaction too, and spends nothing", async () => {
+    const code = await harness.code({ addresses: "observed" });
+    await using _process = await harness.process();
+    const submission = unsigned(code, harness.clock.now(), { addresses: ["203.0.113.7"] });
+    const signature = signSubmission(submission, code.privateKey);
+    await harness.proofs.isRight(submission, code.publicKey, signature);
+    const { status, body } = await harness.register(code, submission, { signature });
+    expect([status, typeof body.code, await harness.used(code), await count("inbox")]).to.deep.equal([422, "string", 0, 0]);
   });
 
   it("tells the registry's time with a proof out of time", async () => {

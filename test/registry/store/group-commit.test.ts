@@ -46,6 +46,27 @@ describe("group commit", () => {
     expect(woken).to.deep.equal([["head"]]);
   });
 
+  it("puts what rides along into the same transaction, behind the writes that wake its topic, and wakes what it wakes", async () => {
+    const told: string[] = [];
+    const rider = {
+      work: () => notes.told.push("ride"),
+      wakes: ["outcome"] as const,
+      resolve: () => told.push(`done after ${notes.told.at(-1)}`),
+      reject: () => {},
+    };
+    commits = new GroupCommit(
+      notes,
+      (topics) => woken.push([...topics]),
+      (topics) => (topics.has("head") ? [rider] : []),
+    );
+    expect(await settled(() => 1, fails)).to.deep.equal([1, "bad"]);
+    expect(notes.told.slice(-4).join("; ")).to.equal("savepoint one; ride; release one; commit");
+    expect([told, woken]).to.deep.equal([["done after commit"], [["head", "outcome"]]]);
+    notes.told.length = 0;
+    expect(await settled(fails)).to.deep.equal(["bad"]);
+    expect(notes.told).not.to.include("ride");
+  });
+
   for (const sql of ["begin immediate", "savepoint one", "release one", "commit"]) {
     it(`rejects every write of the batch when '${sql}' fails, wakes nobody, and serves the next batch`, async () => {
       notes.failing.add(sql);

@@ -31,6 +31,7 @@ function noting(store: Store, sql: Set<string>): Store {
     read: (command) => store.read(noted(command)),
     write: (command, wakes) => store.write(noted(command), wakes),
     watch: (topic, listener) => store.watch(topic, listener),
+    ride: (topic, rider) => store.ride(topic, { ...rider, command: noted(rider.command) }),
     snapshot: () => store.snapshot(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
