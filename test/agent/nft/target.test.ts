@@ -60,7 +60,7 @@ describe("the nft target", () => {
   it("has a standing gate serve until the last element is loaded", async () => {
     const nft = new FakeNft();
     const { desired, resync } = await started(nft);
-    for (let i = 0; i < 9_000; i++) desired.load({ lane: "ip", prefix: `10.0.${i >> 8}.${i & 255}/32`, expiresAt: NOW + 60_000 });
+    for (let i = 0; i < 40_000; i++) desired.load({ lane: "ip", prefix: `10.0.${i >> 8}.${i & 255}/32`, expiresAt: NOW + 60_000 });
     await resync();
     nft.scripts.length = 0;
     await resync();
