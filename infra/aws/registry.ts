@@ -143,6 +143,7 @@ export class RegistryStack extends AwsStack {
         secrets: `https://secretsmanager.${settings.region}.amazonaws.com`,
         certificates: pki.certificates,
         keys: this.#keys(pki),
+        rootKey: pki.secrets.get("root")?.arn ?? null,
       },
     });
   }

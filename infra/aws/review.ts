@@ -1,3 +1,4 @@
+import { costRows } from "./cost.ts";
 import { statementsOf } from "./forbidden/access.ts";
 import { graph } from "./graph.ts";
 import { type Json, list, type Resource, references, resourcesOf, type Synthesis } from "./synthesis.ts";
@@ -21,6 +22,14 @@ Made by \`npm run review\` from \`infra/environments/${environment}.yaml\`; a te
 ## Resources
 
 ${table(["stack", "resources"], countRows(synthesis))}
+## Cost
+
+USD a month of 730 hours, on demand, without traffic, at the prices of us-east-1, which other regions are mostly above. Each price says where it was read; AWS's price lists could not be reached when this was written (2026-11-24), and "?" is what could not be looked up at all.
+
+${table(
+  ["what", "how many", "price", "a month"],
+  costRows(synthesis).map(([item, count, said, monthly]) => [item, count === 0 ? "" : count, said, monthly]),
+)}
 ## Picture
 
 Arrows from outside carry the port that is open; from a load balancer, the port it forwards to. From an instance they go to its subnet and to what its role reads or writes.

@@ -1,6 +1,6 @@
 import { admitProgram, agentBoot } from "./boot/agent.ts";
 import { type BootFile, type UserDataInput, word } from "./boot/input.ts";
-import { registryBoot } from "./boot/registry.ts";
+import { registryBoot, rootKeyProgram } from "./boot/registry.ts";
 import { bucketTools } from "./boot/tools.ts";
 
 /** EC2's instance metadata. */
@@ -21,9 +21,7 @@ const END = "END_OF_ENTITYOS_FILE";
 export function userData(input: UserDataInput): string {
   const files: readonly BootFile[] = [
     ...input.files,
-    ...(input.role.kind === "registry"
-      ? [{ path: "/usr/local/sbin/entityos-admit", mode: "0755", text: admitProgram(input) } as const]
-      : []),
+    ...operatorPrograms(input),
     { path: PROGRAM, mode: "0755", text: program(input) },
     { path: "/etc/systemd/system/entityos-first-boot.service", mode: "0644", text: UNIT },
   ];
@@ -34,6 +32,16 @@ umask 022
 ${files.map(writeFile).join("")}systemctl daemon-reload
 systemctl enable --now --no-block entityos-first-boot.service
 `;
+}
+
+/** What operators run on the registry. */
+function operatorPrograms({ role, ...input }: UserDataInput): readonly BootFile[] {
+  if (role.kind !== "registry") return [];
+  const programs: readonly (readonly [string, string])[] = [
+    ["entityos-admit", admitProgram(input)],
+    ...(role.rootKey === null ? [] : [["entityos-root-key", rootKeyProgram(input, role.secrets, role.rootKey)] as const]),
+  ];
+  return programs.map(([name, text]) => ({ path: `/usr/local/sbin/${name}`, mode: "0755", text }));
 }
 
 function writeFile({ path, mode, text }: BootFile): string {

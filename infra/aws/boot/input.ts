@@ -31,6 +31,8 @@ export type BootRole =
       /** CA certificates, PEM, by name: pki/NAME.crt. */
       readonly certificates: Readonly<Record<string, string>>;
       readonly keys: readonly BootKey[];
+      /** Where the root's key is, for what an operator lets it sign later (entityos-root-key); null where it is elsewhere. */
+      readonly rootKey: string | null;
     };
 
 /** Everything that the first boot of a machine depends on. */

@@ -1,5 +1,6 @@
 import { PATH, USER } from "../../../lib/service.ts";
-import { type BootKey, type BootRole, word } from "./input.ts";
+import { type BootKey, type BootRole, type UserDataInput, word } from "./input.ts";
+import { bucketTools } from "./tools.ts";
 
 type RegistryRole = Extract<BootRole, { readonly kind: "registry" }>;
 
@@ -43,20 +44,38 @@ ${Object.entries(certificates)
     ([name, pem]) =>
       `[ -e ${PKI}/${word(name)}.crt ] || install -m 0644 $owner /dev/stdin ${PKI}/${word(name)}.crt <<'END_OF_CERTIFICATE'\n${pem.trimEnd()}\nEND_OF_CERTIFICATE\n`,
   )
-  .join("")}secret() { # ARN FILE
-  signed secretsmanager -X POST -H 'X-Amz-Target: secretsmanager.GetSecretValue' -H 'Content-Type: application/x-amz-json-1.1' \\
-    --data "{\\"SecretId\\":\\"$1\\"}" ${word(secrets)}/ |
-    ${NODE} -e 'process.stdout.write(JSON.parse(require("fs").readFileSync(0, "utf8")).SecretString)' |
-    install -m 0600 $owner /dev/stdin "$2.new"
-  [ -s "$2.new" ] || { echo "$2 could not be read from Secrets Manager" >&2; exit 1; }
-  mv "$2.new" "$2"
-}
-${keys.map(keyStep).join("")}entityos-registry init
+  .join("")}${secretTool(secrets)}${keys.map(keyStep).join("")}entityos-registry init
 rm -f ${PKI}/root.key
 entityos-registry check
 systemctl start entityos-registry.service
 `,
 } as const;
+
+/** A shell function that reads a key as this instance, into a file of the registry's. */
+const secretTool = (secrets: string): string => `secret() { # ARN FILE
+  signed secretsmanager -X POST -H 'X-Amz-Target: secretsmanager.GetSecretValue' -H 'Content-Type: application/x-amz-json-1.1' \\
+    --data "{\\"SecretId\\":\\"$1\\"}" ${word(secrets)}/ |
+    ${NODE} -e 'process.stdout.write(JSON.parse(require("fs").readFileSync(0, "utf8")).SecretString)' |
+    install -m 0600 -o ${USER.registry} -g ${USER.registry} /dev/stdin "$2.new"
+  [ -s "$2.new" ] || { echo "$2 could not be read from Secrets Manager" >&2; exit 1; }
+  mv "$2.new" "$2"
+}
+`;
+
+/** What operators run on the registry while the settings let it read the root's key. */
+export const rootKeyProgram = (
+  input: Pick<UserDataInput, "bucket" | "metadata" | "region">,
+  secrets: string,
+  rootKey: string,
+): string => `#!/bin/sh
+# entityos-root-key COMMAND…: runs a command with the root's key in its place, and takes the key away again.
+set -eu
+umask 077
+[ $# -gt 0 ] || { echo "usage: entityos-root-key COMMAND…" >&2; exit 64; }
+${bucketTools(input)}${secretTool(secrets)}trap 'rm -f ${PKI}/root.key ${PKI}/root.key.new' EXIT
+secret ${word(rootKey)} ${PKI}/root.key
+"$@"
+`;
 
 /** The root's key is asked for only where something is still to be signed with it. */
 function keyStep({ name, secret }: BootKey): string {

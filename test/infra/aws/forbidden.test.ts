@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import { FORBIDDEN, findings } from "../../../infra/aws/forbidden/table.ts";
 import { MUTATIONS } from "./mutations.ts";
@@ -16,6 +18,14 @@ describe("the table of forbidden states", function () {
   it("has a slip of the hand for every rule, and a name and a reason for each", () => {
     expect(FORBIDDEN.map(({ name }) => name).sort()).to.deep.equal(Object.keys(MUTATIONS).sort());
     for (const { name, why } of FORBIDDEN) expect(why, name).to.match(/^[A-Za-z].{20,}[^.]$/);
+  });
+
+  it("is what docs/aws.md says", () => {
+    const told = readFileSync(join(import.meta.dirname, "../../../docs/aws.md"), "utf8");
+    const rows = [...told.matchAll(/^\| `([a-z0-9-]+)` \| (.+) \|$/gm)].map(([, name, why]) => ({ name, why }));
+    expect(rows.filter(({ name }) => FORBIDDEN.some((rule) => rule.name === name))).to.deep.equal(
+      FORBIDDEN.map(({ name, why }) => ({ name, why })),
+    );
   });
 
   for (const { name, look } of FORBIDDEN) {

@@ -64,12 +64,16 @@ describe("an environment on AWS, synthesised", function () {
       "aws_secretsmanager_secret.infrastructure-secret.arn",
       "aws_secretsmanager_secret.device-secret.arn",
     ]);
-    expect(named.filter((reference) => reference.includes("root-secret"))).to.deep.equal([]);
   });
 
-  it("hands over the root's key only while the settings say so", () => {
-    const trial = resourcesOf(synthesised("trial"), "aws_instance").find(({ id }) => id === "registry");
-    expect(references(synthesised("trial"), trial?.fields.user_data)).to.include("aws_secretsmanager_secret.root-secret.arn");
+  it("lets the registry read the root's key only while the settings say so", () => {
+    const readable = (name: "production" | "trial") => {
+      const policy = resourcesOf(synthesised(name), "aws_iam_role_policy").find(({ id }) => id === "registry-policy");
+      return references(synthesised(name), policy?.fields.policy).filter((reference) => reference.startsWith("aws_secretsmanager_secret."));
+    };
+    const below = ["aws_secretsmanager_secret.infrastructure-secret.arn", "aws_secretsmanager_secret.device-secret.arn"];
+    expect(readable("production")).to.deep.equal(below);
+    expect(readable("trial")).to.deep.equal(["aws_secretsmanager_secret.root-secret.arn", ...below]);
   });
 
   it("gives each family a load balancer of its own, whose targets see the client", () => {

@@ -59,6 +59,7 @@ const REGISTRY: UserDataInput = {
       { name: "infrastructure", secret: secret("infrastructure") },
       { name: "device", secret: secret("device") },
     ],
+    rootKey: secret("root"),
   },
 };
 
@@ -78,7 +79,7 @@ describe("the user data of a machine", () => {
     it(`of ${input.name} is shell that parses, whole and each program in it, and fits into what EC2 takes`, () => {
       const script = userData(input);
       const programs = [...written(script)].filter(([path]) => path.includes("/sbin/")).map(([, file]) => file);
-      expect(programs).to.have.length(input.role.kind === "registry" ? 2 : 1);
+      expect(programs).to.have.length(input.role.kind === "registry" ? 3 : 1);
       for (const program of [script, ...programs]) {
         const run = spawnSync("/bin/sh", ["-n"], { input: program, encoding: "utf8" });
         expect({ status: run.status, said: run.stderr }).to.deep.equal({ status: 0, said: "" });
@@ -100,7 +101,8 @@ describe("the user data of a machine", () => {
   it("reads keys by name from Secrets Manager and holds none", () => {
     const script = userData(REGISTRY);
     expect(script).not.to.include("PRIVATE KEY");
-    expect(script.match(/secret arn:aws:\S+ \S+/g)).to.deep.equal([
+    const firstBoot = written(script).get("/usr/local/sbin/entityos-first-boot") ?? "";
+    expect(firstBoot.match(/secret arn:aws:\S+ \S+/g)).to.deep.equal([
       "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:root /var/lib/entityos-registry/pki/root.key",
       "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:infrastructure /var/lib/entityos-registry/pki/infrastructure.key",
       "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:device /var/lib/entityos-registry/pki/device.key",
