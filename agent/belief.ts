@@ -20,7 +20,8 @@ export class Belief {
   readonly tombstones = new Tracked<number>();
   /** CA id → number of its latest CRL. */
   readonly numbers = new Tracked<number>();
-  readonly #roots: readonly X509Certificate[];
+  readonly #pinned: readonly X509Certificate[];
+  #followed: readonly X509Certificate[] = [];
   readonly #now: () => number;
 
   /**
@@ -28,7 +29,7 @@ export class Belief {
    * @param now registry time, integer milliseconds
    */
   constructor(pinned: string, now: () => number) {
-    this.#roots = readPinned(pinned);
+    this.#pinned = readPinned(pinned);
     this.#now = now;
   }
 
@@ -38,6 +39,11 @@ export class Belief {
     next.tombstones.adopt(this.tombstones, Number.POSITIVE_INFINITY);
     next.numbers.adopt(this.numbers, Number.POSITIVE_INFINITY);
     return next;
+  }
+
+  /** Roots that the pinned one vouched for count as it does from now on, also when nothing ties them to it any more. @param roots PEM */
+  followRoots(roots: readonly string[]): void {
+    this.#followed = roots.flatMap(readPinned);
   }
 
   /**
@@ -69,7 +75,7 @@ export class Belief {
   chained(bodies: ReadonlyMap<string, string>): ReadonlySet<string> {
     const waiting = new Map([...bodies].flatMap(([id, body]) => pair(id, readCa(body))));
     const believed = new Set<string>();
-    let above: readonly X509Certificate[] = this.#roots;
+    let above: readonly X509Certificate[] = [...this.#pinned, ...this.#followed];
     for (let depth = 0; depth < MAX_DEPTH && above.length > 0; depth++) {
       const next = [...waiting].filter(([, ca]) => this.#valid(ca) && above.some((parent) => vouches(parent, ca)));
       for (const [id] of next) {

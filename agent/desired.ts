@@ -62,6 +62,11 @@ export class DesiredState {
     return this.#trust.belief;
   }
 
+  /** PEM of the roots that are believed. */
+  get roots(): readonly string[] {
+    return this.#trust.roots;
+  }
+
   /** Rules that targets are to hold. */
   get size(): number {
     return this.#rules.size;

@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
+import { PATH } from "../lib/service.ts";
 import { Alarms, tolerateDisk } from "./alarms.ts";
 import { Belief } from "./belief.ts";
 import { Comparing } from "./compare.ts";
@@ -19,6 +21,7 @@ import { checkGate } from "./nft/check.ts";
 import { type Floor, startFloor } from "./nft/floor.ts";
 import { type StructureMonitor, startMonitor } from "./nft/monitor.ts";
 import { type NftTarget, startNftTarget } from "./nft/target.ts";
+import { followedRoots, followRoots } from "./pins.ts";
 import { type Applied, Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
 import type { StateFile } from "./state.ts";
@@ -73,7 +76,11 @@ export async function startParts(
   const { config } = loaded;
   const restricted = config.zone === "restricted";
   const time = new RegistryTime(clock, state.seenMs);
-  const desired = state.load(config.ceiling, new Belief(loaded.pinned, () => time.now()), log);
+  const desired = state.load(
+    config.ceiling,
+    beliefOf(loaded, () => time.now()),
+    log,
+  );
   const settled = new Latch();
   const { signal } = crew;
   const alarms = new Alarms(log);
@@ -101,12 +108,15 @@ export async function startParts(
     },
     acknowledged: () => reconciler.applied,
   });
+  const follower = new RootFollower();
   const reconciler: Reconciler = new Reconciler({
     ...{ desired, targets: terminator === null ? [target] : [target, terminator], time, clock, log, settled },
     state: toldState(alarms, state),
     saved: state.intact,
     isClosed: () => restricted && live.loaded.config.stale.action === "close" && isStale(stalenessOf(live.loaded.config, feed)),
     onApplied: (applied) => {
+      // Before it is acknowledged: the registry lets an old root go once every agent knows the next one.
+      tolerateDisk(alarms, () => follower.look(desired, live.loaded));
       feed.applied(applied.tookMs);
       onApplied(applied);
     },
@@ -165,6 +175,27 @@ export async function startParts(
   };
 }
 
+const rootsFile = ({ config }: Loaded): string => join(config.stateDir, PATH.agentRootsName);
+
+function beliefOf(loaded: Loaded, now: () => number): Belief {
+  const belief = new Belief(loaded.pinned, now);
+  belief.followRoots(followedRoots(rootsFile(loaded), loaded.pinned));
+  return belief;
+}
+
+/** Keeps the roots that are believed, whenever they are others than before. */
+class RootFollower {
+  #last = "";
+
+  look(desired: DesiredState, loaded: Loaded): void {
+    const { roots } = desired;
+    const key = [loaded.pinned, ...roots].join();
+    if (key === this.#last) return;
+    desired.belief?.followRoots(followRoots(rootsFile(loaded), loaded.pinned, roots));
+    this.#last = key;
+  }
+}
+
 interface Reloadable {
   readonly live: { loaded: Loaded };
   readonly within: readonly string[];
@@ -191,6 +222,7 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
   if (plan.limits) {
     await settled.passed();
     const belief = desired.belief?.under(next.pinned) ?? null;
+    belief?.followRoots(followedRoots(rootsFile(next), next.pinned));
     reconciler.replaced(desired.adopt(desired.under(next.config.ceiling, belief)));
   }
   if (plan.feed) feed.reconnect();

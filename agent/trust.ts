@@ -63,6 +63,11 @@ export class TrustState {
     return this.#believed.pendingSize;
   }
 
+  /** PEM of the roots that are believed, the pinned one too where the registry names it. */
+  get roots(): readonly string[] {
+    return [...this.#cas.keys()].filter((id) => id.startsWith("root-")).flatMap((id) => this.#believed.get(trustKey("ca", id)) ?? []);
+  }
+
   *believed(): Generator<TrustEntry> {
     for (const [key, body] of this.#believed.entries()) yield { kind: "trust.set", ...splitTrust(key), body };
   }

@@ -50,6 +50,8 @@ export const PATH = {
   agentSocketName: "agent.sock",
   /** The agent's renewed certificate, in its state folder. */
   agentRenewedName: "agent.crt",
+  /** Roots that the agent follows beside the pinned one, in its state folder. */
+  agentRootsName: "roots.json",
   /** Where nginx asks the agent about every request. */
   authorizerSocketName: "authorizer.sock",
   controlSocketName: "control.sock",

@@ -16,6 +16,10 @@ import {
   readCrl,
 } from "./entries.ts";
 
+/** How the ids of roots and of cross certificates begin. */
+const ROOT = "root-";
+const CROSS = "cross-";
+
 /**
  * The part of trust that is rewritten whole when it changes: CAs, CRLs and bindings. Registered certificates are too many for that; of
  * them it knows those of the pattern `both`, by device, because the end of a binding ends their connections.
@@ -79,11 +83,20 @@ export class SmallTrust {
     return new Set(this.#authorities.keys());
   }
 
-  /** CAs as PEM, each once, the pinned root among them. */
+  /**
+   * CAs as PEM, each once. Roots are there by themselves, so nothing else has to tie them together; the pinned one stands in while the
+   * registry names none, and leaves with its list when the registry retires it.
+   */
   authorities(root: string): string[] {
-    const all = [root, ...this.#authorities.values()];
+    const named = [...this.#authorities].filter(([id]) => !id.startsWith(CROSS));
+    const all = [...(named.some(([id]) => id.startsWith(ROOT)) ? [] : [root]), ...named.map(([, pem]) => pem)];
     const unlike = new Map(all.map((pem) => [hash("sha256", certificateDer(pem)), pem]));
     return [...unlike.values()].map((pem) => (pem.endsWith("\n") ? pem : `${pem}\n`));
+  }
+
+  /** What ties several roots together: PEM, for those who are shown the service's certificate. */
+  crosses(): string[] {
+    return [...this.#authorities].filter(([id]) => id.startsWith(CROSS)).map(([, pem]) => pem);
   }
 
   /** CRLs with their CA's id, `pem` null for those that are too large for the feed. */

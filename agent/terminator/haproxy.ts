@@ -11,6 +11,7 @@ import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGen
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
 import { Live } from "./live.ts";
+import { presentCertificate } from "./presented.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 
 /** Certificates that were taken back since the generation was written; beyond it a new one is written. */
@@ -99,7 +100,10 @@ export class HaproxyTarget implements Terminator {
     const lengths = trust.lengths(USUAL_LENGTHS);
     const last = currentGeneration(config.stateDir, "haproxy");
     const layout = writeGeneration(config.stateDir, "haproxy", {
-      config: (own) => renderHaproxy(config, { layout: own, lengths, revocations: revocations !== null }),
+      config: (own) => {
+        const terminator = presentCertificate(config.terminator, own, trust.crosses());
+        return renderHaproxy({ ...config, terminator }, { layout: own, lengths, revocations: revocations !== null });
+      },
       authorities: trust.authorities(readFileSync(config.registry.ca, "utf8")).join(""),
       revocations,
       maps: { certificates: certificateEntries(desired, trust), bindings: trust.bindings() },

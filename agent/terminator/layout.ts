@@ -14,6 +14,8 @@ export interface Layout {
   readonly gone: string;
   /** HAProxy: which device holds which prefix. */
   readonly bindings: string;
+  /** The service's certificate where more goes behind it than its own file has; its key is named beside it. */
+  readonly service: string;
   /** nginx: who runs with this generation. */
   readonly pid: string;
 }
@@ -28,6 +30,7 @@ export const layoutOf = (folder: string, kind: TerminatorKind): Layout => ({
   certificates: join(folder, "certificates.map"),
   gone: join(folder, "gone.map"),
   bindings: join(folder, "bindings.map"),
+  service: join(folder, "service.crt"),
   pid: join(folder, "nginx.pid"),
 });
 

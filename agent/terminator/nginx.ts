@@ -14,6 +14,7 @@ import { Flows, flowKey, type Owned } from "./flows.ts";
 import { currentGeneration, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
 import { renderNginx } from "./nginx-config.ts";
 import { reloadNginx, servingNginx } from "./nginx-master.ts";
+import { presentCertificate } from "./presented.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { connectionsAt } from "./sockets.ts";
 
@@ -189,7 +190,10 @@ export class NginxTarget implements Terminator, Judge {
     const text = this.#crls.text(this.#trust.crls());
     const last = currentGeneration(config.stateDir, "nginx");
     const layout = writeGeneration(config.stateDir, "nginx", {
-      config: (own) => renderNginx(config, own, text !== null),
+      config: (own) => {
+        const terminator = presentCertificate(config.terminator, own, this.#trust.crosses());
+        return renderNginx({ ...config, terminator }, own, text !== null);
+      },
       authorities: this.#authorities().join(""),
       revocations: text,
       maps: null,
