@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { CERTIFICATE_SIGNATURE } from "./certificate-proof.ts";
 
 /** Shapes and bounds of what a submission carries, for whoever reads one. No value can hold a line break or a comma. */
 
@@ -17,6 +18,12 @@ export const proofSchema = z.strictObject({
   time: z.int().min(0),
   signature: z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, "a signature is 64 bytes in base64url"),
 });
+/** A proof by the key of a certificate, which may be of any kind (certificate-proof.ts). */
+export const certificateProofSchema = proofSchema.extend({
+  signature: z.string().regex(CERTIFICATE_SIGNATURE, "a signature by a certificate's key is base64url of at most 512 bytes"),
+});
+/** SHA-256 of a certificate's DER, lower-case hex. */
+export const fingerprintSchema = z.string().regex(/^[0-9a-f]{64}$/, "a certificate is named by its SHA-256 in lower-case hex");
 /** Tickets of GET /v1/address: one for each family at most is of use. */
 export const observationsSchema = z.array(z.string().max(128)).max(2);
 export const deviceKeySchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/, "a device key is 32 bytes in base64url");

@@ -32,6 +32,9 @@ const NEXT = "next.key";
 /** Where a device's certificate is found, whichever it is. */
 export const certificateFolder = (folder: string): string => join(folder, LINK);
 
+/** The key of the certificate that is in use; null when there is none. */
+export const certificateKey = (folder: string): KeyObject | null => readKey(join(certificateFolder(folder), "key.pem"));
+
 /**
  * The key that a certificate is to be asked for: on disk before the request leaves. It stays the same until there is an answer, so
  * that the request can be repeated.

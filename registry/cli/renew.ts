@@ -1,6 +1,8 @@
+import type { KeyObject } from "node:crypto";
 import { CERTIFICATE_HELP, CERTIFICATE_OPTIONS, certificateWish, keepCertificate, requestCertificate } from "./certificate-wish.ts";
 import { parseCommandLine, UsageError } from "./command.ts";
 import { printJson } from "./control.ts";
+import { certificateKey } from "./device-certificate.ts";
 import { reportRegistered } from "./device-report.ts";
 import { renewRequest, usable } from "./device-request.ts";
 import {
@@ -37,6 +39,7 @@ Options
 Certificate
   --certificate     asks for one also where there is none yet
   --no-certificate  asks for none; the one that there is goes on to its end
+  --by-certificate  signs with the certificate's own key instead of the device's
   --same-key        for the key of the certificate before, instead of a new one
 ${CERTIFICATE_HELP}
 
@@ -46,6 +49,7 @@ Examples
   entityos renew
   entityos renew --if-due
   entityos renew --dual-stack --wait
+  entityos renew --by-certificate
   entityos renew --address observed --address 2001:db8::/64 --json
 `;
 
@@ -53,6 +57,7 @@ const OPTIONS = {
   ...ADDRESS_OPTIONS,
   ...CERTIFICATE_OPTIONS,
   "no-certificate": { type: "boolean", default: false },
+  "by-certificate": { type: "boolean", default: false },
   "same-key": { type: "boolean", default: false },
   "if-due": { type: "boolean", default: false },
   url: { type: "string" },
@@ -83,7 +88,8 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const { endpoint, ...observed } = await observe(asked, places);
   const requested = await requestCertificate(folder, wish, io);
   const request = { url: places.url, registry, ...observed, csr: requested?.csr ?? null };
-  const make = (now: number) => renewRequest(request, device, key, now);
+  const signer = values["by-certificate"] ? { device, ...certificateSigner(folder, before) } : { device, key, certificate: null };
+  const make = (now: number) => renewRequest(request, signer, now);
   const { registered, skewMs } = await submit({
     endpoint,
     first: kept(folder, usable(readPending(folder), make(io.now()), io.now())),
@@ -97,6 +103,13 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const state = { ...known, ...places, registration, pattern, addresses, asked, certificate, renewedAt: io.now() };
   writeState(folder, state);
   await reportRegistered({ folder, state, registered, skewMs, endpoint, key, what: "renewed with" }, values, io);
+}
+
+/** @throws UsageError where there is no certificate */
+function certificateSigner(folder: string, before: DeviceState["certificate"]): { readonly key: KeyObject; readonly certificate: string } {
+  const key = before === null ? null : certificateKey(folder);
+  if (before === null || key === null) throw new UsageError("--by-certificate needs a certificate, and there is none here.");
+  return { key, certificate: before.fingerprint };
 }
 
 /** A renewal that got no answer is due: it may have been done. */

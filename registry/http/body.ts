@@ -3,8 +3,10 @@ import { Problem } from "../../lib/problem.ts";
 import { csrFromPem } from "../../lib/registration/csr.ts";
 import {
   addressesSchema,
+  certificateProofSchema,
   deviceIdSchema,
   deviceKeySchema,
+  fingerprintSchema,
   observationsSchema,
   proofSchema,
   selectorSchema,
@@ -41,11 +43,17 @@ export function parseRegistration(value: unknown): WithCsr<z.infer<typeof regist
   return plain ? parsed(plainSchema, value) : parsed(registrationSchema, value);
 }
 
+/** The proof is by the key of that certificate of the device, instead of the device's own. */
+const certifiedRenewalSchema = renewalSchema.extend({ certificate: fingerprintSchema, proof: certificateProofSchema });
+
 /**
  * The body of a renewal.
  * @throws Problem csr_size | csr_format | nothing_requested | request_invalid with the first thing that does not fit
  */
-export const parseRenewal = (value: unknown): WithCsr<z.infer<typeof renewalSchema>> => parsed(renewalSchema, value);
+export function parseRenewal(value: unknown): WithCsr<z.infer<typeof renewalSchema>> | WithCsr<z.infer<typeof certifiedRenewalSchema>> {
+  const certified = typeof value === "object" && value !== null && Object.hasOwn(value, "certificate");
+  return certified ? parsed(certifiedRenewalSchema, value) : parsed(renewalSchema, value);
+}
 
 /** A body whose request is DER, looked at from outside; null when none was sent. */
 type WithCsr<T> = Omit<T, "csr"> & { readonly csr: Buffer | null };

@@ -1,17 +1,27 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { verifyByCertificate } from "../../lib/registration/certificate-proof.ts";
 import { csrDigest } from "../../lib/registration/csr.ts";
-import { submissionDigest } from "../../lib/registration/submission.ts";
-import { readDeviceKey } from "../store/registrations.ts";
+import { type Submission, submissionDigest } from "../../lib/registration/submission.ts";
+import { readCertificate, readDeviceKey } from "../store/registrations.ts";
 import { parseIdempotencyKey, parseRenewal } from "./body.ts";
-import { assertProven, type RegistrationParts, submit } from "./submit.ts";
+import { DUMMY_CERTIFICATE_KEY } from "./dummy.ts";
+import { assertKnown, assertProven, type RegistrationParts, submit } from "./submit.ts";
+
+/** True when the certificate's key made the signature; without a certificate the same work is done and it is not. */
+function isProvenByCertificate(submission: Submission, signature: string, certificate: string | null): boolean {
+  const right = verifyByCertificate(submission, certificate ?? DUMMY_CERTIFICATE_KEY, signature);
+  return right && certificate !== null;
+}
 
 /**
- * POST /v1/renewals: a device's proof sets what it holds anew. An unknown device, one without a key and a wrong proof cost the same
- * work and get one answer; that a device was revoked or has left is told after a right proof, by Process.
+ * POST /v1/renewals: a device's proof, by its own key or by that of one of its certificates, sets what it holds anew. An
+ * unknown device, one without a key and a wrong proof cost the same work and get one answer; that a device was revoked or has left is told after a right proof, by Process.
  */
 export async function postRenewal(request: FastifyRequest, reply: FastifyReply, parts: RegistrationParts): Promise<unknown> {
   parseIdempotencyKey(request.headers["idempotency-key"]);
-  const { device, proof, addresses, csr, observations } = parseRenewal(request.body);
+  const body = parseRenewal(request.body);
+  const { device, proof, addresses, csr, observations } = body;
+  const shown = "certificate" in body ? body.certificate : null;
   const { nonce, time, signature } = proof;
   const submission = {
     action: "renew",
@@ -23,13 +33,21 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     nonce,
     time,
   } as const;
-  await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
+  if (shown === null) await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
+  else
+    await assertKnown(
+      request,
+      parts,
+      submission.signer,
+      (db) => readCertificate(db, { fingerprint: shown, device }),
+      (certificate) => isProvenByCertificate(submission, signature, certificate),
+    );
   return submit(request, reply, parts, {
     submission,
     signature,
     csr,
     sealed: null,
-    shown: null,
+    shown,
     digest: submissionDigest(submission),
     observations,
   });

@@ -38,7 +38,7 @@ export interface Proven {
   readonly csr: Buffer | null;
   /** The code itself, sealed to control, where there is no signature. */
   readonly sealed: string | null;
-  /** SHA-256, lower-case hex, of the client certificate that was seen, where there is neither. */
+  /** SHA-256, lower-case hex, of the client certificate that was seen, where there is neither, or whose key signed. */
   readonly shown: string | null;
   /** What is equal for equal bodies under one Idempotency-Key. */
   readonly digest: string;

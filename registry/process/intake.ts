@@ -7,6 +7,7 @@ import type { Proofs } from "../../lib/registration/proofs.ts";
 import type { DeviceCa } from "../ca/device.ts";
 import { isSignerUnavailable, signerUnavailable } from "../ca/signer-unavailable.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
+import { readCertificate } from "../store/registrations.ts";
 import type { Builder, Command, Lead, Store } from "../store/store.ts";
 import { NO_CERTIFICATE, type Prepared, signFor } from "./certificates.ts";
 import { type Conclusion, concludeRefused, concludeSubmission, previewSubmission } from "./conclude.ts";
@@ -130,7 +131,8 @@ export class Intake {
     if (item.csr !== null) this.#firstSeen.set(id, firstSeen);
     let verified: Verified;
     try {
-      verified = await verifiedSubmission(item, this.#parts, firstSeen);
+      const certificate = await this.#certificateOf(item);
+      verified = await verifiedSubmission(item, { ...this.#parts, certificate }, firstSeen);
     } catch (error) {
       return refusing(error instanceof Problem ? error : givenUp(error));
     }
@@ -138,6 +140,13 @@ export class Intake {
     const certificate = item.csr === null ? NO_CERTIFICATE : await this.#prepare(work, item.csr);
     if (certificate.kind === "refused" && certificate.problem.status >= 500) return refusing(certificate.problem);
     return (db, lead) => concludeSubmission(db, lead, work, certificate);
+  }
+
+  /** The certificate whose key is said to have signed, as Storage holds it. */
+  async #certificateOf({ action, shown, signer }: InboxItem): Promise<string | null> {
+    if (shown === null || action !== "renew") return null;
+    const device = signer.slice("device:".length);
+    return this.#parts.store.read((db) => readCertificate(db, { fingerprint: shown, device }));
   }
 
   /** What would be refused anyway costs no signature. */

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { Problem } from "../../lib/problem.ts";
+import { verifyByCertificate } from "../../lib/registration/certificate-proof.ts";
 import { parseCode } from "../../lib/registration/code.ts";
 import { csrDigest } from "../../lib/registration/csr.ts";
 import type { Proofs } from "../../lib/registration/proofs.ts";
@@ -14,24 +15,28 @@ export interface Verified {
   readonly submission: Submission;
   /** The code itself was sent, instead of a proof. */
   readonly plain: boolean;
-  /** The client certificate that register says it saw, instead of a proof. */
+  /** The client certificate that register says it saw, instead of a proof; or the one whose key signed. */
   readonly shown: string | null;
+}
+
+export interface ProofParts {
+  readonly registry: string;
+  readonly sealing: KeyObject;
+  readonly proofs: Proofs;
+  /** PEM of the device's certificate that the item names, from Storage; null when it names none of that device's. */
+  readonly certificate: string | null;
 }
 
 /**
  * Believes nothing that register wrote: builds the canonical submission anew and checks its proof against the key that
- * Storage holds of its signer, a code's or a device's. Where a client could send the code alone, the code is the proof: sealed
+ * Storage holds of its signer, a code's, a device's, or that of a certificate of the device's. Where a client could send the code alone, the code is the proof: sealed
  * for this very submission, and its key must be the one in Storage. Where a client shows its certificate alone there is nothing
  * to verify here but the request: what a certificate may get is for `permitReenroll` to say.
  * @throws Problem proof_refused, proof_time with the registry's time, or csr_format | csr_subject
  */
-export async function verifiedSubmission(
-  item: InboxItem,
-  { registry, sealing, proofs }: { readonly registry: string; readonly sealing: KeyObject; readonly proofs: Proofs },
-  now: number,
-): Promise<Verified> {
+export async function verifiedSubmission(item: InboxItem, { registry, ...keys }: ProofParts, now: number): Promise<Verified> {
   const submission = canonical(item, registry);
-  if (submission === null || !(await isRight(item, submission, sealing, proofs))) throw refused();
+  if (submission === null || !(await isRight(item, submission, keys))) throw refused();
   assertProofTime(submission.time, now);
   return { submission, plain: item.sealed !== null, shown: item.shown };
 }
@@ -63,9 +68,14 @@ function canonical(item: InboxItem, registry: string): Submission | null {
 
 const keyOf = (item: InboxItem): string | null => (item.signer.startsWith("code:") ? item.code_key : item.device_key);
 
-async function isRight(item: InboxItem, submission: Submission, sealing: KeyObject, proofs: Proofs): Promise<boolean> {
+async function isRight(
+  item: InboxItem,
+  submission: Submission,
+  { sealing, certificate, proofs }: Omit<ProofParts, "registry">,
+): Promise<boolean> {
   const key = keyOf(item);
   const { signer, action, csr, sealed, shown, signature } = item;
+  if (shown !== null && action === "renew") return certificate !== null && verifyByCertificate(submission, certificate, signature);
   if (shown !== null) {
     if (action !== "reenroll" || csr === null || sealed !== null || !signer.startsWith("device:")) return false;
     assertNames(csr, URN.device + signer.slice("device:".length));

@@ -24,17 +24,18 @@ const selectDevice = prepared((db, v: { id: string }) =>
 type DeviceRow = Database["profiles"] & Pick<Database["devices"], "id" | "subject" | "ended_at" | "end_reason">;
 
 /**
- * `renew`, signed by the device's key: the addresses sent are the device's whole set afterwards, each for a full life; those that
+ * `renew`, signed by the device's key, or by that of a certificate of it that counts: the addresses sent are the device's whole set afterwards, each for a full life; those that
  * are no longer listed end at once. The profile counts as it is now, its pattern too. The code that enrolled the device does not:
  * spent, expired or withdrawn, it ends no device.
  * A request that comes along is signed; without one the certificates that there are stay as they are.
- * @throws Problem device_revoked | device_left | device_key_kept | certificate_not_offered | certificate_required, and those of the profile's addresses
+ * @throws Problem device_revoked | device_left | device_key_kept | certificate_revoked | certificate_ended | certificate_not_offered | certificate_required, and those of the profile's addresses
  */
 export function* permitRenew(db: Builder, lead: Lead, work: Work): Command<Act> {
   const { submission } = work;
   const device = yield* first(selectDevice(db, { id: submission.signer.slice("device:".length) }));
   if (device === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this device: sign with the device's key.");
   assertDeviceLives(device);
+  if (work.shown !== null) yield* assertCounts(db, { fingerprint: work.shown, device: device.id, now: work.now });
   if (submission.deviceKey !== null)
     throw new Problem(422, "device_key_kept", "A renewal does not change the device's key: leave the key out, or register anew.");
   const certified = submission.csrDigest !== null;
@@ -44,6 +45,21 @@ export function* permitRenew(db: Builder, lead: Lead, work: Work): Command<Act> 
     wants: certified ? { device: device.id, lifeMs: device.certificate_lifetime_ms } : null,
     run: (signed) => renew(db, lead, work, { device, places, signed }),
   };
+}
+
+const selectShown = prepared((db, v: { fingerprint: string; device: string }) =>
+  db.selectFrom("certificates").select(["state", "ends_at"]).where("fingerprint", "=", v.fingerprint).where("device", "=", v.device),
+);
+
+/** The certificate whose key signed still counts. @throws Problem certificate_revoked | certificate_ended */
+function* assertCounts(
+  db: Builder,
+  { now, ...shown }: { readonly fingerprint: string; readonly device: string; readonly now: number },
+): Command<void> {
+  const row = yield* first(selectShown(db, shown));
+  if (row?.state === "revoked") throw new Problem(403, "certificate_revoked", "The certificate whose key signed was revoked.");
+  if (row === undefined || row.state !== "live" || row.ends_at <= now)
+    throw new Problem(403, "certificate_ended", "The certificate whose key signed ran out, or another one took its place.");
 }
 
 const setPattern = prepared((db, v: { id: string; pattern: string }) =>
@@ -66,7 +82,17 @@ function* renew(db: Builder, lead: Lead, work: Work, { device, places, signed }:
   const { revision } = yield* commitChanges(db, lead, { changes, now });
   const addresses = places.map(({ lane, prefix }) => ({ prefix: prefix.text, lane, expiresAt }));
   const certificate = signed === null ? {} : { certificate: signed.issued.fingerprint };
-  const detail = { device: id, profile: device.name, registration: work.id, observed: work.observed, addresses, ...certificate, revision };
+  const by = work.shown === null ? {} : { by: work.shown };
+  const detail = {
+    device: id,
+    profile: device.name,
+    registration: work.id,
+    ...by,
+    observed: work.observed,
+    addresses,
+    ...certificate,
+    revision,
+  };
   yield* appendAudit(db, { at: now, actor: submission.signer, action: "device.renewed", detail });
   const body = { device: id, pattern, addresses, ...certificateAnswer(signed) };
   return { status: 201, outcome: "renewed", device: id, revision, body };

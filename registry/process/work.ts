@@ -13,7 +13,7 @@ export interface Work {
   readonly now: number;
   /** The client sent the code itself, instead of a proof. */
   readonly plain: boolean;
-  /** SHA-256, lower-case hex, of the client certificate that register saw, instead of a proof; null when there is one. */
+  /** SHA-256, lower-case hex, of the client certificate that register saw, instead of a proof, or of the one whose key signed; else null. */
   readonly shown: string | null;
 }
 

@@ -37,7 +37,7 @@ export interface NewSubmission {
   readonly digest: string;
   /** The code itself, sealed to control; null when the submission is signed. */
   readonly sealed: string | null;
-  /** SHA-256, lower-case hex, of the client certificate that was seen; null when the submission is signed, or its code sealed. */
+  /** SHA-256, lower-case hex, of the client certificate that was seen, or whose key signed; null when another key signed, or the code is sealed. */
   readonly shown: string | null;
   /** As the client sent it; only its hash is stored. */
   readonly idempotencyKey: string | null;

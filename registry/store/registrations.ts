@@ -99,6 +99,15 @@ export function* readDeviceKey(db: Builder, { id }: { readonly id: string }): Co
   return (yield* first(selectDeviceKey(db, { id })))?.public_key ?? null;
 }
 
+const selectCertificate = prepared((db, v: { fingerprint: string; device: string }) =>
+  db.selectFrom("certificates").select("pem").where("fingerprint", "=", v.fingerprint).where("device", "=", v.device),
+);
+
+/** PEM of a device's certificate, whatever became of it; null when it is none of that device's. */
+export function* readCertificate(db: Builder, v: { readonly fingerprint: string; readonly device: string }): Command<string | null> {
+  return (yield* first(selectCertificate(db, v)))?.pem ?? null;
+}
+
 /** A registration, with the keys that may ask for it. */
 export interface RegistrationRow {
   readonly received_at: number;

@@ -232,6 +232,19 @@ describe("a device with a certificate", () => {
     assertWhole(folder);
   });
 
+  it("renews --by-certificate with the certificate's own key, whatever became of the device's", async () => {
+    const folder = await enrolled();
+    const { serial, fingerprint } = held(folder);
+    const other = await enrolled();
+    cpSync(registry.path(other, "device.key"), registry.path(folder, "device.key"));
+    expect((await run("renew", folder)).err).to.contain("proof_refused");
+    expect((await run("renew", folder, "--by-certificate")).exit).to.equal(0);
+    assertWhole(folder);
+    expect(held(folder).serial).not.to.equal(serial);
+    const { items } = await registry.json<{ items: { action: string; detail: { by?: string } }[] }>("audit", "list", "--limit", "1000");
+    expect(items.filter(({ action }) => action === "device.renewed").map(({ detail }) => detail.by)).to.include(fingerprint);
+  });
+
   it("gets its first certificate by a renewal, and loses the files with a profile that admits by address alone", async () => {
     await registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
     const { folder } = await enroll("moving");

@@ -133,7 +133,11 @@ describe("Process", () => {
     const [item] = await harness.rows((db) => readInbox(db, { certified: false, limit: 1 }));
     if (item === undefined) throw new Error("nothing waits");
     const { now } = harness.clock;
-    const verified = await verifiedSubmission(item, { registry: REGISTRY, sealing: SEALING.privateKey, proofs: new Proofs() }, now());
+    const verified = await verifiedSubmission(
+      item,
+      { registry: REGISTRY, sealing: SEALING.privateKey, proofs: new Proofs(), certificate: null },
+      now(),
+    );
     const conclude = () =>
       harness.store.write((db) =>
         concludeSubmission(db, harness.lead, { id, ...verified, observed: ["8.8.4.4"], allowed: [], now: now() }, NO_CERTIFICATE),
