@@ -41,5 +41,6 @@ async function metal(file: string): Promise<number> {
   }
 }
 
-const metalSettings = process.argv[2] === "metal" ? process.argv[3] : process.env.ENTITYOS_METAL;
-process.exitCode = metalSettings === undefined ? main(process.argv.slice(2)) : await metal(metalSettings);
+const [first, second] = process.argv.slice(2);
+const hosts = first === "metal" ? second : first === undefined ? process.env.ENTITYOS_METAL : undefined;
+process.exitCode = hosts === undefined ? main(process.argv.slice(2)) : await metal(hosts);

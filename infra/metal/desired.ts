@@ -13,11 +13,11 @@ export interface Desired {
   readonly files: Readonly<Record<string, string>>;
   /** Units that are to be enabled and active; the first one is the service that the others follow. */
   readonly units: readonly [string, ...string[]];
+  /** What its agent is enrolled for; null is no agent. */
+  readonly zone: "restricted" | "open" | null;
   /** Names in the certificate of the service behind the gate; empty is no certificate of ours. */
   readonly service: readonly string[];
 }
-
-export const AGENT_UNIT = "entityos-agent.service";
 
 /**
  * @param architecture Debian's name for the host's
@@ -36,6 +36,7 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
       system: [],
       files: { [PATH.registryConfig]: registryYaml(host.input) },
       units: ["entityos-registry.service"],
+      zone: null,
       service: [],
     };
   }
@@ -44,18 +45,20 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
     packages: [...common, file("entityos-agent")],
     system: kind === "none" ? [] : [kind],
     files: { [PATH.agentConfig]: agentYaml(host.input) },
-    units: [AGENT_UNIT, "entityos-gate.service", ...(kind === "haproxy" ? ["entityos-terminator.service"] : [])],
+    units: ["entityos-agent.service", "entityos-gate.service", ...(kind === "haproxy" ? ["entityos-terminator.service"] : [])],
+    zone: host.config.zone,
     service: host.service,
   };
 }
 
 /** What a plan shows of it: a line for each part, so that the part that changes is seen. No secret is among them. */
-export function summaryOf({ packages, system, files, units, service }: Desired): Readonly<Record<string, string>> {
+export function summaryOf({ packages, system, files, units, zone, service }: Desired): Readonly<Record<string, string>> {
   return Object.fromEntries([
     ...packages.map(({ name, version, sha256 }) => [name, `${version} sha256:${sha256.slice(0, 16)}`]),
     ...Object.entries(files).map(([path, text]) => [path, `sha256:${sha256Of(text).slice(0, 16)}`]),
     ["needs", system.join(" ")],
     ["units", units.join(" ")],
+    ["zone", zone ?? "none"],
     ["service", service.join(" ")],
   ]);
 }

@@ -1,4 +1,4 @@
-import { AGENT_UNIT, type Desired, sha256Of } from "./desired.ts";
+import { type Desired, sha256Of } from "./desired.ts";
 import { canonicalName, type Observed } from "./observed.ts";
 
 /** A service's certificate with less than this left is made anew: control signs them for a year. */
@@ -32,7 +32,7 @@ export function differencesOf(desired: Desired, observed: Observed, now: number)
       if (has === undefined) return [`${path} is not there`];
       return has === sha256Of(text) ? [] : [`${path} is another`];
     }),
-    enrolment: desired.units[0] === AGENT_UNIT ? enrolmentDifferences(desired, observed, now) : [],
+    enrolment: desired.zone === null ? [] : enrolmentDifferences(desired, observed, now),
     units: desired.units.flatMap((unit) => {
       const { active = "not there", enabled = "not there" } = observed.units[unit] ?? {};
       return [
@@ -44,8 +44,10 @@ export function differencesOf(desired: Desired, observed: Observed, now: number)
   };
 }
 
-function enrolmentDifferences({ service }: Desired, observed: Observed, now: number): string[] {
+function enrolmentDifferences({ service, zone }: Desired, observed: Observed, now: number): string[] {
   if (!observed.enrolled) return ["it is not enrolled"];
+  const was = observed.record?.zone ?? zone;
+  if (was !== zone) return [`it is enrolled for the zone ${was}, to be for ${zone}`];
   if (service.length === 0) return [];
   if (observed.service === null) return ["service.crt is not there"];
   const [has, wanted] = [observed.service.names.join(" "), service.map(canonicalName).sort().join(" ")];

@@ -11,7 +11,12 @@ export const RECORD = "/var/lib/entityos-metal/record.json";
 /** While an enrolment is under way; what it made so far is worth nothing. */
 export const ENROLMENT_FOLDER = `${AGENT_FOLDER}/.enrolment`;
 
-const recordSchema = z.object({ generation: z.string().max(64), packages: z.record(z.string(), z.string()) });
+const recordSchema = z.object({
+  generation: z.string().max(64),
+  packages: z.record(z.string(), z.string()),
+  /** What its agent was enrolled for. */
+  zone: z.string().nullable(),
+});
 
 /** What a host is. */
 export interface Observed {

@@ -108,7 +108,7 @@ export async function record(remote: Remote, desired: Desired, generation: strin
   const packages = Object.fromEntries(desired.packages.map(({ name, sha256 }) => [name, sha256]));
   await remote.sh("record", `mkdir -p "\${2%/*}"; cat >"$2.new"; mv "$2.new" "$2"`, {
     words: [RECORD],
-    input: `${JSON.stringify({ generation, packages })}\n`,
+    input: `${JSON.stringify({ generation, packages, zone: desired.zone })}\n`,
   });
 }
 

@@ -9,12 +9,14 @@ import { reasonOf } from "../../../infra/metal/ssh.ts";
 import { MetalStack } from "../../../infra/metal/stack.ts";
 import { answering, folder, settings } from "./hosts.ts";
 
+const DAY_MS = 24 * 60 * 60_000;
+const YEAR_MS = 365 * DAY_MS;
 const NOW = Date.UTC(2026, 10, 24);
 
 /** What the reading script says of a host that is what it is to be. */
 function sound(host: Host, generation: string): string {
-  const { files, packages, units } = desiredOf(host, folder, "amd64");
-  const record = { generation, packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])) };
+  const { files, packages, units, zone } = desiredOf(host, folder, "amd64");
+  const record = { generation, packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])), zone };
   return [
     "architecture amd64",
     "asked 203.0.113.5",
@@ -70,6 +72,22 @@ describe("what a plan says of hosts", () => {
       expect(words(web, text.replace(from, to))).to.deep.equal(said);
     });
   }
+
+  it("names an enrolment for the other zone, a certificate for other names and one that ends soon", () => {
+    const text = sound(web, "7");
+    const record = { generation: "7", packages: parseObserved(text).record?.packages ?? {}, zone: "open" };
+    expect(words(web, text.replace(/record .*/, `record ${Buffer.from(JSON.stringify(record)).toString("base64")}`))).to.deep.equal([
+      "it is enrolled for the zone open, to be for restricted",
+    ]);
+    const desired = { ...desiredOf(web, folder, "amd64"), service: ["App.example", "2001:db8::1"] };
+    const observed = { ...parseObserved(text), service: { names: ["2001:db8::1", "app.example"], notAfter: NOW + YEAR_MS } };
+    expect(wordsOf(differencesOf(desired, observed, NOW))).to.deep.equal([]);
+    expect(wordsOf(differencesOf({ ...desired, service: ["b.example"] }, observed, NOW))).to.deep.equal([
+      "service.crt is for 2001:db8::1 app.example, to be for b.example",
+    ]);
+    expect(wordsOf(differencesOf(desired, { ...observed, service: null }, NOW))).to.deep.equal(["service.crt is not there"]);
+    expect(wordsOf(differencesOf(desired, observed, NOW + YEAR_MS - 100 * DAY_MS))).to.deep.equal(["service.crt ends on 2027-11-24"]);
+  });
 
   it("is the generation that the host has when nothing differs, the next one when something does, and one of its own when it cannot be read", async () => {
     const hosts = all(settings());
