@@ -11,7 +11,7 @@ import { configure, enrol, initialise, installPackages, mayStayConnected, record
 
 /** What a plan decided for a host. */
 export interface Planned {
-  /** What the host's record is to say afterwards: the next plan finds it there. */
+  /** When it was planned: what the host's record is to say afterwards, for the next plan to find it there. */
   readonly generation: string;
   /** Of what the host was to be when the plan was made. */
   readonly digest: string;

@@ -1,5 +1,5 @@
 import { UNREAD } from "./deploy.ts";
-import { type Desired, desiredOf, digestOf, summaryOf } from "./desired.ts";
+import { desiredOf, digestOf, summaryOf } from "./desired.ts";
 import { differencesOf, wordsOf } from "./differences.ts";
 import { HostError } from "./errors.ts";
 import { observe } from "./observed.ts";
@@ -13,7 +13,7 @@ const AT_A_TIME = 16;
 /** What a plan says of a host. */
 export interface HostPlan {
   readonly host: Host;
-  /** Of what deploys are told apart by: the same as before when the host is what it is to be. */
+  /** When the deploy was planned that the host has, or is to have: the same as before when it is what it is to be. */
   readonly generation: string;
   readonly digest: string;
   readonly summary: Readonly<Record<string, string>>;
@@ -51,18 +51,14 @@ async function planHost(host: Host, folder: PackageFolder, remote: Remote, now: 
     const observed = await observe(name, remote);
     const desired = desiredOf(host, folder, observed.architecture);
     const differences = wordsOf(differencesOf(desired, observed, now));
-    const was = observed.record?.generation ?? "0";
-    return { host, differences, ...named(desired, differences.length === 0 ? was : next(was)) };
+    const generation = differences.length === 0 ? observed.record?.generation : undefined;
+    const summary = summaryOf(desired);
+    return { host, differences, generation: generation ?? timeText(now), digest: digestOf(summary), summary };
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
     // Whatever was deployed there, this plan is another.
-    return { host, differences: [error.message], generation: `unread-${now}`, digest: UNREAD, summary: { unread: error.code } };
+    return { host, differences: [error.message], generation: timeText(now), digest: UNREAD, summary: { unread: error.code } };
   }
 }
 
-const named = (desired: Desired, generation: string): Pick<HostPlan, "generation" | "digest" | "summary"> => {
-  const summary = summaryOf(desired);
-  return { generation, digest: digestOf(summary), summary };
-};
-
-const next = (generation: string): string => String((Number.parseInt(generation.replace(/^unread-\d+$/, "0"), 10) || 0) + 1);
+const timeText = (now: number): string => new Date(now).toISOString();

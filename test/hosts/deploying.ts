@@ -31,8 +31,13 @@ const planned = ({ said }: Ran): string[] =>
     ([, name = ""]) => name,
   );
 
-const generations = (machines: readonly Machine[]) =>
-  Promise.all(machines.map(async (machine) => Number((await recordOf(machine)).generation)));
+const generations = (machines: readonly Machine[]) => Promise.all(machines.map(async (machine) => (await recordOf(machine)).generation));
+
+/** Of machines, those whose last whole deploy is another one than it was. */
+async function deployedSince(was: readonly string[], machines: readonly Machine[]): Promise<string[]> {
+  const now = await generations(machines);
+  return machines.filter((_, index) => now[index] !== was[index]).map(({ name }) => name);
+}
 
 const recordOf = async (machine: Machine) =>
   JSON.parse(await machine.sh(`cat ${RECORD}`)) as { generation: string; packages: Record<string, string> };
@@ -46,10 +51,13 @@ export function deployScenes(stand: () => Stand): void {
     expect(code, said).to.equal(0);
     for (const machine of [registry, ...gates]) {
       expect(said).to.match(new RegExp(`\\(local-exec\\): .*${machine.name}: deployed`));
-      expect((await recordOf(machine)).generation).to.equal("1");
+      expect((await recordOf(machine)).generation).to.match(/^20\d\d-.*Z$/);
     }
     for (const gate of gates) {
       await reaches(gate, "enforcing");
+      process.stdout.write(
+        `    ${gate.name}: ${(await gate.sh(SECONDS_TO_READY)).trim()} s from apt's first package to READY, enrolment included\n`,
+      );
       await serveApplication(gate);
     }
     expect(JSON.parse(await registry.sh("entityos status --json")).agents).to.include({ enrolled: 2, connected: 2 });
@@ -68,11 +76,12 @@ export function deployScenes(stand: () => Stand): void {
     const { metal, registry, gates } = stand();
     const [changed] = gates;
     if (changed === undefined) throw new Error("unreachable");
+    const was = await generations([registry, ...gates]);
     metal.agents[changed.name] = { gate: { lanes: { roaming: true } } };
     const ran = await metal.deploy();
     expect(ran.code, ran.said).to.equal(0);
     expect(planned(ran)).to.deep.equal([changed.name]);
-    expect(await generations([registry, ...gates])).to.deep.equal([1, 2, 1]);
+    expect(await deployedSince(was, [registry, ...gates])).to.deep.equal([changed.name]);
     expect(await changed.sh("cat /etc/entityos-agent/agent.yaml")).to.include("roaming: true");
   });
 
@@ -105,6 +114,7 @@ export function deployScenes(stand: () => Stand): void {
     const [mended] = gates;
     if (mended === undefined) throw new Error("unreachable");
     const { pid } = await statusOf(mended);
+    const was = await generations([registry, ...gates]);
     metal.agents[mended.name] = {};
     await mended.sh(
       "echo '# tried out' >>/etc/entityos-agent/agent.yaml; systemctl disable -q entityos-gate; apt-get purge -y -q entityos-cli",
@@ -119,7 +129,7 @@ export function deployScenes(stand: () => Stand): void {
       "entityos-gate.service is disabled",
     ])
       expect(ran.said).to.include(`${mended.name}: ${difference}`);
-    expect(await generations([registry, ...gates])).to.deep.equal([1, 3, 1]);
+    expect(await deployedSince(was, [registry, ...gates])).to.deep.equal([mended.name]);
     expect(await mended.sh("cat /etc/entityos-agent/agent.yaml; systemctl is-enabled entityos-gate; entityos --version")).to.not.match(
       /tried/,
     );
@@ -133,16 +143,16 @@ export function upgradeScenes(stand: () => Stand): void {
     const { metal, registry, gates } = stand();
     const [broken] = gates;
     if (broken === undefined) throw new Error("unreachable");
-    await broken.sh("echo nonsense >/etc/dpkg/dpkg.cfg.d/nonsense");
+    await broken.sh("echo nonsense >/etc/apt/apt.conf.d/99nonsense");
     metal.build = "2";
-    const [, ...was] = await generations([registry, ...gates]);
+    const was = await generations(gates);
     const ran = await metal.deploy();
     expect(ran.code).to.not.equal(0);
     expect(planned(ran)).to.have.members([registry, ...gates].map(({ name }) => name));
     expect(ran.said).to.match(new RegExp(`${broken.name}: packages: failed: .*nonsense`));
-    expect(await generations(gates)).to.deep.equal(was);
+    expect(await deployedSince(was, gates)).to.deep.equal([]);
     for (const gate of gates) expect(await gate.sh("dpkg -s entityos-agent"), gate.name).to.match(/^Version: .*\+1$/m);
-    await broken.sh("rm /etc/dpkg/dpkg.cfg.d/nonsense");
+    await broken.sh("rm /etc/apt/apt.conf.d/99nonsense");
   });
 
   it("take a new version one after the other under constant traffic of the registered, without one refused or repeated SYN", async () => {
@@ -212,6 +222,10 @@ export function destroyScenes(stand: () => Stand): void {
     expect(written).to.not.match(/PRIVATE KEY/);
   });
 }
+
+/** dpkg's log and systemd tell whole seconds. */
+const SECONDS_TO_READY = `began=$(grep -m1 ' install entityos-' /var/log/dpkg.log | cut -d' ' -f1,2)
+echo $(( $(date -d "$(systemctl show -P ActiveEnterTimestamp entityos-agent)" +%s) - $(date -d "$began" +%s) ))`;
 
 /** What the test's own application put there. */
 const APPLICATION = ["/etc/systemd/system/haproxy.service.d", "/etc/systemd/system/haproxy.service.d/application.conf"];

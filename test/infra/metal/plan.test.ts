@@ -89,7 +89,7 @@ describe("what a plan says of hosts", () => {
     expect(wordsOf(differencesOf(desired, observed, NOW + YEAR_MS - 100 * DAY_MS))).to.deep.equal(["service.crt ends on 2027-11-24"]);
   });
 
-  it("is the generation that the host has when nothing differs, the next one when something does, and one of its own when it cannot be read", async () => {
+  it("is the generation that the host has when nothing differs, and a new one when something does or when it cannot be read", async () => {
     const hosts = all(settings());
     const said = [sound(registry, "7"), sound(web, "3").replace("active", "failed"), null, "architecture amd64\n"];
     const plans = await planHosts(
@@ -100,9 +100,9 @@ describe("what a plan says of hosts", () => {
     );
     expect(plans.map(({ host, generation }) => [host.connection.name, generation])).to.deep.equal([
       ["reg", "7"],
-      ["web-1", "4"],
-      ["web-2", `unread-${NOW}`],
-      ["web-3", "1"],
+      ["web-1", "2026-11-24T00:00:00.000Z"],
+      ["web-2", "2026-11-24T00:00:00.000Z"],
+      ["web-3", "2026-11-24T00:00:00.000Z"],
     ]);
     expect(plans[2]?.differences).to.deep.equal(["web-2: connect: unreachable: no answer"]);
     expect(plans[3]?.differences).to.include("entityos-agent is not installed");
