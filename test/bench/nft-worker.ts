@@ -39,7 +39,7 @@ function bare(): Subject {
       try {
         const all = Array.from({ length: elements }, (_, i) => `${seededAddress(i)} timeout ${LIFE_SECONDS}s`).join(", ");
         const file = join(folder, "set.nft");
-        writeFileSync(file, `table inet bare {\nset s {\ntype ipv4_addr\nflags timeout\nelements = { ${all} }\n}\n}\n`);
+        writeFileSync(file, `table inet bare {\nset s {\ntype ipv4_addr\nflags timeout\ngc-interval 10m\nelements = { ${all} }\n}\n}\n`);
         await run(["nft", "-f", file]);
       } finally {
         rmSync(folder, { recursive: true });

@@ -81,9 +81,9 @@ describe("a whole load", () => {
     );
     nowMs += 10_000;
     expect(load.next()?.commands).to.deep.equal([
-      "add set inet entityos ip_v4_32_b { type ipv4_addr; flags timeout; }",
+      "add set inet entityos ip_v4_32_b { type ipv4_addr; flags timeout; gc-interval 10m; }",
       "add element inet entityos ip_v4_32_b { 203.0.113.7 timeout 50s, 203.0.113.8 timeout 50s }",
-      "add set inet entityos ipcert_v6_48_b { type ipv6_addr; flags timeout; }",
+      "add set inet entityos ipcert_v6_48_b { type ipv6_addr; flags timeout; gc-interval 10m; }",
       "add element inet entityos ipcert_v6_48_b { 2001:db8:: timeout 50s }",
     ]);
     expect(load.next()).to.equal(null);
