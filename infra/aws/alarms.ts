@@ -35,12 +35,13 @@ export class AlarmsStack extends AwsStack {
   constructor(
     scope: Construct,
     settings: AwsSettings,
-    { registry, restricted, database }: { registry: RegistryStack; restricted: RestrictedStack; database: DatabaseStack | null },
+    { registry, restricted, database }: { registry: RegistryStack; restricted: RestrictedStack | null; database: DatabaseStack | null },
   ) {
     super(scope, "alarms", settings);
     this.topic = this.#topic(settings.alarms.email);
-    const machines = new Map([["registry", registry.instance], ...restricted.instances]);
-    for (const balancer of [registry.balancer, restricted.ipv4, restricted.ipv6]) this.#balancer(balancer);
+    const machines = new Map([["registry", registry.instance], ...(restricted?.instances ?? [])]);
+    const services = restricted === null ? [] : [restricted.ipv4, restricted.ipv6];
+    for (const balancer of [registry.balancer, ...services]) this.#balancer(balancer);
     for (const [name, { id }] of machines) {
       this.#alarm({
         id: `${name}-status`,

@@ -16,21 +16,25 @@ export class DnsStack extends AwsStack {
   constructor(
     scope: Construct,
     settings: AwsSettings,
-    { network, registry, restricted }: { network: NetworkStack; registry: RegistryStack; restricted: RestrictedStack },
+    { network, registry, restricted }: { network: NetworkStack; registry: RegistryStack; restricted: RestrictedStack | null },
   ) {
     super(scope, "dns", settings);
     const names = namesOf(settings.domain);
     const { lb: register } = registry.balancer;
     this.#alias("register-ipv4", "A", [names.register, names.registerIpv4], register);
     this.#alias("register-ipv6", "AAAA", [names.register, names.registerIpv6], register);
-    this.#alias("service-ipv4", "A", [names.service, names.serviceIpv4], restricted.ipv4.lb);
-    this.#alias("service-ipv6", "AAAA", [names.service, names.serviceIpv6], restricted.ipv6.lb);
+    if (restricted !== null) this.#service(names, restricted);
     const inside = new Route53Zone(this, "inside", {
       name: names.control,
       vpc: [{ vpcId: network.vpc.id }],
       comment: "Inside the network",
     });
     new Route53Record(this, "control", { zoneId: inside.zoneId, name: names.control, type: "A", ttl: TTL_S, records: [registry.address] });
+  }
+
+  #service(names: ReturnType<typeof namesOf>, { ipv4, ipv6 }: RestrictedStack): void {
+    this.#alias("service-ipv4", "A", [names.service, names.serviceIpv4], ipv4.lb);
+    this.#alias("service-ipv6", "AAAA", [names.service, names.serviceIpv6], ipv6.lb);
   }
 
   #alias(id: string, type: "A" | "AAAA", [both, alone]: readonly [string, string], lb: Lb): void {

@@ -1,3 +1,4 @@
+import type { Ec2SubnetCidrReservation } from "@cdktf/provider-aws/lib/ec2-subnet-cidr-reservation/index.js";
 import type { RouteTable } from "@cdktf/provider-aws/lib/route-table/index.js";
 import type { SecurityGroup } from "@cdktf/provider-aws/lib/security-group/index.js";
 import type { Subnet } from "@cdktf/provider-aws/lib/subnet/index.js";
@@ -16,13 +17,19 @@ export const SESSION_ACTIONS = {
     "ssmmessages:OpenDataChannel",
   ],
 } as const;
-const ENDPOINT_ACTIONS = { ...SESSION_ACTIONS, secretsmanager: ["secretsmanager:GetSecretValue"] } as const;
+const ENDPOINT_ACTIONS = {
+  ...SESSION_ACTIONS,
+  kms: ["kms:GetPublicKey", "kms:Sign"],
+  secretsmanager: ["secretsmanager:GetSecretValue"],
+} as const;
 
 interface Places {
   readonly vpc: Vpc;
   readonly tables: readonly RouteTable[];
   readonly subnets: readonly Subnet[];
   readonly group: SecurityGroup | undefined;
+  /** Made before any endpoint takes an address. */
+  readonly after: readonly Ec2SubnetCidrReservation[];
   readonly names: readonly (typeof ENDPOINTS)[number][];
 }
 
@@ -30,7 +37,7 @@ interface Places {
 export const bucketPrefix = (stack: AwsStack): string => stack.named("entityos-gate-");
 
 /** AWS's services without the outside: S3 for the packages' bucket alone, and those that the settings name, for this account alone. */
-export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, names }: Places): void {
+export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, names, after }: Places): void {
   const service = (name: string) => `com.amazonaws.${stack.settings.region}.${name}`;
   const account = { StringEquals: { "aws:PrincipalAccount": stack.account } };
   const bucket = `arn:aws:s3:::${bucketPrefix(stack)}*`;
@@ -58,6 +65,7 @@ export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, n
       serviceName: service(name),
       vpcEndpointType: "Interface",
       privateDnsEnabled: true,
+      dependsOn: [...after],
       subnetIds: subnets.map(({ id }) => id),
       securityGroupIds: [group.id],
       policy: policy([

@@ -15,8 +15,9 @@ export function writeEnvironment(app: App, settings: AwsSettings): readonly AwsS
   const pki = new PkiStack(app, settings);
   const database = settings.registry.replicas > 1 ? new DatabaseStack(app, settings, network) : null;
   const registry = new RegistryStack(app, settings, { network, pki });
-  const restricted = new RestrictedStack(app, settings, { network, registry, root: pki.certificates.root });
+  const { root } = pki.certificates;
+  const restricted = root === undefined ? null : new RestrictedStack(app, settings, { network, registry, root });
   const dns = new DnsStack(app, settings, { network, registry, restricted });
   const alarms = new AlarmsStack(app, settings, { registry, restricted, database });
-  return [network, pki, ...(database === null ? [] : [database]), registry, restricted, dns, alarms];
+  return [network, pki, ...(database === null ? [] : [database]), registry, ...(restricted === null ? [] : [restricted]), dns, alarms];
 }

@@ -21,7 +21,7 @@ const zoneSchema = z.strictObject({
 });
 
 /** Interface endpoints that the hosts use; S3's gateway endpoint is always there. */
-export const ENDPOINTS = ["secretsmanager", "ssm", "ssmmessages"] as const;
+export const ENDPOINTS = ["kms", "secretsmanager", "ssm", "ssmmessages"] as const;
 
 /** One environment on AWS, YAML. Reference: infra/environments/production.yaml. */
 export const formSchema = z.strictObject({
@@ -50,6 +50,11 @@ export const formSchema = z.strictObject({
       /** The registry's host may read the root's key: at the first boot, for the root's yearly list, for a rotation; no longer. */
       rootAtHand: z.boolean().default(false),
     }),
+    /**
+     * Keys in KMS, where nobody copies them; the registry's init has the certificates signed there. Hosts need the root that it made:
+     * until it is named here, there is no stack of hosts.
+     */
+    z.strictObject({ kind: z.literal("kms"), root: pemSchema.optional(), rootAtHand: z.boolean().default(false) }),
     /** Certificates from elsewhere; an operator puts the two keys into the secrets that are made for them. */
     z.strictObject({ kind: z.literal("own"), root: pemSchema, infrastructure: pemSchema, device: pemSchema }),
   ]),

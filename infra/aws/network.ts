@@ -1,4 +1,5 @@
 import { DefaultSecurityGroup } from "@cdktf/provider-aws/lib/default-security-group/index.js";
+import { Ec2SubnetCidrReservation } from "@cdktf/provider-aws/lib/ec2-subnet-cidr-reservation/index.js";
 import { EgressOnlyInternetGateway } from "@cdktf/provider-aws/lib/egress-only-internet-gateway/index.js";
 import { Eip } from "@cdktf/provider-aws/lib/eip/index.js";
 import { InternetGateway } from "@cdktf/provider-aws/lib/internet-gateway/index.js";
@@ -11,12 +12,16 @@ import { Subnet } from "@cdktf/provider-aws/lib/subnet/index.js";
 import { Vpc } from "@cdktf/provider-aws/lib/vpc/index.js";
 import { Fn } from "cdktf";
 import type { Construct } from "constructs";
+import { parsePrefix } from "../../lib/ip.ts";
 import { writeAcl } from "./acl.ts";
 import { writeEndpoints } from "./endpoints.ts";
 import { writeFlowLogs } from "./flow-logs.ts";
 import type { AwsSettings } from "./form.ts";
 import { flowsOf, type GroupName, writeGroups } from "./groups.ts";
 import { AwsStack } from "./stack.ts";
+
+/** Length of the block that is kept for named addresses: the second one of its size, for AWS keeps addresses of the first itself. */
+const RESERVED_LENGTH = 28;
 
 type Zone = AwsSettings["network"]["zones"][number];
 
@@ -26,6 +31,7 @@ export class NetworkStack extends AwsStack {
   /** By availability zone. */
   readonly open = new Map<string, Subnet>();
   readonly restricted = new Map<string, Subnet>();
+  readonly #reserved: Ec2SubnetCidrReservation[] = [];
   readonly #groups: ReadonlyMap<GroupName, SecurityGroup>;
 
   constructor(scope: Construct, settings: AwsSettings) {
@@ -44,7 +50,14 @@ export class NetworkStack extends AwsStack {
     const admitted = settings.restricted.admit === "everyone" ? ["0.0.0.0/0", "::/0"] : settings.restricted.admit;
     writeAcl(this, "restricted", this.vpc, [...this.restricted.values()], admitted);
     const subnets = [...this.restricted.values()];
-    writeEndpoints(this, { vpc: this.vpc, tables, subnets, group: this.#groups.get("endpoints"), names: settings.network.endpoints });
+    writeEndpoints(this, {
+      vpc: this.vpc,
+      tables,
+      subnets,
+      group: this.#groups.get("endpoints"),
+      names: settings.network.endpoints,
+      after: this.#reserved,
+    });
     writeFlowLogs(this, this.vpc, settings.network.flowLogDays);
   }
 
@@ -100,6 +113,18 @@ export class NetworkStack extends AwsStack {
     });
     new RouteTableAssociation(this, `${id}-association`, { subnetId: subnet.id, routeTableId: table.id });
     this[kind].set(zone.name, subnet);
+    if (kind === "restricted") this.#reserve(subnet, zone);
+  }
+
+  /** The registry's address is always the same, so nothing that AWS picks an address for may get it first. */
+  #reserve(subnet: Subnet, zone: Zone): void {
+    const reserved = new Ec2SubnetCidrReservation(this, `reserved-${zone.name}`, {
+      subnetId: subnet.id,
+      cidrBlock: Fn.cidrsubnet(zone.restricted, RESERVED_LENGTH - parsePrefix(zone.restricted).length, 1),
+      reservationType: "explicit",
+      description: "addresses that are named, not picked",
+    });
+    this.#reserved.push(reserved);
   }
 
   #nat(zone: Zone): NatGateway {

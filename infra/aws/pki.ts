@@ -1,4 +1,4 @@
-import type { KmsKey } from "@cdktf/provider-aws/lib/kms-key/index.js";
+import { KmsKey } from "@cdktf/provider-aws/lib/kms-key/index.js";
 import { SecretsmanagerSecret } from "@cdktf/provider-aws/lib/secretsmanager-secret/index.js";
 import { SecretsmanagerSecretVersion } from "@cdktf/provider-aws/lib/secretsmanager-secret-version/index.js";
 import { CertRequest } from "@cdktf/provider-tls/lib/cert-request/index.js";
@@ -8,7 +8,7 @@ import { TlsProvider } from "@cdktf/provider-tls/lib/provider/index.js";
 import { SelfSignedCert } from "@cdktf/provider-tls/lib/self-signed-cert/index.js";
 import type { Construct } from "constructs";
 import type { AwsSettings } from "./form.ts";
-import { AwsStack } from "./stack.ts";
+import { AwsStack, policy } from "./stack.ts";
 
 const HOURS_A_YEAR = 8_760;
 /** As the registry's own: root 20 years, what is below it 10. */
@@ -17,30 +17,65 @@ const CA_USES = ["cert_signing", "crl_signing"];
 const ISSUING = ["infrastructure", "device"] as const;
 type Issuing = (typeof ISSUING)[number];
 
+/** What the registry's role may do with a key that signs. */
+export const SIGNING = ["kms:GetPublicKey", "kms:Sign"];
+
 /**
- * Root, infrastructure CA and device CA. With `tls`, Terraform makes keys and certificates, and the keys are in this stack's state and
+ * Root, infrastructure CA and device CA. With `kms`, each has a key that never leaves KMS. With `tls`, Terraform makes keys and certificates, and the keys are in this stack's state and
  * in Secrets Manager, nowhere else. With `own`, the certificates are given and the secrets wait for an operator to put the keys in.
  */
 export class PkiStack extends AwsStack {
-  /** PEM, by name of the registry's file: root, infrastructure, device. */
-  readonly certificates: Readonly<Record<"root" | Issuing, string>>;
+  /** PEM, by name of the registry's file: root, infrastructure, device. Those that the registry makes itself are not here. */
+  readonly certificates: Readonly<Partial<Record<"root" | Issuing, string>>>;
+  /** ARNs of keys in KMS. */
+  readonly signing: ReadonlyMap<"root" | Issuing, string>;
   readonly secrets: ReadonlyMap<"root" | Issuing, SecretsmanagerSecret>;
-  readonly key: KmsKey;
+  /** Of the secrets. */
+  readonly key: KmsKey | null;
 
   constructor(scope: Construct, settings: AwsSettings) {
     super(scope, "pki", settings);
     const { pki } = settings;
-    this.key = this.encryptionKey("pki-key", "keys of the CAs");
-    const names = pki.kind === "tls" ? (["root", ...ISSUING] as const) : ISSUING;
-    this.secrets = new Map(names.map((name) => [name, this.#secret(name)]));
-    this.certificates = pki.kind === "tls" ? this.#make(pki.organization) : pki;
+    const names = pki.kind === "own" ? ISSUING : (["root", ...ISSUING] as const);
+    this.signing = new Map(pki.kind === "kms" ? names.map((name) => [name, this.#signingKey(name).arn]) : []);
+    this.key = pki.kind === "kms" ? null : this.encryptionKey("pki-key", "keys of the CAs");
+    this.secrets = new Map(this.key === null ? [] : names.map((name) => [name, this.#secret(name, this.key?.arn ?? "")]));
+    this.certificates = this.#certificates();
   }
 
-  #secret(name: string): SecretsmanagerSecret {
+  #certificates(): PkiStack["certificates"] {
+    const { pki } = this.settings;
+    switch (pki.kind) {
+      case "kms":
+        return pki.root === undefined ? {} : { root: pki.root };
+      case "tls":
+        return this.#make(pki.organization);
+      case "own":
+        return { root: pki.root, infrastructure: pki.infrastructure, device: pki.device };
+      default:
+        return pki satisfies never;
+    }
+  }
+
+  /** KMS turns no asymmetric key over: rotations of a CA take another key. */
+  #signingKey(name: "root" | Issuing): KmsKey {
+    const key = new KmsKey(this, `${name}-key`, {
+      description: `${this.settings.environment}: ${name} CA signs`,
+      customerMasterKeySpec: name === "root" ? "ECC_NIST_P384" : "ECC_NIST_P256",
+      keyUsage: "SIGN_VERIFY",
+      deletionWindowInDays: 30,
+      policy: policy([this.owner]),
+      tags: { Name: this.named(name) },
+    });
+    if (this.settings.protection) key.lifecycle = { preventDestroy: true };
+    return key;
+  }
+
+  #secret(name: string, kmsKeyId: string): SecretsmanagerSecret {
     const secret = new SecretsmanagerSecret(this, `${name}-secret`, {
       name: `entityos-gate/${this.settings.environment}/${name}`,
       description: `Private key of the ${name} CA, PEM`,
-      kmsKeyId: this.key.arn,
+      kmsKeyId,
       recoveryWindowInDays: 30,
     });
     if (this.settings.protection) secret.lifecycle = { preventDestroy: true };

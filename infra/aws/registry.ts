@@ -15,14 +15,17 @@ import { imageId, writeHost } from "./host.ts";
 import { namesOf } from "./names.ts";
 import type { NetworkStack } from "./network.ts";
 import { packageFiles, plannedPackages } from "./packages.ts";
-import type { PkiStack } from "./pki.ts";
+import { type PkiStack, SIGNING } from "./pki.ts";
 import { writeSnapshots } from "./snapshots.ts";
 import { AwsStack, type Statement } from "./stack.ts";
 import { METADATA, userData } from "./user-data.ts";
 
 const DISK_GB = 20;
-/** AWS keeps the first four addresses of a subnet; so is the registry's always the same, whichever machine has it. */
-const HOST_NUMBER = 10;
+/** In the block of addresses that are named (network.ts): the registry's is always the same, whichever machine has it. */
+const HOST_NUMBER = 20;
+
+/** What the registry's own parser sees in the place of a key that AWS names later. */
+const exampleKey = (index: number): string => `arn:aws:kms:eu-central-1:111122223333:key/0000000${index}-0000-0000-0000-000000000000`;
 
 /**
  * The registry: one machine with both roles in the restricted zone, since they share Storage in one process; register alone is reached
@@ -101,34 +104,59 @@ export class RegistryStack extends AwsStack {
     return volume;
   }
 
-  #keys({ secrets }: PkiStack): readonly BootKey[] {
+  /** Whether the settings let the registry's host use the root's key. */
+  get #rootAtHand(): boolean {
     const { pki } = this.settings;
-    return [...secrets].flatMap(([name, { arn }]) =>
-      name === "root" && !(pki.kind === "tls" && pki.rootAtHand) ? [] : [{ name, secret: arn }],
-    );
+    return pki.kind !== "own" && pki.rootAtHand;
+  }
+
+  #keys({ secrets }: PkiStack): readonly BootKey[] {
+    return [...secrets].flatMap(([name, { arn }]) => (name === "root" && !this.#rootAtHand ? [] : [{ name, secret: arn }]));
   }
 
   #statements(pki: PkiStack): readonly Statement[] {
+    const signing = [...pki.signing].flatMap(([name, arn]) => (name === "root" && !this.#rootAtHand ? [] : [arn]));
+    const keys: readonly Statement[] =
+      pki.key === null
+        ? [{ Sid: "Sign", Effect: "Allow", Action: SIGNING, Resource: signing }]
+        : [
+            {
+              Sid: "Keys",
+              Effect: "Allow",
+              Action: ["secretsmanager:GetSecretValue"],
+              Resource: this.#keys(pki).map(({ secret }) => secret),
+            },
+            { Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn },
+          ];
     const folder = `${this.bucket.arn}/hosts/*`;
     return [
-      { Sid: "Keys", Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: this.#keys(pki).map(({ secret }) => secret) },
-      { Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn },
+      ...keys,
       { Sid: "Requests", Effect: "Allow", Action: ["s3:GetObject"], Resource: [`${folder}/agent.csr`, `${folder}/service.csr`] },
       { Sid: "Certificates", Effect: "Allow", Action: ["s3:PutObject"], Resource: [`${folder}/agent.crt`, `${folder}/service.crt`] },
     ];
   }
 
+  #signer({ signing }: PkiStack) {
+    const one = (name: "root" | "infrastructure" | "device") => [signing.get(name) ?? ""];
+    if (signing.size === 0) return {};
+    return { ca: { signer: { kind: "kms" as const, root: one("root"), infrastructure: one("infrastructure"), device: one("device") } } };
+  }
+
   #userData(pki: PkiStack, volume: EbsVolume): string {
     const { settings } = this;
     const names = namesOf(settings.domain);
-    const text = registryYaml({
-      name: names.register,
-      register: {
-        names: [names.register, names.registerIpv4, names.registerIpv6],
-        proxies: settings.network.zones.map(({ open }) => open),
+    const text = registryYaml(
+      {
+        name: names.register,
+        register: {
+          names: [names.register, names.registerIpv4, names.registerIpv6],
+          proxies: settings.network.zones.map(({ open }) => open),
+        },
+        control: { names: [names.control] },
+        ...this.#signer(pki),
       },
-      control: { names: [names.control] },
-    });
+      new Map([...pki.signing.values()].map((arn, index) => [arn, exampleKey(index)])),
+    );
     return userData({
       name: "registry",
       region: settings.region,

@@ -57,23 +57,26 @@ export class AwsStack extends TerraformStack {
     return this.#account.accountId;
   }
 
-  /**
-   * A key for one purpose, turned over every year. The account's IAM policies decide who uses it, as AWS writes it by default; beside
-   * them only the named services.
-   */
-  encryptionKey(id: string, purpose: string, services: readonly Statement[] = []): KmsKey {
-    const owner: Statement = {
+  /** AWS's default for keys: the account's IAM policies decide who uses one. */
+  get owner(): Statement {
+    return {
       Sid: "Account",
       Effect: "Allow",
       Principal: { AWS: `arn:aws:iam::${this.account}:root` },
       Action: ["kms:*"],
       Resource: "*",
     };
+  }
+
+  /**
+   * A key for one purpose, turned over every year, for the account's policies and the named services.
+   */
+  encryptionKey(id: string, purpose: string, services: readonly Statement[] = []): KmsKey {
     return new KmsKey(this, id, {
       description: `${this.settings.environment}: ${purpose}`,
       enableKeyRotation: true,
       deletionWindowInDays: 30,
-      policy: policy([owner, ...services]),
+      policy: policy([this.owner, ...services]),
       tags: { Name: this.named(id) },
     });
   }

@@ -75,6 +75,9 @@ set -eu
 umask 077
 export DEBIAN_FRONTEND=noninteractive
 ${bucketTools(input)}
+for need in /usr/bin/curl /etc/ssl/certs/ca-certificates.crt; do
+  [ -e "$need" ] || { apt-get -o DPkg::Lock::Timeout=600 update && apt-get -o DPkg::Lock::Timeout=600 -y --no-install-recommends install curl ca-certificates; }
+done
 mkdir -p ${FOLDER}/packages
 cd ${FOLDER}/packages
 for line in ${input.packages.map(({ file, sha256 }) => `${word(sha256)}:${word(file)}`).join(" ")}; do

@@ -9,7 +9,10 @@ const NODE = `${PATH.programs}/node`;
 
 /** The registry: its volume before the packages, its CAs' keys and its start after them. */
 export const registryBoot = {
-  /** A volume that holds a file system is never made anew: what the registry keeps outlives its machine. */
+  /**
+   * A volume that holds a file system is never made anew: what the registry keeps outlives its machine. Without it the machine still
+   * boots, so that an operator reaches it, and the registry does not start: its unit asks for Storage.
+   */
   before: ({ volume }: RegistryRole): string =>
     volume === null
       ? ""
@@ -29,7 +32,7 @@ if ! grep -q ' ${PATH.registryState} ' /etc/fstab; then
     *) echo "$volume cannot be read" >&2; exit 1 ;;
   esac
   mkdir -p ${PATH.registryState}
-  echo "$volume ${PATH.registryState} ext4 defaults,nodev,nosuid,noexec 0 2" >>/etc/fstab
+  echo "$volume ${PATH.registryState} ext4 defaults,nodev,nosuid,noexec,nofail,x-systemd.device-timeout=60s 0 2" >>/etc/fstab
   systemctl daemon-reload
 fi
 mountpoint -q ${PATH.registryState} || mount ${PATH.registryState}
@@ -45,8 +48,7 @@ ${Object.entries(certificates)
       `[ -e ${PKI}/${word(name)}.crt ] || install -m 0644 $owner /dev/stdin ${PKI}/${word(name)}.crt <<'END_OF_CERTIFICATE'\n${pem.trimEnd()}\nEND_OF_CERTIFICATE\n`,
   )
   .join("")}${secretTool(secrets)}${keys.map(keyStep).join("")}entityos-registry init
-rm -f ${PKI}/root.key
-entityos-registry check
+${keys.some(({ name }) => name === "root") ? `rm -f ${PKI}/root.key\n` : ""}entityos-registry check
 systemctl start entityos-registry.service
 `,
 } as const;

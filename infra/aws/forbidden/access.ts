@@ -102,13 +102,15 @@ const confusedDeputy: Forbidden = {
 /** Roots whose key the settings keep away from hosts. */
 const rootReadable: Forbidden = {
   name: "root-key-readable",
-  why: "a host reads the root's key only while the settings say so (pki.rootAtHand)",
+  why: "a host reads the root's key, or signs with it, only while the settings say so (pki.rootAtHand)",
   look: (synthesis) => {
     const { pki } = synthesis.settings;
-    if (pki.kind === "tls" && pki.rootAtHand) return [];
+    if (pki.kind !== "own" && pki.rootAtHand) return [];
     return each(resourcesOf(synthesis, "aws_iam_role_policy"), ({ fields }) =>
-      references(synthesis, fields.policy ?? null).some((reference) => reference.startsWith("aws_secretsmanager_secret.root-secret."))
-        ? "may read the root's key"
+      references(synthesis, fields.policy ?? null).some((reference) =>
+        /^aws_(secretsmanager_secret\.root-secret|kms_key\.root-key)\./.test(reference),
+      )
+        ? "may use the root's key"
         : null,
     );
   },

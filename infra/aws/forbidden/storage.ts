@@ -1,4 +1,4 @@
-import { block, list, type Resource, referred, resourcesOf } from "../synthesis.ts";
+import { block, type Fields, list, type Resource, referred, resourcesOf } from "../synthesis.ts";
 import { statementsOf } from "./access.ts";
 import { at, each, type Forbidden } from "./rule.ts";
 
@@ -71,13 +71,15 @@ const plainDatabase: Forbidden = {
     }),
 };
 
+/** KMS turns over no key that signs. */
+const isAsymmetric = ({ customer_master_key_spec: spec }: Fields): boolean => spec !== undefined && spec !== "SYMMETRIC_DEFAULT";
+
 const rotation: Forbidden = {
   name: "key-rotation-off",
   why: "keys are turned over every year, and are not gone at once",
   look: (synthesis) =>
     each(resourcesOf(synthesis, "aws_kms_key"), ({ fields }) => {
-      if (fields.customer_master_key_spec !== undefined && fields.customer_master_key_spec !== "SYMMETRIC_DEFAULT") return null;
-      if (fields.enable_key_rotation !== true) return "is never turned over";
+      if (!isAsymmetric(fields) && fields.enable_key_rotation !== true) return "is never turned over";
       return Number(fields.deletion_window_in_days ?? 30) < 30 && "is gone before 30 days";
     }),
 };
@@ -117,6 +119,10 @@ const protection: Forbidden = {
         const field = SWITCHES[type] ?? "";
         return fields[field] !== true && `has no ${field}`;
       }),
+      ...each(
+        resourcesOf(synthesis, "aws_kms_key").filter(({ fields }) => isAsymmetric(fields)),
+        ({ fields }) => block(fields.lifecycle).prevent_destroy !== true && "may be destroyed",
+      ),
       ...each(resourcesOf(synthesis, ...KEEPERS), ({ fields }) => block(fields.lifecycle).prevent_destroy !== true && "may be destroyed"),
       ...each(
         resourcesOf(synthesis, "aws_s3_bucket"),

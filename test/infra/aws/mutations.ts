@@ -254,7 +254,19 @@ export const MUTATIONS: Readonly<Record<string, readonly Mutation[]>> = {
           Action: ["secretsmanager:GetSecretValue"],
           Resource: ref("aws_secretsmanager_secret.root-secret.arn"),
         }),
-      found: ["registry aws_iam_role_policy.registry-policy: may read the root's key"],
+      found: ["registry aws_iam_role_policy.registry-policy: may use the root's key"],
+    },
+    {
+      of: "kms",
+      break: ({ resource }) =>
+        addStatement(resource("registry", "aws_iam_role_policy", "registry-policy"), {
+          Effect: "Allow",
+          Action: ["kms:Sign"],
+          Resource: ref(
+            "data.terraform_remote_state.cross-stack-reference-input-kms-pki.outputs.cross-stack-output-aws_kms_keyroot-keyarn",
+          ),
+        }),
+      found: ["registry aws_iam_role_policy.registry-policy: may use the root's key"],
     },
   ],
   "others-folder": [
@@ -367,6 +379,13 @@ export const MUTATIONS: Readonly<Record<string, readonly Mutation[]>> = {
         resource(...DATABASE).deletion_protection = false;
       },
       found: ["database aws_db_instance.database: has no deletion_protection"],
+    },
+    {
+      of: "kms",
+      break: ({ resource }) => {
+        delete resource("pki", "aws_kms_key", "device-key").lifecycle;
+      },
+      found: ["pki aws_kms_key.device-key: may be destroyed"],
     },
   ],
   "no-backup": [

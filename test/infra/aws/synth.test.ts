@@ -4,10 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parseAgentConfig } from "../../../agent/config.ts";
+import { synthesise } from "../../../infra/aws/app.ts";
+import { findings } from "../../../infra/aws/forbidden/table.ts";
 import { reviewPage } from "../../../infra/aws/review.ts";
+import { parseAws } from "../../../infra/aws/settings.ts";
 import { block, references, resourcesOf } from "../../../infra/aws/synthesis.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
-import { settingsText, synthesised } from "./synthesised.ts";
+import { kmsText, settingsText, synthesised } from "./synthesised.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 
@@ -74,6 +77,38 @@ describe("an environment on AWS, synthesised", function () {
     const below = ["aws_secretsmanager_secret.infrastructure-secret.arn", "aws_secretsmanager_secret.device-secret.arn"];
     expect(readable("production")).to.deep.equal(below);
     expect(readable("trial")).to.deep.equal(["aws_secretsmanager_secret.root-secret.arn", ...below]);
+  });
+
+  it("keeps the CAs' keys in KMS where the settings say so: none is in a state, and the registry may sign with two of them", () => {
+    const kms = synthesised("kms");
+    expect(resourcesOf(kms, "tls_private_key", "aws_secretsmanager_secret", "aws_secretsmanager_secret_version")).to.deep.equal([]);
+    const keys = resourcesOf(kms, "aws_kms_key").filter(({ part }) => part === "pki");
+    expect(keys.map(({ id, fields }) => [id, fields.customer_master_key_spec, fields.key_usage])).to.deep.equal([
+      ["device-key", "ECC_NIST_P256", "SIGN_VERIFY"],
+      ["infrastructure-key", "ECC_NIST_P256", "SIGN_VERIFY"],
+      ["root-key", "ECC_NIST_P384", "SIGN_VERIFY"],
+    ]);
+    const policy = resourcesOf(kms, "aws_iam_role_policy").find(({ id }) => id === "registry-policy");
+    const named = references(kms, policy?.fields.policy).filter(
+      (reference) => reference.includes("kms_key") && !reference.includes("bucket-key"),
+    );
+    expect(named).to.deep.equal(["aws_kms_key.infrastructure-key.arn", "aws_kms_key.device-key.arn"]);
+    const instance = resourcesOf(kms, "aws_instance").find(({ id }) => id === "registry");
+    expect(String(instance?.fields.user_data)).to.match(
+      /\nca:\n {2}signer:\n {4}kind: kms\n {4}root:\n {6}- \$\{data\.terraform_remote_state/,
+    );
+  });
+
+  it("has no hosts until the root that they pin is named", () => {
+    const folder = mkdtempSync(join(tmpdir(), "eos-kms-"));
+    try {
+      const [kms] = synthesise([parseAws("kms.yaml", kmsText(false))], folder).syntheses;
+      if (kms === undefined) throw new Error("nothing was synthesised");
+      expect([...kms.stacks.keys()].sort()).to.deep.equal(["alarms", "dns", "network", "pki", "registry"]);
+      expect(findings(kms)).to.deep.equal([]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("gives each family a load balancer of its own, whose targets see the client", () => {

@@ -18,7 +18,16 @@ export const replicasText = (): string =>
       "  instanceType: m7g.large\n  replicas: 2\n  database: { instanceClass: db.m7g.large, storageGb: 100 }\n",
     );
 
-export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas";
+const ROOT = `-----BEGIN CERTIFICATE-----\n${"MIIB".repeat(16)}\n-----END CERTIFICATE-----\n`;
+
+/** production with its CAs' keys in KMS. @param root whether the root that was made there is named already */
+export const kmsText = (root: boolean): string =>
+  settingsText("production")
+    .replaceAll("environment: production", "environment: kms")
+    .replace("endpoints: [", "endpoints: [kms, ")
+    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: ROOT } : {}) })}`);
+
+export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas" | "kms";
 let made: ReadonlyMap<EnvironmentName, Synthesis> | undefined;
 
 /** Every environment of the project, synthesised once for all tests of a process. */
@@ -29,13 +38,16 @@ export function synthesised(name: EnvironmentName): Synthesis {
   return synthesis;
 }
 
+const textOf = (name: EnvironmentName): string => {
+  if (name === "replicas") return replicasText();
+  return name === "kms" ? kmsText(true) : settingsText(name);
+};
+
 function synthesiseAll(): ReadonlyMap<EnvironmentName, Synthesis> {
   const folder = mkdtempSync(join(tmpdir(), "eos-aws-"));
   try {
-    const names = ["production", "trial", "single-zone", "replicas"] as const;
-    const settings = names.map((name) =>
-      parseAws(`${name}.yaml`, name === "replicas" ? replicasText() : settingsText(name), { replicas: name === "replicas" }),
-    );
+    const names = ["production", "trial", "single-zone", "replicas", "kms"] as const;
+    const settings = names.map((name) => parseAws(`${name}.yaml`, textOf(name), { replicas: name === "replicas" }));
     const { syntheses } = synthesise(settings, folder);
     return new Map(names.map((name, index) => [name, syntheses[index] as Synthesis]));
   } finally {
