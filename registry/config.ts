@@ -17,6 +17,17 @@ const endpointSchema = z
   .nullable()
   .default(null);
 
+const pcaSchema = z
+  .string()
+  .regex(
+    /^arn:aws(-[a-z]{2,8}){0,2}:acm-pca:[a-z]{2}(-[a-z]+)+-\d:\d{12}:certificate-authority\/[0-9a-f-]{36}$/,
+    "not the ARN of a private CA (…:certificate-authority/…)",
+  );
+/** Where a private CA writes its list: an object of its bucket. */
+const listSchema = z
+  .url({ protocol: /^https?$/ })
+  .refine((text) => /\.crl$/.test(new URL(text).pathname) && new URL(text).search === "", "not the URL of a list (….crl)");
+
 /** Where the CAs' keys are and sign. */
 const signerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("file") }),
@@ -34,6 +45,16 @@ const signerSchema = z.discriminatedUnion("kind", [
       if (new Set(all).size < all.length)
         context.addIssue({ code: "custom", message: "a key is named twice: every CA has one of its own" });
     }),
+  z.strictObject({
+    kind: z.literal("acmPca"),
+    /** Subordinate CAs of AWS Private CA that are the device CA, in the order that rotations take them. */
+    authorities: z
+      .array(z.strictObject({ arn: pcaSchema, list: listSchema }))
+      .min(1)
+      .max(16)
+      .refine((all) => new Set(all.map(({ arn }) => arn)).size === all.length, "a CA is named twice"),
+    endpoint: endpointSchema,
+  }),
 ]);
 
 const listenSchema = (port: number) =>

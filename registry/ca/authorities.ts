@@ -7,7 +7,9 @@ import { type Cross, type Generation, makeGeneration, openCrosses, openGeneratio
 import { createInfrastructureCa, type InfrastructureCa, type InfrastructureGeneration } from "./infrastructure.ts";
 import { issuerOf } from "./issuer-of.ts";
 import { type RootCrl, readRootCrl } from "./root-crl.ts";
-import { FILE_KEYS, type KeyStore } from "./signer.ts";
+import type { CaService } from "./service.ts";
+import { createServiceDeviceCa } from "./service-device.ts";
+import { FILE_KEYS, type KeyStore, type Signer } from "./signer.ts";
 
 /** A CA as CRLs and agents know it. */
 export interface Authority {
@@ -25,6 +27,8 @@ export interface Authority {
   /** Null where its key is kept elsewhere: then its list is the one that came with it. */
   readonly issuer: Issuer | null;
   readonly kept: RootCrl | null;
+  /** The CA itself where it is a service: it makes its list. */
+  readonly service: CaService | null;
 }
 
 /** An infrastructure CA as a listener trusts it (InfrastructureCa.makeAnchor). */
@@ -222,12 +226,16 @@ function open(folder: string, generation: Generation, registerUrl: string): Open
   const { id, kind, certificate, signer, file } = generation;
   const role = ROLES[kind];
   const { subject: name, issuer: signedBy, notAfter } = issuedFacts(certificate);
-  const issuer = signer === null ? null : issuerOf(certificate, signer);
+  const service = signer?.service ?? null;
+  const issuer = signer === null || service !== null ? null : issuerOf(certificate, signer);
   const kept = kind === "root" ? readRootCrl(folder, file) : null;
   return {
     generation,
-    authority: { id, kind, role, name, signedBy, certificate, notAfter, issuer, kept },
-    device: kind === "device" && signer !== null ? createDeviceCa(certificate, signer, registerUrl) : null,
+    authority: { id, kind, role, name, signedBy, certificate, notAfter, issuer, kept, service },
+    device: kind === "device" && signer !== null ? deviceCa(certificate, signer, registerUrl) : null,
     infrastructure: kind === "infrastructure" && signer !== null ? createInfrastructureCa(certificate, signer) : null,
   };
 }
+
+const deviceCa = (certificate: string, signer: Signer, registerUrl: string): DeviceCa =>
+  signer.service === null ? createDeviceCa(certificate, signer, registerUrl) : createServiceDeviceCa(certificate, signer.service);

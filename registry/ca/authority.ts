@@ -71,10 +71,20 @@ export function issuedFacts(pem: string): Issued {
   };
 }
 
-/** The certificate of a CA below the root, signed by the root, for 10 years: PEM. No CA may follow below it. */
-export async function makeIntermediate(role: CaRole, root: Issuer, signer: Signer, now: number): Promise<string> {
+/**
+ * The certificate of a CA below the root, signed by the root, for 10 years: PEM. No CA may follow below it.
+ * @param subject its name in DER where it has one of its own
+ */
+export async function makeIntermediate(
+  role: CaRole,
+  root: Issuer,
+  signer: Signer,
+  now: number,
+  subject: Buffer | null = null,
+): Promise<string> {
   const notAfter = now + CA_LIFE_MS.intermediate;
-  const template = { subject: caName(role, signer), spki: signer.spki, now, notAfter, names: [], uses: [], pathLength: 0 };
+  const named = subject ?? caName(role, signer);
+  const template = { subject: named, spki: signer.spki, now, notAfter, names: [], uses: [], pathLength: 0 };
   return pemOf(await issueCertificate(root, template));
 }
 

@@ -18,7 +18,7 @@ import { commonName, fitsCommonName } from "./name.ts";
 import type { Signer } from "./signer.ts";
 
 /** Clocks of those who check differ: a certificate is valid from a minute before it was made. */
-const BACKDATE_MS = 60_000;
+export const BACKDATE_MS = 60_000;
 
 /** Who signs: the CA's name and key, with what is repeated of them. */
 export interface Issuer {
@@ -47,8 +47,8 @@ export function createIssuer(name: string, signer: Signer): Issuer {
 export interface CertificateTemplate {
   /** A CA that has a certificate already, the issuer itself or another one: name and key identifier are as they stand there, whatever `subject` says. */
   readonly of?: Issuer;
-  /** Common name; null leaves the subject empty and makes the SAN critical. */
-  readonly subject: string | null;
+  /** Common name, or a whole name in DER; null leaves the subject empty and makes the SAN critical. */
+  readonly subject: string | Buffer | null;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Buffer;
   /** When it is made and until when it lasts, integer milliseconds; whole seconds are kept. */
@@ -75,21 +75,21 @@ export interface Certificate {
 export async function issueCertificate(issuer: Issuer, template: CertificateTemplate): Promise<Certificate> {
   const serial = randomSerial();
   const [notBefore, notAfter] = [wholeSeconds(template.now - BACKDATE_MS), wholeSeconds(template.notAfter)];
-  const { pathLength, uses, names, crlUrl, of } = template;
+  const { subject, pathLength, uses, names, crlUrl, of } = template;
   const body = sequence(
     VERSION_3,
     integer(serial),
     issuer.algorithm,
     issuer.nameBytes,
     sequence(time(notBefore), time(notAfter)),
-    of?.nameBytes ?? commonName(template.subject),
+    of?.nameBytes ?? (Buffer.isBuffer(subject) ? subject : commonName(subject)),
     template.spki,
     tagged(
       3,
       sequence(
         once(`ca ${pathLength}`, () => Buffer.concat([basicConstraints(pathLength), keyUsage(pathLength !== undefined)])),
         uses.length > 0 ? once(`use ${uses.join()}`, () => extendedKeyUsage(uses)) : NONE,
-        names.length > 0 ? subjectAltName(names, !fitsCommonName(template.subject)) : NONE,
+        names.length > 0 ? subjectAltName(names, !(Buffer.isBuffer(subject) || fitsCommonName(subject))) : NONE,
         subjectKeyIdentifier(of?.keyId ?? keyIdOfRead(template.spki)),
         issuer.keyIdentifier,
         crlUrl === undefined ? NONE : once(`crl ${crlUrl}`, () => crlDistributionPoint(crlUrl)),

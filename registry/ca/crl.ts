@@ -1,6 +1,6 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
 import type { Issuer } from "./certificate.ts";
-import { childrenOf, contentOf, decode, isTagged, oidOf, TAG } from "./der.ts";
+import { childrenOf, contentOf, DerError, decode, encode, oidOf, TAG } from "./der.ts";
 import { bitString, enumerated, integer, sequence, tagged, time, tlv } from "./der-write.ts";
 import { extension } from "./extensions.ts";
 
@@ -91,13 +91,27 @@ const MAX_READ_BYTES = 65_536;
 /** Number and times of a list that was made here and kept in a file. @throws DerError */
 export function readCrlFacts(der: Buffer): CrlFacts {
   const [list] = childrenOf(decode(der, MAX_READ_BYTES), TAG.sequence);
-  const fields = childrenOf(list, TAG.sequence);
-  const wrapper = fields.find((field) => isTagged(field, 0));
-  const all = childrenOf(typeof wrapper?.value === "string" ? undefined : wrapper?.value[0], TAG.sequence);
-  const found = all.map((one) => childrenOf(one, TAG.sequence)).find(([id]) => oidOf(id) === "2.5.29.20");
-  const number = contentOf(decode(contentOf(found?.[1], TAG.octetString), MAX_READ_BYTES), TAG.integer);
-  return { number: Number(`0x${number.toString("hex")}`), thisUpdate: timeOf(fields[3]), nextUpdate: timeOf(fields[4]) };
+  return readCrlParts(childrenOf(list, TAG.sequence).map(encode));
 }
+
+/** As {@link readCrlFacts}, from the fields of the signed part, each in DER. @throws DerError also when it has a critical extension */
+export function readCrlParts(fields: readonly Buffer[]): CrlFacts {
+  const isExtensions = (bytes: Buffer): boolean => bytes[0] === EXTENSIONS;
+  const [wrapper] = fields.filter(isExtensions).map((bytes) => decode(bytes, MAX_READ_BYTES));
+  const all = childrenOf(typeof wrapper?.value === "string" ? undefined : wrapper?.value[0], TAG.sequence);
+  const extensionsIn = all.map((one) => childrenOf(one, TAG.sequence));
+  if (extensionsIn.some(({ length }) => length > 2)) throw new DerError("a critical extension");
+  const found = extensionsIn.find(([id]) => oidOf(id) === "2.5.29.20");
+  const number = contentOf(decode(contentOf(found?.[1], TAG.octetString), MAX_READ_BYTES), TAG.integer);
+  const [thisUpdate, nextUpdate] = fields.slice(3, 5).map((bytes) => timeOf(decode(bytes, MAX_READ_BYTES)));
+  if (number.length > MAX_NUMBER_BYTES || thisUpdate === undefined || nextUpdate === undefined) throw new DerError("number or times");
+  return { number: Number(`0x${number.toString("hex")}`), thisUpdate, nextUpdate };
+}
+
+/** [0] EXPLICIT. */
+const EXTENSIONS = 0xa0;
+/** What fits into a number of JavaScript's: times in milliseconds do. */
+const MAX_NUMBER_BYTES = 6;
 
 function timeOf(node: Parameters<typeof contentOf>[0]): number {
   const utc = node?.type === TAG.utcTime;

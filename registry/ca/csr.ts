@@ -18,16 +18,21 @@ export interface CertificateRequest {
   readonly spki: Buffer;
 }
 
+/** A request whose key was proven to be held, with the request itself, for a CA that wants to see the proof. */
+export interface ProvenRequest extends CertificateRequest {
+  readonly der: Buffer;
+}
+
 /**
  * Reads a PKCS #10 request (RFC 2986) in PEM and verifies possession of its key.
  * @throws Problem csr_size | csr_format | csr_key_type | csr_algorithm | csr_signature
  */
-export function parseCsrPem(text: string, kinds: readonly KeyKind[] = KEY_KINDS): CertificateRequest {
+export function parseCsrPem(text: string, kinds: readonly KeyKind[] = KEY_KINDS): ProvenRequest {
   return parseCsr(csrFromPem(text), kinds);
 }
 
 /** As {@link parseCsrPem}, from DER. */
-export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS): CertificateRequest {
+export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS): ProvenRequest {
   if (der.length > MAX_CSR_BYTES) throw csrTooLarge();
   const { info, spki, algorithm, signature } = readStructure(der);
   const key = readKey(spki);
@@ -41,7 +46,15 @@ export function parseCsr(der: Uint8Array, kinds: readonly KeyKind[] = KEY_KINDS)
   if (!verify(algorithm.hash, info, key, signature)) {
     throw new Problem(422, "csr_signature", "The signature of the certificate request does not fit its content.");
   }
-  return { kind, spki };
+  return { kind, spki, der: Buffer.from(der) };
+}
+
+/** Key and name of a CA's own request, both in DER, which was proven to be its. @throws Problem as {@link parseCsr} */
+export function csrName(der: Uint8Array): { readonly spki: Buffer; readonly subject: Buffer } {
+  const { spki } = parseCsr(der, ["P-256", "P-384"]);
+  const [info] = childrenOf(decode(der, MAX_CSR_BYTES), TAG.sequence);
+  const [, subject] = childrenOf(info, TAG.sequence);
+  return { spki, subject: subject === undefined ? sequence() : encode(subject) };
 }
 
 /** A request for the signer's own key, with one common name or none: DER. */

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { URN } from "../../lib/service.ts";
 import { caId, type Issued, issue } from "./authority.ts";
-import type { CertificateRequest } from "./csr.ts";
+import type { CertificateRequest, ProvenRequest } from "./csr.ts";
 import { issuerOf } from "./issuer-of.ts";
 import type { Signer } from "./signer.ts";
 
@@ -12,11 +12,16 @@ export interface DeviceCa {
   /** PEM of its certificate: the chain that goes behind each of its certificates. */
   readonly chain: string;
   /** @param lifeMs how long it is to last; never longer than the CA itself */
+  issue(request: ProvenRequest, device: string, lifeMs: number, now: number): Promise<Issued>;
+}
+
+/** A device CA whose key is ours to sign with: the proof was seen, the request itself is not needed any more. */
+export interface OwnDeviceCa extends DeviceCa {
   issue(request: CertificateRequest, device: string, lifeMs: number, now: number): Promise<Issued>;
 }
 
 /** @param certificate in PEM, @param signer with its key, @param registerUrl where the register role answers: "https://register.example" */
-export function createDeviceCa(certificate: string, signer: Signer, registerUrl: string): DeviceCa {
+export function createDeviceCa(certificate: string, signer: Signer, registerUrl: string): OwnDeviceCa {
   const issuer = issuerOf(certificate, signer);
   const end = Date.parse(new X509Certificate(certificate).validTo);
   const id = caId("device CA", signer.spki);

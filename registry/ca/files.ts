@@ -1,14 +1,16 @@
 import { X509Certificate } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { parseAddress } from "../../lib/ip.ts";
 import { URN } from "../../lib/service.ts";
-import { type CaKind, makeIntermediate, makeRoot } from "./authority.ts";
+import { type CaKind, makeRoot } from "./authority.ts";
+import { certify } from "./certify.ts";
 import { serverName } from "./extensions.ts";
 import { fileOf, generationFiles, type IssuingKind, PkiError, readPem } from "./folder.ts";
 import { openIssuingRoot } from "./generations.ts";
 import { type InfrastructureCa, LIFE_MS } from "./infrastructure.ts";
+import { isKeyReference } from "./key-reference.ts";
 import { CA_KEY } from "./keys.ts";
 import { makeRootCrl, rootCrlIsDue } from "./root-crl.ts";
 import { encryptedPem, FILE_KEYS, generateKey, type KeyStore, loadSigner, type NewKey, readPassphrase, type Signer } from "./signer.ts";
@@ -53,7 +55,7 @@ export async function makePki(
         `Cannot sign ${INTERMEDIATES[name].article} without ${fileOf(folder, "root", "key")}: put the root's key back for it.`,
       );
     const signer = await caKeyFor(folder, name, made, kind, keys);
-    write(fileOf(folder, name, "crt"), await makeIntermediate(INTERMEDIATES[name].role, top.issuer, signer, now), made);
+    write(fileOf(folder, name, "crt"), await certify(INTERMEDIATES[name].role, top, { signer, now }), made);
   }
   for (const { file, issuer } of roots) {
     if (!rootCrlIsDue(folder, file, now)) continue;
@@ -138,6 +140,8 @@ const namesOf = (certificate: X509Certificate): readonly string[] =>
 
 async function caKeyFor(folder: string, name: CaKind, made: string[], kind: IssuingKind, keys: KeyStore): Promise<Signer> {
   const file = fileOf(folder, name, "key");
+  // Here it has no certificate yet: a name alone signed nothing, and the configuration of today says which it is to be.
+  if (existsSync(file) && isKeyReference(readFileSync(file, "utf8"))) rmSync(file);
   if (existsSync(file)) return loadSigner(file, keys);
   return writeKey(file, await keys.make(name, folder, kind), made);
 }

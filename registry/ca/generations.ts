@@ -2,8 +2,9 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
-import { type CaKind, caId, crossId, issuedFacts, makeCross, makeIntermediate, makeRoot, ROLES } from "./authority.ts";
+import { type CaKind, caId, crossId, issuedFacts, makeCross, makeRoot, ROLES } from "./authority.ts";
 import type { Issuer } from "./certificate.ts";
+import { certify } from "./certify.ts";
 import { fileOf, generationFiles, type IssuingKind, PkiError, readPem } from "./folder.ts";
 import { issuerOf } from "./issuer-of.ts";
 import { makeRootCrl } from "./root-crl.ts";
@@ -71,9 +72,13 @@ export function openRoot(folder: string, file: string, keys: KeyStore = FILE_KEY
 }
 
 /** A root that can sign, named as its certificate names it; null where its key is away. @throws PkiError | KeyError */
-export function openIssuingRoot(folder: string, file: string, keys: KeyStore): { readonly file: string; readonly issuer: Issuer } | null {
+export function openIssuingRoot(
+  folder: string,
+  file: string,
+  keys: KeyStore,
+): { readonly file: string; readonly certificate: string; readonly issuer: Issuer } | null {
   const { certificate, signer } = openRoot(folder, file, keys);
-  return signer === null ? null : { file, issuer: issuerOf(certificate, signer) };
+  return signer === null ? null : { file, certificate, issuer: issuerOf(certificate, signer) };
 }
 
 /** Cross certificates between roots that are both there. @throws PkiError */
@@ -115,7 +120,8 @@ export async function makeGeneration(
   const id = caId(ROLES[ca], signer.spki);
   if (existsSync(fileOf(folder, id, "crt"))) throw new PkiError(`Cannot make ${id}: there is one already.`);
   const top = issuerOf(root.certificate, root.signer);
-  const certificate = ca === "root" ? await makeRoot(signer, now) : await makeIntermediate(ROLES[ca], top, signer, now);
+  const certificate =
+    ca === "root" ? await makeRoot(signer, now) : await certify(ROLES[ca], { certificate: root.certificate, issuer: top }, { signer, now });
   const beside = ca === "root" ? await besideRoot(issuerOf(certificate, signer), top, now, issuedFacts(root.certificate).notAfter) : null;
   writeFileAtomic(fileOf(folder, id, "key"), pem, 0o600);
   if (beside !== null) {

@@ -22,6 +22,9 @@ export function issuerOf(certificate: string, signer: Signer): Issuer {
   return { name, signer, nameBytes, keyIdentifier: authorityKeyIdentifier(keyId), algorithm: algorithmBytes(signer.algorithm), keyId };
 }
 
+/** Distinguished name of what a certificate is of, DER. @param certificate PEM @throws DerError */
+export const subjectOf = (certificate: string): Buffer => read(certificate).nameBytes;
+
 /** Common name of what a certificate is of. @param certificate PEM @throws DerError */
 export const commonNameIn = (certificate: string): string => read(certificate).name;
 

@@ -11,7 +11,8 @@ export interface KeyReference {
   readonly spki: Buffer;
 }
 
-const FORM = /^(arn:[a-z-]{3,20}:kms:[^\s]{1,200})\n(-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]{1,2000}-----END PUBLIC KEY-----\n)$/;
+const FORM =
+  /^(arn:[a-z-]{3,20}:(?:kms|acm-pca):[^\s]{1,200})\n(-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]{1,2000}-----END PUBLIC KEY-----\n)$/;
 
 export const isKeyReference = (text: string): boolean => text.startsWith("arn:");
 

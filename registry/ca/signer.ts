@@ -5,6 +5,7 @@ import { credentialPath } from "../../lib/credentials.ts";
 import { type KeyKind, OWN_SIGNATURE, type SignatureAlgorithm } from "./algorithms.ts";
 import { KeyError } from "./key-error.ts";
 import { isKeyReference, type KeyReference, readKeyReference } from "./key-reference.ts";
+import type { CaService } from "./service.ts";
 
 /** The one seam to a private key: a file here, a hardware module or a cloud's key service elsewhere. */
 export interface Signer {
@@ -13,6 +14,8 @@ export interface Signer {
   readonly algorithm: SignatureAlgorithm;
   /** Since when it cannot sign, integer milliseconds; null while the last attempt was right. */
   readonly failingSince: number | null;
+  /** The CA itself where it is a service, which `sign` is none of the ways to. */
+  readonly service: CaService | null;
   /** @throws Problem signer_unavailable from a key that is kept elsewhere */
   sign(data: Uint8Array): Promise<Buffer>;
 }
@@ -45,6 +48,7 @@ function signerWith(key: KeyObject, kind: KeyKind): Signer {
     spki: createPublicKey(key).export({ type: "spki", format: "der" }),
     algorithm,
     failingSince: null,
+    service: null,
     sign: async (data) => sign(algorithm.hash, data, key),
   };
 }
@@ -81,7 +85,7 @@ export interface KeyStore {
 export const FILE_KEYS: KeyStore = {
   make: async (_role, folder, kind) => generateKey(kind, readPassphrase(folder)),
   open: ({ arn }) => {
-    throw new KeyError(`it names ${arn}, and ca.signer.kind is not kms`);
+    throw new KeyError(`it names ${arn}, and ca.signer.kind is file`);
   },
 };
 

@@ -4,6 +4,8 @@ import type { Builder, Command } from "../store/store.ts";
 
 /** A list is renewed at half of its life; one that is still the newest this much later was not. */
 const CRL_GRACE_MS = 60 * 60_000;
+/** A service renews its list when it thinks right: an alarm is due when that is nearly too late. */
+const SERVICE_SHARE = 7 / 8;
 /** Time for a rotation, and for certificates of ninety days after it. */
 const CA_NEAR_END_MS = 365 * 24 * 60 * 60_000;
 /** Whoever renews a listener's certificate has failed by then. */
@@ -49,13 +51,13 @@ export function* trustAlarms(
   }: { readonly authorities: readonly Authority[]; readonly listeners: readonly ListenerFact[]; readonly now: number },
 ): Command<TrustAlarm[]> {
   const alarms: TrustAlarm[] = [];
-  for (const { id, notAfter, issuer } of authorities) {
-    const failingSince = issuer?.signer.failingSince ?? null;
+  for (const { id, notAfter, issuer, service } of authorities) {
+    const failingSince = service?.failingSince ?? issuer?.signer.failingSince ?? null;
     if (failingSince !== null) alarms.push({ alarm: "signer_unavailable", subject: id, at: failingSince });
     const list = yield* readCrlState(db, { ca: id });
     if (list === undefined || list.number === 0) alarms.push({ alarm: "crl_missing", subject: id, at: now });
     else if (now >= list.next_update) alarms.push({ alarm: "crl_expired", subject: id, at: list.next_update });
-    else if (now >= (list.this_update + list.next_update) / 2 + CRL_GRACE_MS)
+    else if (now >= list.this_update + (list.next_update - list.this_update) * (service === null ? 1 / 2 : SERVICE_SHARE) + CRL_GRACE_MS)
       alarms.push({ alarm: "crl_old", subject: id, at: list.next_update });
     if (notAfter - now < CA_NEAR_END_MS) alarms.push({ alarm: "ca_ends", subject: id, at: notAfter });
   }

@@ -12,6 +12,7 @@ import { assertLead } from "../store/queries.ts";
 import type { Lead, Store } from "../store/store.ts";
 import { entryOf, isOfDevices } from "./authorities.ts";
 import { storeCrl } from "./crl-store.ts";
+import { ServiceLists } from "./service-lists.ts";
 
 /** How long a list lasts, but for the root's; the next one is made when half of it is over. */
 export const CRL_LIFE_MS = 7 * 24 * 60 * 60_000;
@@ -37,8 +38,11 @@ export class CrlMaker {
   /** When each CA's next list may be made, by the monotonic clock. */
   readonly #notBefore = new Map<string, number>();
 
+  readonly #services: ServiceLists;
+
   constructor(parts: CrlParts) {
     this.#parts = parts;
+    this.#services = new ServiceLists(parts);
   }
 
   /** Makes what is due: of every CA, also when the signer of one is away. @returns milliseconds until something that is wanted may be made, at most `idleMs` @throws Problem not_leading, signer_unavailable */
@@ -77,7 +81,7 @@ export class CrlMaker {
 
   async #look(authority: Authority, idleMs: number): Promise<number> {
     const { store, lead, clock } = this.#parts;
-    const { id: ca, name, issuer, kept } = authority;
+    const { id: ca, name, issuer, kept, service } = authority;
     let state = await store.read((db) => readCrlState(db, { ca }));
     if (state === undefined) {
       await store.write(function* (db) {
@@ -89,6 +93,12 @@ export class CrlMaker {
     if (state === undefined) throw new Error(`Storage has no place for the CRL of ${ca}`);
     if (kept !== null && kept.number > state.number) {
       await this.#publish(authority, state, kept, kept.der);
+      return 0;
+    }
+    if (service !== null) {
+      const found = await this.#services.look(service, { ca, name, ending: clock.now() - CRL_MARGIN_MS }, state);
+      if (found === null) return idleMs;
+      await this.#publish(authority, { ...state, wanted: found.covered }, found.list, found.list.der);
       return 0;
     }
     if (issuer === null || !isDue(state, clock.now())) return idleMs;

@@ -13,13 +13,15 @@ export interface Service {
   readonly name: string;
   /** What stands before an operation's name in X-Amz-Target. */
   readonly target: string;
-  readonly operations: Readonly<Record<string, (input: Readonly<Record<string, unknown>>) => Answer>>;
+  readonly operations: Readonly<Record<string, (input: Readonly<Record<string, unknown>>) => Answer | Promise<Answer>>>;
 }
 
 /** What befalls the next request. */
 export type Fault =
   | { readonly kind: "answer"; readonly status: number; readonly type: string }
-  | { readonly kind: "cut" | "silent" | "garbage" | "flood" };
+  | { readonly kind: "cut" | "silent" | "garbage" | "flood" }
+  /** It is done, and its answer is lost. */
+  | { readonly kind: "lost" };
 
 export const REGION = "eu-central-1";
 const MAX_BODY_BYTES = 1 << 20;
@@ -32,6 +34,8 @@ export class AwsDouble implements AsyncDisposable {
   readonly known: Known[] = [
     { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", sessionToken: null },
   ];
+  /** Objects of buckets, by path; read with the signature of "s3". */
+  readonly objects = new Map<string, Buffer>();
   /** Befall the next requests, one each. */
   readonly faults: Fault[] = [];
   /** Befalls every request while it stands. */
@@ -71,17 +75,38 @@ export class AwsDouble implements AsyncDisposable {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await bodyOf(request);
+    if (request.method === "GET") return this.#object(request, response);
     const [target = "", operation = ""] = (request.headers["x-amz-target"]?.toString() ?? "").split(".");
     this.seen.push(operation);
     await this.arrived(operation);
     const fault = this.faults.shift() ?? this.standing;
-    if (fault !== null) return befall(fault, response);
-    const answer = this.#answer(request, body, target, operation);
+    if (fault !== null && fault.kind !== "lost") return befall(fault, response);
+    const answer = await this.#answer(request, body, target, operation);
     if (answer.status === 200) this.done.push(operation);
-    send(response, answer);
+    if (fault !== null) response.destroy();
+    else send(response, answer);
   }
 
-  #answer(request: IncomingMessage, body: Buffer, target: string, operation: string): Answer {
+  async #object(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const operation = `GET ${request.url}`;
+    this.seen.push(operation);
+    await this.arrived(operation);
+    const fault = this.faults.shift() ?? this.standing;
+    if (fault !== null) return befall(fault, response);
+    try {
+      if (request.headers["x-amz-content-sha256"] === undefined) throw new Refused("InvalidRequest", "Missing required header");
+      checkSignature(request, Buffer.alloc(0), { service: "s3", region: REGION, known: this.known, now: Date.now() });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      response.writeHead(403).end(`<Error><Code>${error.code}</Code></Error>`);
+      return;
+    }
+    const object = this.objects.get(request.url ?? "");
+    if (object === undefined) response.writeHead(404).end("<Error><Code>NoSuchKey</Code></Error>");
+    else response.writeHead(200).end(object);
+  }
+
+  async #answer(request: IncomingMessage, body: Buffer, target: string, operation: string): Promise<Answer> {
     try {
       const { name, operations } = this.#service;
       checkSignature(request, body, { service: name, region: REGION, known: this.known, now: Date.now() });
@@ -89,7 +114,7 @@ export class AwsDouble implements AsyncDisposable {
       if (request.method !== "POST" || request.url !== "/" || target !== this.#service.target || run === undefined)
         throw new Refused("UnknownOperationException", "");
       if (request.headers["content-type"] !== "application/x-amz-json-1.1") throw new Refused("SerializationException", "content type");
-      return run(inputOf(body));
+      return await run(inputOf(body));
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return { status: 400, type: error.code, message: error.message };
@@ -135,6 +160,7 @@ function befall(fault: Fault, response: ServerResponse): void {
       send(response, { status: fault.status, type: fault.type, message: "Rate exceeded" });
       break;
     case "cut":
+    case "lost":
       response.destroy();
       break;
     case "silent":

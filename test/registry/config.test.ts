@@ -47,7 +47,7 @@ limits: { registrationsPerMinute: 0 }
     ]);
   });
 
-  it("takes keys of AWS KMS by their own ARNs, one for each CA", () => {
+  it("takes keys of AWS KMS and private CAs by their own ARNs, one for each CA", () => {
     const arn = (id: string) => `arn:aws:kms:eu-central-1:111122223333:key/${id}`;
     const signer = (text: string) => `name: a\nca: { signer: ${text} }`;
     const { ca } = parseRegistryConfig("registry.yaml", signer(`{ kind: kms, device: ["${arn("1")}", "${arn("mrk-2")}"] }`));
@@ -63,6 +63,16 @@ limits: { registrationsPerMinute: 0 }
       ],
     ] as const)
       expect(problems(signer(text))).to.deep.equal([told]);
+    const pca = { arn: "arn:aws:acm-pca:eu-central-1:111122223333:certificate-authority/11111111-2222-3333-4444-555555555555" };
+    const list = "https://lists.s3.eu-central-1.amazonaws.com/crl/11111111-2222-3333-4444-555555555555.crl";
+    const named = parseRegistryConfig("registry.yaml", signer(JSON.stringify({ kind: "acmPca", authorities: [{ ...pca, list }] })));
+    expect(named.ca.signer).to.deep.equal({ kind: "acmPca", authorities: [{ ...pca, list }], endpoint: null });
+    expect(
+      problems(signer(JSON.stringify({ kind: "acmPca", authorities: [{ arn: arn("1"), list: "https://lists.example/list" }] }))),
+    ).to.deep.equal([
+      "ca.signer.authorities.0.arn: not the ARN of a private CA (…:certificate-authority/…)",
+      "ca.signer.authorities.0.list: not the URL of a list (….crl)",
+    ]);
     expect(problems(signer("{ kind: hsm }"))[0]).to.match(/^ca\.signer\.kind: /);
   });
 

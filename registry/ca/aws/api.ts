@@ -82,6 +82,20 @@ export class AwsApi {
     return value as Readonly<Record<string, unknown>>;
   }
 
+  /**
+   * Reads an object by its path.
+   * @returns null when it is not there
+   * @throws AwsError
+   */
+  async get(path: string, maxBytes: number): Promise<Buffer | null> {
+    try {
+      return await this.#retried(`GET ${path}`, { method: "GET", path, headers: {}, body: "", maxBytes });
+    } catch (error) {
+      if (error instanceof AwsError && error.status === 404) return null;
+      throw error;
+    }
+  }
+
   async #retried(operation: string, request: Request): Promise<Buffer> {
     const { signal } = this.#parts;
     const backoff = new Backoff({ minMs: RETRY_MIN_MS, maxMs: RETRY_MAX_MS });

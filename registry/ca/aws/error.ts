@@ -33,7 +33,6 @@ const PASSING: ReadonlySet<string> = new Set([
   "TooManyRequestsException",
   "RequestLimitExceeded",
   "LimitExceededException",
-  "RequestInProgressException",
   "KMSInternalException",
   "DependencyTimeoutException",
   "KeyUnavailableException",

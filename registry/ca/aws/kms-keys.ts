@@ -1,8 +1,8 @@
 import { KeyError } from "../key-error.ts";
 import { writeKeyReference } from "../key-reference.ts";
-import { referencesIn } from "../keys.ts";
 import { FILE_KEYS, type KeyRole, type KeyStore } from "../signer.ts";
 import type { Kms } from "./kms.ts";
+import { nextArn } from "./next-arn.ts";
 
 /** Keys that somebody made in KMS for the CAs of each role, in the order that they are used in: a rotation takes the one after the last that is in use. */
 export type KmsNames = Readonly<Record<KeyRole, readonly string[]>>;
@@ -11,7 +11,7 @@ export type KmsNames = Readonly<Record<KeyRole, readonly string[]>>;
 export const kmsKeys = (kms: Kms, names: KmsNames): KeyStore => ({
   make: async (role, folder, kind) => {
     if (names[role].length === 0) return FILE_KEYS.make(role, folder, kind);
-    const arn = nextOf(role, names[role], folder);
+    const arn = nextArn(folder, names[role], `ca.signer.${role}`);
     const spki = await kms.publicKey(arn);
     return { signer: kms.signer(arn, spki), pem: writeKeyReference({ arn, spki }) };
   },
@@ -20,10 +20,3 @@ export const kmsKeys = (kms: Kms, names: KmsNames): KeyStore => ({
     return kms.signer(arn, spki);
   },
 });
-
-function nextOf(role: KeyRole, named: readonly string[], folder: string): string {
-  const used = new Set(referencesIn(folder).map(({ arn }) => arn));
-  const next = named[named.findLastIndex((arn) => used.has(arn)) + 1];
-  if (next === undefined) throw new KeyError(`There is no key for the next ${role} CA: name one more in ca.signer.${role} and restart.`);
-  return next;
-}

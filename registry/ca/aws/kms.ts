@@ -52,6 +52,7 @@ export class Kms {
       get failingSince() {
         return failingSince;
       },
+      service: null,
       sign: async (data) => {
         try {
           // Copied before anything is waited for: the caller may write over what it gave.

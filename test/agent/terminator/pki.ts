@@ -68,7 +68,7 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
     },
     issue: async (device, { lifeMs = HOUR_MS, now: at = now, ca = deviceCa } = {}) => {
       const own = newKey();
-      const made = await ca.issue({ kind: "P-256", spki: own.signer.spki }, device, lifeMs, at);
+      const made = await ca.issue({ kind: "P-256", spki: own.signer.spki, der: Buffer.alloc(0) }, device, lifeMs, at);
       const { pem, fingerprint, serial, issuer, notAfter } = made;
       return { cert: pem + ca.chain, key: own.pem, fingerprint, serial, issuer, notAfter };
     },

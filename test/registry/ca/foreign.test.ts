@@ -80,7 +80,12 @@ describe("CAs that were made elsewhere", () => {
     expect(all.map(({ name }) => name)).to.deep.equal(["Example Root 1", "Example infrastructure CA", "Example device CA"]);
     const { spki } = generateKey().signer;
     const agent = await ca.issueAgent({ kind: "P-256", spki }, "web-1", Date.now());
-    const client = await device?.issue({ kind: "P-256", spki }, "0198f2c1-7d1e-7000-8000-0123456789ab", HOUR_MS, Date.now());
+    const client = await device?.issue(
+      { kind: "P-256", spki, der: Buffer.alloc(0) },
+      "0198f2c1-7d1e-7000-8000-0123456789ab",
+      HOUR_MS,
+      Date.now(),
+    );
     expect(agent.issuer).to.equal("Example infrastructure CA");
     for (const [index, pem] of [agent.pem, client?.pem ?? ""].entries()) {
       folder.write(`leaf-${index}.pem`, pem);

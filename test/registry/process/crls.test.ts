@@ -69,7 +69,8 @@ describe("the lists of revoked certificates", () => {
   async function issue(count: number, lifeMs = HOUR_MS): Promise<readonly { serial: string; fingerprint: string }[]> {
     const { device: ca } = authorities;
     if (ca === null) throw new Error("no device CA");
-    const request = { kind: "P-256" as const, spki: new X509Certificate(ca.chain).publicKey.export({ type: "spki", format: "der" }) };
+    const spki = new X509Certificate(ca.chain).publicKey.export({ type: "spki", format: "der" });
+    const request = { kind: "P-256" as const, spki, der: Buffer.alloc(0) };
     const issued = await Promise.all(Array.from({ length: count }, () => ca.issue(request, "d", lifeMs, harness.clock.now())));
     await Promise.all(issued.map((one) => harness.store.write((db) => recordCertificate(db, one))));
     return issued;

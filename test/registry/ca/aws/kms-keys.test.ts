@@ -85,11 +85,11 @@ describe("the CAs' keys in AWS KMS", () => {
     const { id } = await authorities.makeNext("device", NOW);
     expect([file("device.key").split("\n")[0], file(`${id}.key`).split("\n")[0]]).to.deep.equal(device);
     expect(await refusal(() => authorities.makeNext("device", NOW))).to.equal(
-      "There is no key for the next device CA: name one more in ca.signer.device and restart.",
+      "There is no key for the next CA: name one more in ca.signer.device and restart.",
     );
     // What ended is never taken again.
     authorities.remove(authorities.device?.id ?? "");
-    expect(await refusal(() => authorities.makeNext("device", NOW))).to.include("There is no key for the next device CA");
+    expect(await refusal(() => authorities.makeNext("device", NOW))).to.include("There is no key for the next CA");
   });
 
   it("take the place of keys in files by a rotation", async () => {
@@ -114,7 +114,7 @@ describe("the CAs' keys in AWS KMS", () => {
       `Cannot use ${key} as a private key: it names ${arn}, which ca.signer does not`,
     );
     expect(await refusal(() => loadSigner(key))).to.equal(
-      `Cannot use ${key} as a private key: it names ${arn}, and ca.signer.kind is not kms`,
+      `Cannot use ${key} as a private key: it names ${arn}, and ca.signer.kind is file`,
     );
     writeFileSync(key, `${arn}\nnonsense`);
     expect(await refusal(() => loadSigner(key, store({ device: [arn] })))).to.include("neither a private key nor the name of one");
