@@ -8,10 +8,13 @@ import type { AwsStack } from "./stack.ts";
 /** Where answers to what hosts, NAT gateways and load balancers asked for come back to. */
 const ANSWERS = { fromPort: 1024, toPort: 65_535 };
 const OUTWARD = [80, 443];
+const EVERYONE = ["0.0.0.0/0", "::/0"];
+/** An ACL takes 20 rules in a direction by default (AWS's quotas of a VPC), and four are for other things. */
+const MAX_NETWORKS = 16;
 
 /**
  * The second line behind the groups, without memory: inside everything, from outside the service and answers. Client addresses pass
- * the load balancers, so the restricted zone sees them here too.
+ * the load balancers, so the restricted zone sees them here too. More networks than an ACL takes are left to the groups.
  */
 export function writeAcl(stack: AwsStack, name: string, vpc: Vpc, subnets: readonly Subnet[], admitted: readonly string[]): void {
   const acl = new NetworkAcl(stack, `${name}-acl`, {
@@ -39,5 +42,6 @@ export function writeAcl(stack: AwsStack, name: string, vpc: Vpc, subnets: reado
       if (egress) for (const port of OUTWARD) rule(true, cidr, one(port), `${port}-${family}`);
     }
   }
-  for (const [index, cidr] of admitted.entries()) rule(false, cidr, one(PORT.service), `service-${index}`);
+  const named = admitted.length > MAX_NETWORKS ? EVERYONE : admitted;
+  for (const [index, cidr] of named.entries()) rule(false, cidr, one(PORT.service), `service-${index}`);
 }

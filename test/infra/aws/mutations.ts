@@ -445,13 +445,13 @@ export const MUTATIONS: Readonly<Record<string, readonly Mutation[]>> = {
   "unchecked-packages": [
     {
       break: ({ resource }) => {
-        delete resource("registry", "aws_s3_object", "package-amazon-ssm-agentdeb").source_hash;
+        delete resource("registry", "aws_s3_object", "package-amazon-ssm-agent_arm64deb").source_hash;
       },
       found: [
-        "registry aws_s3_object.package-amazon-ssm-agentdeb: has no checksum",
-        "registry aws_instance.registry: wants amazon-ssm-agent.deb, which is not in the bucket with that checksum",
-        "restricted aws_instance.web-1: wants amazon-ssm-agent.deb, which is not in the bucket with that checksum",
-        "restricted aws_instance.web-2: wants amazon-ssm-agent.deb, which is not in the bucket with that checksum",
+        "registry aws_s3_object.package-amazon-ssm-agent_arm64deb: has no checksum",
+        "registry aws_instance.registry: wants amazon-ssm-agent_arm64.deb, which is not in the bucket with that checksum",
+        "restricted aws_instance.web-1: wants amazon-ssm-agent_arm64.deb, which is not in the bucket with that checksum",
+        "restricted aws_instance.web-2: wants amazon-ssm-agent_arm64.deb, which is not in the bucket with that checksum",
       ],
     },
   ],

@@ -152,6 +152,27 @@ describe("an environment on AWS, synthesised", function () {
     ]);
   });
 
+  it("keeps its ACLs within what AWS takes, however many networks are named", () => {
+    const networks = Array.from({ length: 50 }, (_, index) => `203.0.${index}.0/24`);
+    const text = settingsText("trial").replace(/admit: .*/, `admit: [${networks.join(", ")}]`);
+    const folder = mkdtempSync(join(tmpdir(), "eos-acl-"));
+    try {
+      const [trial] = synthesise([parseAws("trial.yaml", text)], folder).syntheses;
+      if (trial === undefined) throw new Error("nothing was synthesised");
+      const counts = new Map<string, number>();
+      for (const { fields } of resourcesOf(trial, "aws_network_acl_rule")) {
+        const which = `${fields.network_acl_id} ${fields.egress}`;
+        counts.set(which, (counts.get(which) ?? 0) + 1);
+      }
+      expect(Math.max(...counts.values())).to.be.at.most(20);
+      expect(
+        resourcesOf(trial, "aws_vpc_security_group_ingress_rule").filter(({ id }) => id.startsWith("service-balancer-ipv4-")),
+      ).to.have.length(50);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it("makes a database in two zones only where there are replicas", () => {
     expect(resourcesOf(production(), "aws_db_instance")).to.deep.equal([]);
     const [database, ...more] = resourcesOf(synthesised("replicas"), "aws_db_instance");
