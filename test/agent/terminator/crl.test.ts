@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
 import { waitFor } from "../../lab/wait.ts";
@@ -51,6 +52,20 @@ for (const kind of TERMINATORS) {
       // HAProxy is told at run time. The agent answers for nginx, which reads the list by a reload.
       if (kind === "haproxy") expect(await scene.workers()).to.deep.equal(workers);
       else await replaced(scene, workers);
+    });
+
+    it("of the root refuse all that a CA signed which they name, though it is registered and its own list says nothing", async () => {
+      await using scene = await makeTerminatorScene({ kind, pki });
+      const certificate = await certified(scene);
+      expect(await statusOf(scene, certificate)).to.equal(200);
+      const serial = new X509Certificate(pki.deviceCa).serialNumber.toLowerCase();
+      await setCrl(scene, "root", await pki.crl("root", 2, [{ serial, revokedAt: Date.now() - 1_000, reason: "cessationOfOperation" }]));
+      // The chain is nginx's to check, which reads the list by a reload.
+      if (kind === "nginx") await settled(scene);
+      expect(await statusOf(scene, certificate)).to.equal(null);
+      await setCrl(scene, "root", await pki.crl("root", 3));
+      if (kind === "nginx") await settled(scene);
+      expect(await statusOf(scene, certificate)).to.equal(200);
     });
 
     it("that ran out lock nobody out, and hide no revocation by another CA's list", async () => {
