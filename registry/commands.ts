@@ -20,7 +20,6 @@ import { keysOf } from "./keys-of.ts";
 import { pathsOf } from "./paths.ts";
 import { NotInitialisedError, serve } from "./serve.ts";
 import { StoreRefusedError } from "./store/migrate.ts";
-import { openSqliteStore } from "./store/sqlite.ts";
 
 /** What was asked for needs another configuration than this one: exit code 78. */
 export class RoleError extends Error {
@@ -102,12 +101,13 @@ export async function check(config: RegistryConfig, file: string): Promise<strin
   return `sound: ${file}\n`;
 }
 
-/** @returns what to print */
-export async function migrate(config: RegistryConfig, log: Log): Promise<string> {
+/** Makes of a registry that is there what `init` would make of it today. @returns what to print */
+export async function migrate(config: RegistryConfig, clock: Clock, log: Log): Promise<string> {
   const { database } = pathsOf(config);
+  // Storage that got lost must not come back empty.
   if (!existsSync(database)) throw new NotInitialisedError(database);
-  await using _store = await openSqliteStore({ file: database, log });
-  return `up to date: ${database}\n`;
+  const { made } = await initialise(config, clock, log);
+  return `${made.map((thing) => `made: ${thing}\n`).join("")}up to date: ${database}\n`;
 }
 
 function visibility(file: string): "there" | "absent" | "hidden" {

@@ -14,7 +14,7 @@ Commands
   init             makes keys, certificates, Storage and the default profile; what is there stays
   serve            serves devices, operators and agents until it is told to stop (the systemd service)
   check            reads the configuration and the state, and says all that is wrong
-  migrate          brings the schema of Storage up to date (serve does so too)
+  migrate          makes of a registry that is there what init makes today: schema of Storage, CAs, keys, lists
 
 Options
   --config FILE    default ${PATH.registryConfig}
@@ -58,7 +58,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case "check":
       return print(await check(loadRegistryConfig(values.config), values.config));
     case "migrate":
-      return print(await migrate(loadRegistryConfig(values.config), log));
+      return print(await migrate(loadRegistryConfig(values.config), systemClock, log));
     default:
       return misuse(`No command '${command}'.`);
   }

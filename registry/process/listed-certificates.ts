@@ -45,8 +45,8 @@ export function* certificatesOf(
 }
 
 /**
- * An operator's word: ends one certificate, whosever it is. A device keeps its others, and its addresses; an agent has no other and is
- * revoked with it. A second time changes nothing. Write it with wakes "head" and "revocation".
+ * An operator's word: ends one certificate, whosever it is. A device keeps its others, and its addresses; an agent is
+ * revoked with its newest; of one before it the feed alone ends, which may have come with it. A second time changes nothing. Write it with wakes "head" and "revocation".
  * @returns the certificate, the revision after which no gate takes it, and the agent whose feed must end
  * @throws Problem certificate_unknown | authority_certificate | not_leading
  */
@@ -78,22 +78,17 @@ export function* revokeListed(
   return { certificate: fromRow((yield* found()) ?? row), revision, agent };
 }
 
+/** @returns the agent's name, null when the certificate is none of an agent's */
 function* revokeAgentOf(
   db: Builder,
   { fingerprint, subject }: Pick<Database["certificates"], "fingerprint" | "subject">,
   now: number,
 ): Command<string | null> {
   if (!subject.startsWith(URN.agent)) return null;
-  const agent = yield* first(
-    db
-      .updateTable("agents")
-      .set({ revoked_at: now })
-      .where("name", "=", subject.slice(URN.agent.length))
-      .where("fingerprint", "=", fingerprint)
-      .where("revoked_at", "is", null)
-      .returning("name"),
-  );
-  return agent?.name ?? null;
+  const name = subject.slice(URN.agent.length);
+  const newest = db.updateTable("agents").set({ revoked_at: now }).where("name", "=", name).where("fingerprint", "=", fingerprint);
+  yield* all(newest.where("revoked_at", "is", null));
+  return name;
 }
 
 /** Null for what is no reason. */

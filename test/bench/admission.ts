@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { delay } from "../../lib/abort.ts";
 import { silentLog } from "../../lib/log.ts";
+import { makeKeyAndCsr } from "../../registry/ca/csr.ts";
 import { openSqliteStore } from "../../registry/store/sqlite.ts";
 import { registryName, storageFile } from "../lab/configs.ts";
 import { inNetns, run } from "../lab/exec.ts";
@@ -23,20 +24,23 @@ const PROFILE = "bench";
 const READY_TIMEOUT_MS = 300_000;
 const WARMUP = 5;
 
-/** Registrations that another client makes in every second meanwhile, of distinct addresses. */
-const LOAD_PER_SECOND = 500;
+/** Registrations that another client makes in every second meanwhile: of distinct addresses, or each of a certificate. */
+const LOAD_PER_SECOND = { addresses: 500, certificates: 1_000 };
+type LoadKind = keyof typeof LOAD_PER_SECOND;
+const CERTIFICATE_PROFILE = "bench-certificates";
 const LOAD_USES = 100_000;
 /** Each sample is held back by this, so that they spread over many seconds of load. */
 const LOAD_PAUSE_MS = 20;
 
-export const measureAdmission = (wish: Wish): Promise<Measured> => measure(wish, false);
-export const measureAdmissionUnderLoad = (wish: Wish): Promise<Measured> => measure(wish, true);
+export const measureAdmission = (wish: Wish): Promise<Measured> => measure(wish, null);
+export const measureAdmissionUnderLoad = (wish: Wish): Promise<Measured> => measure(wish, "addresses");
+export const measureAdmissionBesideCertificates = (wish: Wish): Promise<Measured> => measure(wish, "certificates");
 
 /**
  * From the POST of a registration to the first packet of its address that is let in, `samples` times, with `elements` rules there
  * before. The floor beside each: one durable commit on the same disk, then one element added by a kept-open nft to a bare set as large.
  */
-async function measure({ lab: name, elements, samples, progress, signal }: Wish, loaded: boolean): Promise<Measured> {
+async function measure({ lab: name, elements, samples, progress, signal }: Wish, loaded: LoadKind | null): Promise<Measured> {
   progress(`admission, ${elements} elements: seeding`);
   await using worker = await startNftWorker("bare");
   await worker.ask("seed", { elements });
@@ -58,8 +62,8 @@ async function measure({ lab: name, elements, samples, progress, signal }: Wish,
   await using scene = await Scene.open(lab);
   await operator(lab.plan, ["profile", "set", PROFILE, "--pattern", "ip", "--addresses", SOURCES]);
   const code = await scene.makeCode("bench", samples + WARMUP, PROFILE);
-  const load = loaded ? await underLoad(lab, scene) : null;
-  progress(`admission, ${elements} elements${loaded ? ", under load" : ""}: measuring`);
+  const load = loaded === null ? null : await underLoad(lab, scene, loaded);
+  progress(`admission, ${elements} elements${loaded === null ? "" : ", under load"}: measuring`);
   using disk = new DurableCommit(join(paths(lab.plan).dataOf("registry"), "floor.db"));
   const measured = { samples: [] as number[], floor: [] as number[] };
   for (let i = 0; i < samples + WARMUP; i++) {
@@ -70,20 +74,24 @@ async function measure({ lab: name, elements, samples, progress, signal }: Wish,
     if (i < WARMUP) continue;
     measured.samples.push(ms);
     measured.floor.push(floorMs);
-    if (loaded) await delay(LOAD_PAUSE_MS, signal);
+    if (loaded !== null) await delay(LOAD_PAUSE_MS, signal);
   }
-  const said = load === null ? "" : ` under ${await load.end()} a second`;
+  const said = load === null ? "" : ` under ${await load.end()} ${loaded === "certificates" ? "certificates " : ""}a second`;
   return { what: `registration → admitted${said}, ${count(elements)} elements`, ...measured };
 }
 
 /** Starts the other client. `end` tells how many registrations it got through in a second. @throws Error when one failed */
-async function underLoad(lab: Lab, scene: Scene): Promise<{ end(): Promise<number> }> {
+async function underLoad(lab: Lab, scene: Scene, kind: LoadKind): Promise<{ end(): Promise<number> }> {
   const [, device] = lab.plan.devices;
   if (device === undefined) throw new Error("the lab has no second device");
   const load = await startLoad(device);
-  const code = await scene.makeCode("load", LOAD_USES, PROFILE);
+  const certified = kind === "certificates";
+  if (certified) await operator(lab.plan, ["profile", "set", CERTIFICATE_PROFILE, "--pattern", "cert"]);
+  const code = await scene.makeCode("load", LOAD_USES, certified ? CERTIFICATE_PROFILE : PROFILE);
+  const csr = certified ? (await makeKeyAndCsr(null)).csr : null;
   const { registerUrl, caFile } = lab.description;
-  await load.ask("start", { url: registerUrl, ca: caFile, registry: registryName(lab.plan), code, perSecond: LOAD_PER_SECOND });
+  const perSecond = LOAD_PER_SECOND[kind];
+  await load.ask("start", { url: registerUrl, ca: caFile, registry: registryName(lab.plan), code, perSecond, csr });
   return {
     async end() {
       const { perSecond, failed } = await load.ask("stop", {});

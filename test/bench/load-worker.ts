@@ -2,10 +2,11 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { parseCode } from "../../lib/registration/code.ts";
+import { csrDigest, csrFromPem } from "../../lib/registration/csr.ts";
 import { signSubmission } from "../../lib/registration/submission.ts";
 import { servePeer } from "../lab/peer.ts";
 
-/** Registers distinct addresses at a steady rate over a few kept-open connections, whatever the answers take, until it is told to stop. */
+/** Registers distinct addresses, or certificates, at a steady rate over a few kept-open connections, whatever the answers take, until it is told to stop. */
 export interface LoadAsks {
   start: {
     readonly url: string;
@@ -13,6 +14,8 @@ export interface LoadAsks {
     readonly registry: string;
     readonly code: string;
     readonly perSecond: number;
+    /** PEM of the request that each registration carries, instead of an address; null for none. */
+    readonly csr: string | null;
   };
   stop: Record<string, never>;
 }
@@ -31,17 +34,18 @@ let timer: NodeJS.Timeout | undefined;
 let startedAt = 0;
 const counted = { sent: 0, accepted: 0, failed: 0, underWay: 0 };
 
-function registerOne({ url, registry }: LoadAsks["start"], agent: Agent, code: ReturnType<typeof parseCode>): void {
+function registerOne({ url, registry, csr }: LoadAsks["start"], agent: Agent, code: ReturnType<typeof parseCode>): void {
   const number = counted.sent++;
-  const addresses = [`198.19.${(number >> 8) & 255}.${number & 255}`];
+  const addresses = csr === null ? [`198.19.${(number >> 8) & 255}.${number & 255}`] : [];
+  const digest = csr === null ? null : csrDigest(csrFromPem(csr));
   const nonce = randomBytes(16).toString("base64url");
   const time = Date.now();
   const signer = `code:${code.selector}`;
   const signature = signSubmission(
-    { action: "register", registry, signer, addresses, csrDigest: null, deviceKey: null, nonce, time },
+    { action: "register", registry, signer, addresses, csrDigest: digest, deviceKey: null, nonce, time },
     code.privateKey,
   );
-  const body = JSON.stringify({ selector: code.selector, proof: { nonce, time, signature }, addresses });
+  const body = JSON.stringify({ selector: code.selector, proof: { nonce, time, signature }, addresses, csr });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   counted.underWay++;
   const done = (accepted: boolean) => {

@@ -5,7 +5,7 @@ import { EXIT } from "../../lib/service.ts";
 import { removeLab } from "../lab/folder.ts";
 import { interruption } from "../lab/interrupt.ts";
 import { PROJECT } from "../lab/plan.ts";
-import { measureAdmission, measureAdmissionUnderLoad } from "./admission.ts";
+import { measureAdmission, measureAdmissionBesideCertificates, measureAdmissionUnderLoad } from "./admission.ts";
 import { measureApply } from "./apply.ts";
 import { measureCertificates, measureCrl } from "./certificates.ts";
 import { measureCold } from "./cold.ts";
@@ -21,7 +21,7 @@ Measures entityOS gate against the least that the same work can cost on this mac
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples of most rows, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission, admission-load, apply, cold, registrations, fan-out, certificates, crl or revoke-WAY (address,
+--only ROW  admission, admission-load, admission-certificates, apply, cold, registrations, fan-out, certificates, crl or revoke-WAY (address,
             certificate, request, download; with nginx certificate-nginx, request-nginx, download-nginx); writes nothing
 --size N    of that row: elements, agents or entries
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
@@ -42,6 +42,14 @@ const ELEMENTS = { sizes: [1_000, 1_000_000], quickSize: 1_000 };
 const ROWS: readonly Row[] = [
   { name: "admission", measure: measureAdmission, samples: 500, ...ELEMENTS },
   { name: "admission-load", measure: measureAdmissionUnderLoad, samples: 500, ...ELEMENTS },
+  {
+    name: "admission-certificates",
+    measure: measureAdmissionBesideCertificates,
+    samples: 100,
+    sizes: [1_000],
+    quickSize: 1_000,
+    notQuick: true,
+  },
   { name: "apply", measure: measureApply, samples: 1_000, ...ELEMENTS },
   { name: "cold", measure: measureCold, samples: 1, sizes: [1_000_000], quickSize: 1_000 },
   { name: "registrations", measure: measureRegistering, samples: 50, sizes: [256], quickSize: 16 },

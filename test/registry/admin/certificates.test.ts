@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { enrollAgent } from "../../../registry/process/agents.ts";
+import { enrollAgent, renewAgent } from "../../../registry/process/agents.ts";
 import { CrlMaker } from "../../../registry/process/crl-maker.ts";
 import { all } from "../../../registry/store/store.ts";
 import { testAuthorities } from "../process/authorities.ts";
@@ -40,6 +40,22 @@ describe("certificates, for operators and agents", () => {
     const rows = await control.store.read((db) => all(db.selectFrom("agents").select(["name", "revoked_at"])));
     expect(rows).to.deep.equal([{ name: "host-1", revoked_at: control.now }]);
     expect((await control.remote("/v1/crl/device-00000000.der", agent)).status).to.equal(403);
+  });
+
+  it("of an agent, one before its newest, ends the feed that may have come with it, and not the agent", async () => {
+    const old = await enrolled("host-1");
+    const next = await control.identity("agent", "host-1");
+    const input = { name: "host-1", presented: old.fingerprint, next: next.issued.fingerprint, now: control.now };
+    await control.store.write((db) => renewAgent(db, control.lead, input));
+    const path = `/v1/admin/certificates/${old.fingerprint}/revoke`;
+    expect((await control.local(path, { method: "POST", body: {} })).status).to.equal(200);
+    expect(control.disconnected).to.deep.equal(["host-1"]);
+    expect((await control.store.read((db) => all(db.selectFrom("agents").select("revoked_at"))))[0]?.revoked_at).to.equal(null);
+    const crl = "/v1/crl/device-00000000.der";
+    expect([(await control.remote(crl, old)).status, (await control.remote(crl, next)).status]).to.deep.equal([403, 404]);
+    // A second time ends nothing more.
+    await control.local(path, { method: "POST", body: {} });
+    expect(control.disconnected).to.deep.equal(["host-1"]);
   });
 
   for (const [what, fingerprint, reason, problem] of [
