@@ -4,8 +4,9 @@ import { PATH, USER } from "../../lib/service.ts";
 /** Enrolled is who has a certificate: before that, a host that merely has the package is left as it is. */
 const ENROLLED = "/etc/entityos-agent/agent.crt";
 
-/** What HAProxy is started with, by the link that always names the latest generation. */
-const TERMINATOR_CONFIG = `${PATH.agentState}/terminator/current/haproxy.cfg`;
+/** What a terminator is started with, by the link that always names the latest generation. */
+const HAPROXY_CONFIG = `${PATH.agentState}/terminator/current/haproxy.cfg`;
+const NGINX_CONFIG = `${PATH.agentState}/terminator/current/nginx.conf`;
 
 /** What every unit of the agent's user may do at most. */
 const SANDBOX = sandbox(USER.agent);
@@ -56,7 +57,7 @@ ConditionPathExists=${ENROLLED}
 DefaultDependencies=no
 After=local-fs.target systemd-sysusers.service systemd-tmpfiles-setup.service nftables.service entityos-gate.service
 Before=network-pre.target
-Wants=network-pre.target entityos-gate.service entityos-terminator.service
+Wants=network-pre.target entityos-gate.service entityos-terminator.service entityos-terminator-nginx.service
 # Trying again never ends: the gate stands meanwhile.
 StartLimitIntervalSec=0
 
@@ -92,31 +93,12 @@ SystemCallFilter=capset
 WantedBy=multi-user.target
 `;
 
-/**
- * entityos-terminator.service runs HAProxy as the agent configures it, by the same user and without any capability: its ports are high,
- * and the agent reloads it through its master's socket. The agent's start wants it; without a configuration of the agent's it is skipped.
- */
-export const terminatorUnit = (): string => `[Unit]
-Description=entityOS terminator: HAProxy, as the agent configures it
-ConditionPathExists=${TERMINATOR_CONFIG}
-After=network.target entityos-agent.service
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-ExecStart=haproxy -Ws -S ${PATH.masterSocket},mode,600 -f ${TERMINATOR_CONFIG}
-# A reload starts the program anew, a newer one too, and hands the listeners over.
-ExecReload=kill -USR2 $MAINPID
-KillMode=mixed
-# What the program says when it is asked to end (SIGTERM).
-SuccessExitStatus=143
+/** What both terminators have: no capability, for their ports are high, and four or three descriptors for each of terminator.maxConnections. */
+const TERMINATOR = `KillMode=mixed
 Restart=always
 RestartSec=1
 TimeoutStopSec=15
-# Four for each of terminator.maxConnections.
 LimitNOFILE=524288
-RuntimeDirectory=entityos-terminator
-RuntimeDirectoryMode=0700
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 CapabilityBoundingSet=
 PrivateUsers=yes
@@ -126,6 +108,47 @@ SystemCallFilter=~@privileged
 [Install]
 WantedBy=multi-user.target
 `;
+
+const terminatorHead = (name: string, config: string): string => `[Unit]
+Description=entityOS terminator: ${name}, as the agent configures it
+ConditionPathExists=${config}
+After=network.target entityos-agent.service
+StartLimitIntervalSec=0
+`;
+
+/** After a change of terminator.kind the one before still listens, with trust that nobody renews any more. */
+const instead = (unit: string): string => `ExecStartPre=+-systemctl stop ${unit}.service`;
+
+/**
+ * entityos-terminator.service runs HAProxy as the agent configures it, by the same user and without any capability; the agent reloads it
+ * through its master's socket. The agent's start wants it; without a configuration of the agent's it is skipped.
+ */
+export const terminatorUnit = (): string => `${terminatorHead("HAProxy", HAPROXY_CONFIG)}
+[Service]
+Type=notify
+${instead("entityos-terminator-nginx")}
+ExecStart=haproxy -Ws -S ${PATH.masterSocket},mode,600 -f ${HAPROXY_CONFIG}
+# A reload starts the program anew, a newer one too, and hands the listeners over.
+ExecReload=kill -USR2 $MAINPID
+# What the program says when it is asked to end (SIGTERM).
+SuccessExitStatus=143
+RuntimeDirectory=entityos-terminator
+RuntimeDirectoryMode=0700
+${TERMINATOR}`;
+
+/** entityos-terminator-nginx.service runs nginx in the place of HAProxy, likewise; the agent, of the same user, reloads it by a signal. */
+export const nginxUnit = (): string => `${terminatorHead("nginx", NGINX_CONFIG)}
+[Service]
+Type=exec
+${instead("entityos-terminator")}
+ExecStartPre=nginx -t -q -e stderr -c ${NGINX_CONFIG}
+ExecStart=nginx -e stderr -c ${NGINX_CONFIG}
+ExecReload=nginx -t -q -e stderr -c ${NGINX_CONFIG}
+ExecReload=kill -HUP $MAINPID
+# A process id in each generation, by whose appearance the agent knows which one is served.
+ReadWritePaths=${PATH.agentState}/terminator
+MemoryDenyWriteExecute=yes
+${TERMINATOR}`;
 
 /** Drop-in of nftables.service, which flushes every table when it starts, stops and reloads: the gate is closed again each time. */
 export const nftablesDropIn = (): string => `# Of package entityos-agent: a flush leaves the gate closed, also while no agent runs.

@@ -34,6 +34,7 @@ export function renderNginx(config: NginxSource, layout: Layout, revocations: bo
       "http",
       [
         ...common(config),
+        ...temporaryFolders(layout),
         ...clients(config, layout, revocations),
         ["upstream application", [`server unix:${terminator.application};`]],
         ["upstream agent", [`server unix:${join(runtimeDir, PATH.authorizerSocketName)};`, "keepalive 64;", "keepalive_timeout 30s;"]],
@@ -72,6 +73,10 @@ function common({ terminator }: NginxSource): Directive[] {
     "limit_req_status 429;",
   ];
 }
+
+/** Nothing is written there, and nginx makes each at its start: those that it was built with are root's. */
+const temporaryFolders = ({ folder }: Layout): Directive[] =>
+  ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${join(folder, name)};`);
 
 function clients({ terminator }: NginxSource, layout: Layout, revocations: boolean): Directive[] {
   return [

@@ -2,7 +2,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseAgentConfig } from "../../agent/config.ts";
 import { renderClosedGate } from "../../agent/nft/gate.ts";
-import { agentFolders, agentUnit, agentUsers, gateProgram, gateUnit, nftablesDropIn, terminatorUnit } from "../../agent/systemd/units.ts";
+import {
+  agentFolders,
+  agentUnit,
+  agentUsers,
+  gateProgram,
+  gateUnit,
+  nftablesDropIn,
+  nginxUnit,
+  terminatorUnit,
+} from "../../agent/systemd/units.ts";
 import { PATH } from "../../lib/service.ts";
 import { registryFolders, registryUnit, registryUsers } from "../../registry/systemd/units.ts";
 import { bundledPackages, type Copyright, copyrightOf } from "./copyright.ts";
@@ -30,7 +39,7 @@ const SYSTEMD = "systemd (>= 252)";
 const AGENT: ServicePackage = {
   name: "entityos-agent",
   service: "entityos-agent.service",
-  units: ["entityos-gate.service", "entityos-agent.service", "entityos-terminator.service"],
+  units: ["entityos-gate.service", "entityos-agent.service", "entityos-terminator.service", "entityos-terminator-nginx.service"],
   follows: { unit: "entityos-terminator.service", program: "/usr/sbin/haproxy" },
   purge: `rm -rf ${PATH.agentState} ${PATH.agentRuntime} /etc/entityos-agent
 if command -v nft >/dev/null; then
@@ -50,7 +59,7 @@ export function agentPackage(source: PackageSource): Package {
   const lib = PATH.programs;
   return program(source, "entityos-agent", {
     depends: `${nodeDependency(source)}, nftables (>= 1.0.6), ${SYSTEMD}, passwd`,
-    recommends: "haproxy",
+    recommends: "haproxy | nginx",
     about: [
       "lets in whom the registry registered, and nobody else",
       "Drives this host's nftables as the registry's feed says: registered addresses",
@@ -65,6 +74,7 @@ export function agentPackage(source: PackageSource): Package {
       text("/usr/lib/systemd/system/entityos-agent.service", agentUnit()),
       text("/usr/lib/systemd/system/entityos-gate.service", gateUnit()),
       text("/usr/lib/systemd/system/entityos-terminator.service", terminatorUnit()),
+      text("/usr/lib/systemd/system/entityos-terminator-nginx.service", nginxUnit()),
       text("/usr/lib/systemd/system/nftables.service.d/entityos.conf", nftablesDropIn()),
       text("/usr/lib/sysusers.d/entityos-agent.conf", agentUsers()),
       text("/usr/lib/tmpfiles.d/entityos-agent.conf", agentFolders()),

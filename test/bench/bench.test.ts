@@ -28,6 +28,7 @@ describe("npm run bench", function () {
       "download stopped",
     ])
       expect(said).to.match(new RegExp(`^revoked → ${way}${numbers}`, "m"));
+    expect(said).to.match(/^HAProxy reloaded with 1,000 certificates +\d+(?: +\d+\.\d+){6}$/m);
     expect(await traces(NAME)).to.deep.equal([]);
   });
 

@@ -14,6 +14,7 @@ import { measureRegistering } from "./registering.ts";
 import { describeMachine, page, resultTable } from "./report.ts";
 import { measureRevoke } from "./revoke.ts";
 import type { Measured, Wish } from "./stats.ts";
+import { measureTerminator } from "./terminator.ts";
 
 const HELP = `npm run bench [-- --quick] [-- --only ROW [--size N]] [-- --name NAME]
 
@@ -21,8 +22,9 @@ Measures entityOS gate against the least that the same work can cost on this mac
 ratios and writes docs/benchmarks.md. Needs root.
 
 --quick     few samples of most rows, 1,000 elements, writes nothing: shows that the bench works
---only ROW  admission, admission-load, admission-certificates, apply, cold, registrations, fan-out, certificates, crl or revoke-WAY (address,
-            certificate, request, download; with nginx certificate-nginx, request-nginx, download-nginx); writes nothing
+--only ROW  admission, admission-load, admission-certificates, apply, cold, registrations, fan-out, certificates, crl, terminator or
+            revoke-WAY (address, certificate, request, download); with nginx terminator-nginx, revoke-certificate-nginx,
+            revoke-request-nginx or revoke-download-nginx; writes nothing
 --size N    of that row: elements, agents or entries
 --name      name of the lab, 'bench' unless said: what a killed run of this name left behind is taken away first
 `;
@@ -39,6 +41,7 @@ interface Row {
 }
 
 const ELEMENTS = { sizes: [1_000, 1_000_000], quickSize: 1_000 };
+const CERTIFICATES = { sizes: [100_000, 1_000_000], quickSize: 1_000 };
 const ROWS: readonly Row[] = [
   { name: "admission", measure: measureAdmission, samples: 500, ...ELEMENTS },
   { name: "admission-load", measure: measureAdmissionUnderLoad, samples: 500, ...ELEMENTS },
@@ -64,6 +67,8 @@ const ROWS: readonly Row[] = [
     ...{ name: `revoke-${way}-nginx`, measure: measureRevoke(way, "nginx"), samples: 100, sizes: [1], quickSize: 1 },
     notQuick: way !== "request",
   })),
+  { name: "terminator", measure: measureTerminator("haproxy"), samples: 3, ...CERTIFICATES },
+  { name: "terminator-nginx", measure: measureTerminator("nginx"), samples: 3, ...CERTIFICATES, notQuick: true },
 ];
 const QUICK_SAMPLES = 20;
 
@@ -94,12 +99,19 @@ async function main(): Promise<number> {
     const sizes = values.quick ? [row.quickSize] : values.size === undefined ? row.sizes : [Number(values.size)];
     for (const elements of sizes) {
       results.push(
-        await row.measure({ lab: values.name, elements, samples: values.quick ? QUICK_SAMPLES : row.samples, progress, signal }),
+        await row.measure({
+          lab: values.name,
+          elements,
+          samples: values.quick ? Math.min(QUICK_SAMPLES, row.samples) : row.samples,
+          progress,
+          signal,
+        }),
       );
     }
   }
   const machine = await describeMachine();
-  process.stdout.write(`${machine.join("\n")}\n\n${resultTable(results)}`);
+  const notes = results.flatMap(({ note }) => (note === undefined ? [] : [`${note}\n`]));
+  process.stdout.write(`${machine.join("\n")}\n\n${resultTable(results)}${notes.join("")}`);
   if (!values.quick && values.only === undefined) {
     writeFileSync(join(PROJECT, "docs/benchmarks.md"), page(machine, results));
     progress("docs/benchmarks.md is written");

@@ -53,6 +53,12 @@ export function processorMs(pid: number): { readonly own: number; readonly child
   return { own: user + system, children: childrenUser + childrenSystem };
 }
 
+/** Memory of a program's processes below this one, bytes: what they share is counted once (proc_pid_smaps(5), Pss). */
+export const sharedBelow = (pid: number, program: string): number =>
+  descendants(pid)
+    .filter((child) => read(`/proc/${child}/comm`).trim() === program)
+    .reduce((sum, child) => sum + Number(/^Pss:\s+(\d+) kB/m.exec(read(`/proc/${child}/smaps_rollup`))?.[1] ?? 0) * 1024, 0);
+
 /** Children and theirs: nft may be run through stdbuf or nsenter. */
 function descendants(pid: number): readonly number[] {
   const children = readdirSafe(`/proc/${pid}/task`).flatMap((task) => read(`/proc/${pid}/task/${task}/children`).split(" "));

@@ -48,6 +48,8 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
 - **revoked → refused**: from the operator's request until the client got in for the last time, with one agent, and HAProxy where not
   nginx is named: the first packet of the last connection that opened, the last answer, or the last byte of a download. Floor: one element
   taken by a kept-open nft.
+- **reloaded with certificates**: so many registered certificates given to HAProxy or nginx with a new generation of its configuration, as
+  after a change of its CAs, until workers serve it. Floor: the same without any. The memory of it is told below.
 ${results.flatMap(({ note }) => (note === undefined ? [] : [`- ${note}\n`])).join("")}
 ## Figures from elsewhere
 

@@ -7,6 +7,7 @@ import { waitFor } from "../lab/wait.ts";
 import { deployScenes, destroyScenes, upgradeScenes } from "./deploying.ts";
 import { reaches, statusOf } from "./install.ts";
 import type { Machine } from "./machine.ts";
+import { nginxScenes } from "./nginx.ts";
 import { ask, makeStand, register, type Stand } from "./stand.ts";
 import { startTraffic } from "./traffic.ts";
 import { provoke, watch } from "./watch.ts";
@@ -157,6 +158,8 @@ describe("hosts", function () {
       expect(await ask(stand, stand.registered, gate, { seconds: 30 })).to.equal(`${gate.name} answers`);
     }
   });
+
+  nginxScenes(() => stand);
 
   it("have a hung agent killed and replaced by the watchdog, with the gate as it was throughout", async () => {
     for (const gate of stand.gates) {

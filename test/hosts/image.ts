@@ -18,6 +18,7 @@ const INCLUDED = [
   "sudo",
   "nftables",
   "haproxy",
+  "nginx",
   "iproute2",
   "curl",
   "ca-certificates",

@@ -1,0 +1,57 @@
+import { expect } from "chai";
+import { waitFor } from "../lab/wait.ts";
+import { reaches } from "./install.ts";
+import type { Machine } from "./machine.ts";
+import { ask, type Stand } from "./stand.ts";
+import { provoke } from "./watch.ts";
+
+const UNIT = "entityos-terminator-nginx";
+const LONG = { timeoutMs: 60_000, everyMs: 100 };
+
+/** Changes the host's terminator, and has the agent take it. */
+async function change(gate: Machine, kind: "haproxy" | "nginx"): Promise<void> {
+  await gate.sh(`sed -i 's/kind: .*/kind: ${kind}/' /etc/entityos-agent/agent.yaml && systemctl restart entityos-agent`);
+  await reaches(gate, "enforcing");
+}
+
+/** nginx in the place of HAProxy, from the packages, on every gate; afterwards HAProxy again. */
+export function nginxScenes(of: () => Stand): void {
+  it("run nginx in the place of HAProxy where they are told to, with as little as it needs", async () => {
+    const stand = of();
+    const answered = (gate: Machine) =>
+      waitFor("an answer", async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined, LONG);
+    for (const gate of stand.gates) {
+      await using knocks = await provoke(stand.stranger, gate);
+      await change(gate, "nginx");
+      await answered(gate);
+      expect(await gate.sh(`systemctl is-active ${UNIT} entityos-terminator || true`)).to.equal("active\ninactive\n");
+      const said = await gate.sh(`systemd-analyze security --no-pager ${UNIT}.service | tail -1`);
+      expect(Number(/service: ([\d.]+)/.exec(said)?.[1]), gate.name).to.be.at.most(2);
+      expect(await gate.sh(`cat /proc/$(systemctl show -P MainPID ${UNIT})/status`))
+        .to.match(/^CapEff:\t0{16}$/m)
+        .and.not.match(/^Uid:\t0/m);
+      // The agent's reload, by a signal to another unit's process: a resync makes a generation, which nginx then serves.
+      const served = () => gate.sh(`cat /var/lib/entityos-agent/terminator/current/nginx.pid`).catch(() => "");
+      const pid = `${(await gate.sh(`systemctl show -P MainPID ${UNIT}`)).trim()}\n`;
+      const generation = await gate.sh("readlink /var/lib/entityos-agent/terminator/current");
+      await gate.sh(
+        "sed -i 's/maxBodyBytes: .*//; s/kind: nginx/kind: nginx\\n  maxBodyBytes: 1000/' /etc/entityos-agent/agent.yaml && systemctl reload entityos-agent",
+      );
+      await waitFor(
+        "nginx to serve another generation",
+        async () =>
+          ((await gate.sh("readlink /var/lib/entityos-agent/terminator/current")) !== generation && (await served()) === pid) || undefined,
+        LONG,
+      );
+      await answered(gate);
+      await gate.sh(`systemctl reload ${UNIT}`);
+      await gate.sh(`systemctl kill --signal=KILL ${UNIT}`);
+      await answered(gate);
+      await change(gate, "haproxy");
+      await answered(gate);
+      expect(await gate.sh(`systemctl is-active ${UNIT} entityos-terminator || true`)).to.equal("inactive\nactive\n");
+      expect(await gate.sh("systemctl --failed --no-legend")).to.equal("");
+      expect(knocks.answers).to.deep.equal([]);
+    }
+  });
+}
