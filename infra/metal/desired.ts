@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { AgentConfig } from "../../agent/config.ts";
 import { PATH } from "../../lib/service.ts";
 import { agentYaml, registryYaml } from "../hosts.ts";
 import { type PackageFile, type PackageFolder, type PackageName, packageFor } from "./packages.ts";
@@ -18,6 +19,13 @@ export interface Desired {
   /** Names in the certificate of the service behind the gate; empty is no certificate of ours. */
   readonly service: readonly string[];
 }
+
+/** The one that runs what ends TLS: it is skipped where the agent configures another. */
+const TERMINATOR_UNITS: Readonly<Record<AgentConfig["terminator"]["kind"], readonly string[]>> = {
+  none: [],
+  haproxy: ["entityos-terminator.service"],
+  nginx: ["entityos-terminator-nginx.service"],
+};
 
 /**
  * @param architecture Debian's name for the host's
@@ -45,7 +53,7 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
     packages: [...common, file("entityos-agent")],
     system: kind === "none" ? [] : [kind],
     files: { [PATH.agentConfig]: agentYaml(host.input) },
-    units: ["entityos-agent.service", "entityos-gate.service", ...(kind === "haproxy" ? ["entityos-terminator.service"] : [])],
+    units: ["entityos-agent.service", "entityos-gate.service", ...TERMINATOR_UNITS[kind]],
     zone: host.config.zone,
     service: host.service,
   };
