@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Answers, Asks } from "../kernel/actor.ts";
 import { addEnd, makeBridge, startActor } from "../kernel/bridge.ts";
@@ -6,9 +6,8 @@ import { sendPackets } from "../kernel/frames.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import type { Peer } from "../lab/peer.ts";
 import { CGROUPS, removeCgroups } from "./cgroups.ts";
+import { abandonedOf, holdName } from "./names.ts";
 
-/** Names of everything that a run makes begin with this and its process number. */
-const PREFIX = "eosh";
 export const WORK = "/var/tmp";
 
 /** A device on the hosts' link, in a network namespace of its own. */
@@ -37,7 +36,7 @@ export const addressOf = (number: number) => ({ v4: `203.0.113.${number}`, v6: `
 export async function startNetwork(devices: number): Promise<Network> {
   await sweep();
   await using stack = new AsyncDisposableStack();
-  const prefix = `${PREFIX}${process.pid}`;
+  const { name: prefix } = stack.use(await holdName());
   const netns = `${prefix}-net`;
   await makeBridge(netns, stack);
   const made: Device[] = [];
@@ -62,22 +61,9 @@ async function addDevice(prefix: string, bridge: string, number: number, stack: 
 
 /** Whoever made it and is gone was killed: its machines went with it, names and folders stayed. */
 async function sweep(): Promise<void> {
-  const abandoned = (name: string): boolean => {
-    const pid = new RegExp(`^${PREFIX}(\\d+)`).exec(name)?.[1];
-    return pid !== undefined && !isTest(pid);
-  };
   const names = existsSync("/run/netns") ? readdirSync("/run/netns") : [];
-  for (const name of names.filter(abandoned)) await run(["ip", "netns", "delete", name]);
+  for (const name of await abandonedOf(names)) await run(["ip", "netns", "delete", name]);
   const cgroups = CGROUPS.filter((folder) => existsSync(folder)).flatMap((folder) => readdirSync(folder));
-  for (const name of new Set(cgroups.filter(abandoned))) await removeCgroups(name);
-  for (const name of readdirSync(WORK).filter(abandoned)) rmSync(join(WORK, name), { recursive: true, force: true });
-}
-
-/** Numbers are given out again: only a Node still counts. */
-function isTest(pid: string): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("mocha");
-  } catch {
-    return false;
-  }
+  for (const name of new Set(await abandonedOf(cgroups))) await removeCgroups(name);
+  for (const name of await abandonedOf(readdirSync(WORK))) rmSync(join(WORK, name), { recursive: true, force: true });
 }
