@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { nothing, oid, sequence } from "./der-write.ts";
 
 /** Kinds of keys that a certificate may be made for (DESIGN.md §6). */
@@ -12,20 +12,22 @@ const RSA_BITS = { min: 2048, max: 4096 };
  * parameters, compressed points, RSA exponents other than 65537 (RFC 5480 §2.1.1, RFC 8301 §3.2)
  */
 export function keyKindOf(spki: Buffer, key: KeyObject): KeyKind | null {
-  const details = key.asymmetricKeyDetails ?? {};
   if (key.asymmetricKeyType === "rsa") {
-    const bits = details.modulusLength ?? 0;
-    return bits >= RSA_BITS.min && bits <= RSA_BITS.max && details.publicExponent === 65537n ? "RSA" : null;
+    const { modulusLength: bits = 0, publicExponent } = key.asymmetricKeyDetails ?? {};
+    return bits >= RSA_BITS.min && bits <= RSA_BITS.max && publicExponent === 65537n ? "RSA" : null;
   }
-  const kind = key.asymmetricKeyType === "ed25519" ? "Ed25519" : CURVES[details.namedCurve ?? ""];
-  return kind !== undefined && plainForm(key).equals(spki) ? kind : null;
+  const plain = PLAIN_FORMS.find(({ head, bytes }) => spki.length === head.length + bytes && spki.subarray(0, head.length).equals(head));
+  return plain?.kind ?? null;
 }
 
-const CURVES: Readonly<Record<string, KeyKind>> = { prime256v1: "P-256", secp384r1: "P-384" };
-
-/** A JWK has neither curve parameters nor point forms, so what comes back from it is the plain form. */
-const plainForm = (key: KeyObject): Buffer =>
-  createPublicKey({ key: key.export({ format: "jwk" }), format: "jwk" }).export({ type: "spki", format: "der" });
+/** What stands before the point, or the key, in the one form that all read alike: named curve, uncompressed point (RFC 5480 §2, RFC 8410 §4). */
+const PLAIN_FORMS = (
+  [
+    ["P-256", "3059301306072a8648ce3d020106082a8648ce3d03010703420004", 64],
+    ["P-384", "3076301006072a8648ce3d020106052b8104002203620004", 96],
+    ["Ed25519", "302a300506032b6570032100", 32],
+  ] as const
+).map(([kind, head, bytes]) => ({ kind, head: Buffer.from(head, "hex"), bytes }));
 
 /** An algorithm that signs: its OID in X.509, its digest for node:crypto (null: the key's own), and the kinds of keys it is for. */
 export interface SignatureAlgorithm {
