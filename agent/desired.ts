@@ -42,7 +42,7 @@ export class DesiredState {
   epoch: string | null = null;
   revision = 0;
   #ceiling: Ceiling;
-  readonly #rules = new Tracked<number>(new PackedMap());
+  readonly #rules: Tracked<number>;
   readonly #heldBack = new Tracked<number>(new PackedMap());
   /** Keys of the rules that are held back for their number alone, the longest waiting first. */
   #tooMany = new Set<string>();
@@ -52,9 +52,11 @@ export class DesiredState {
   /**
    * @param belief what trust is believed; null believes all
    * @param back CRL numbers may go back: a local operator said so
+   * @param rules how many are to be loaded: room is made for them at once
    */
-  constructor(ceiling: Ceiling = NO_CEILING, belief: Belief | null = null, back = false) {
+  constructor(ceiling: Ceiling = NO_CEILING, belief: Belief | null = null, back = false, rules = 0) {
     this.#ceiling = ceiling;
+    this.#rules = new Tracked<number>(new PackedMap(rules));
     this.#trust = new TrustState(belief, back);
   }
 
@@ -224,7 +226,7 @@ export class DesiredState {
 
   /** The same state under another ceiling and belief, to be adopted. */
   under(ceiling: Ceiling, belief: Belief | null): DesiredState {
-    const next = new DesiredState(ceiling, belief);
+    const next = new DesiredState(ceiling, belief, false, this.#rules.size);
     next.epoch = this.epoch;
     next.revision = this.revision;
     for (const rule of this.rules()) next.load(rule);

@@ -5,6 +5,10 @@ const MAX_FILL = 0.5;
 /** Room beyond what is held when the map is built anew. */
 const GROWTH = 1.5;
 const SMALLEST = 16;
+/** Room beyond what was said to come, so that the first that comes after it costs nothing. */
+const SPARE = 1.125;
+/** Bytes of a key, "ip 203.0.113.255/32" and a few more. */
+const USUAL_KEY = 24;
 const LONGEST_KEY = 255;
 
 /** Where entries lie, in the order that they came: key bytes, and for each where they end, their hash, the value; NaN for one that is gone. */
@@ -28,7 +32,13 @@ export class PackedMap {
   /** Keys come from outside: which of them collide is not to be known there. */
   readonly #seed = randomInt(2 ** 31);
   #size = 0;
-  #lay = layOut(SMALLEST, SMALLEST * 24);
+  #lay: Lay;
+
+  /** @param entries how many are to come: room is made for them at once */
+  constructor(entries = 0) {
+    const room = Math.max(SMALLEST, Math.ceil(entries * SPARE));
+    this.#lay = layOut(room, room * USUAL_KEY);
+  }
 
   get size(): number {
     return this.#size;

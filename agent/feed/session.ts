@@ -119,7 +119,7 @@ export class FeedSession {
       throw new FeedRefusedError(`A snapshot of ${message.trust} trust entries is more than any host takes`);
     if (this.#ahead || message.epoch !== this.#epoch) throw new FeedRefusedError("A snapshot came that was not to be expected");
     this.#inStep = false;
-    const state = new DesiredState(this.#ceiling, this.#desired.belief, accepted);
+    const state = new DesiredState(this.#ceiling, this.#desired.belief, accepted, message.rules);
     state.epoch = message.epoch;
     state.revision = message.revision;
     this.#incoming = { state, rules: message.rules, trust: message.trust };

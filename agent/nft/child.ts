@@ -24,7 +24,10 @@ export interface NftOptions {
   readonly within?: readonly string[];
 }
 
-/** Scripts up to this length go through the kept-open nft. It reads a byte at a time: 4 kB take about 1.5 ms, as long as a process to start. */
+/**
+ * Scripts up to this length are handed over as a line. nft reads that a byte at a time, 4 kB in about 1.5 ms; a longer one goes by a
+ * file, if it is native text, or through an nft of its own.
+ */
 const LINE_CHARACTERS = 4_096;
 /**
  * nft keeps every line in a history and walks it at each new one (0.2 ms a script at first, 1.1 ms after 60,000 lines, measured):
@@ -71,15 +74,18 @@ class KeptOpenNft implements Nft {
 
   async run(script: string, options: ExchangeOptions): Promise<void> {
     const output = await this.#inTurn(options, (bounds) => {
-      if (script.length > LINE_CHARACTERS) return runOnce(this.#within, script, bounds).then(() => "");
-      const timeoutMs = Math.min(bounds.timeoutMs, ANSWER_MS);
-      return this.#exchange(script.replaceAll("\n", "; "), { ...bounds, timeoutMs });
+      if (script.length <= LINE_CHARACTERS) {
+        const timeoutMs = Math.min(bounds.timeoutMs, ANSWER_MS);
+        return this.#exchange((nft) => nft.exchange(script.replaceAll("\n", "; "), { ...bounds, timeoutMs }), bounds);
+      }
+      if (script.startsWith("{")) return runOnce(this.#within, script, bounds).then(() => "");
+      return this.#exchange((nft) => nft.exchangeLong(script, bounds), bounds);
     });
     if (output !== "") throw readNftError(output);
   }
 
   async query(command: string, options: ExchangeOptions): Promise<unknown[]> {
-    const output = await this.#inTurn(options, (bounds) => this.#exchange(command, bounds));
+    const output = await this.#inTurn(options, (bounds) => this.#exchange((nft) => nft.exchange(command, bounds), bounds));
     try {
       return output.split("\n").map((line) => JSON.parse(line) as unknown);
     } catch {
@@ -104,14 +110,14 @@ class KeptOpenNft implements Nft {
     return turn;
   }
 
-  async #exchange(line: string, bounds: ExchangeOptions): Promise<string> {
+  async #exchange(words: (nft: NftProcess) => Promise<string>, bounds: ExchangeOptions): Promise<string> {
     if (this.#process !== null && !this.#process.alive) {
       this.#log.warn({ pid: this.#process.pid }, "nft ended by itself, another one is started");
       void this.#retire();
     }
-    this.#process ??= new NftProcess(this.#within, ["-t", "-j"]);
+    this.#process ??= this.#started();
     try {
-      return await this.#process.exchange(line, bounds);
+      return await words(this.#process);
     } catch (error) {
       const failed = this.#retire();
       // What it was given must not reach the kernel after what comes next.
@@ -121,9 +127,13 @@ class KeptOpenNft implements Nft {
       this.#scripts++;
       if (this.#scripts >= SCRIPTS_PER_PROCESS && !bounds.signal.aborted) {
         void this.#retire();
-        this.#process = new NftProcess(this.#within, ["-t", "-j"]);
+        this.#process = this.#started();
       }
     }
+  }
+
+  #started(): NftProcess {
+    return new NftProcess(this.#within, ["-t", "-j"], { long: true });
   }
 
   /** Gives the process up: it ends by itself or is killed. Resolves when it has ended. */

@@ -1,11 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync } from "node:fs";
 import type { ExchangeOptions } from "./bounds.ts";
 import { NftError } from "./error.ts";
-import { DIES_WITH_US, nftEnvironment } from "./nft.ts";
+import { DIES_WITH_US, namelessFile, nftEnvironment, rewrite } from "./nft.ts";
 
 /** Costs nft no look into the kernel, and its answer, one line, tells that all before it is done. */
 const PROBE = "describe tcp dport";
 const ANSWER = "payload expression, datatype inet_service";
+/** What follows standard input, output and error. */
+const FILE = "/dev/fd/3";
 /** Bound on what nft may print for one script, characters. */
 const OUTPUT_CHARACTERS = 32 << 20;
 
@@ -27,15 +30,19 @@ export class NftProcess {
   #lines: string[] = [];
   #characters = 0;
   #partial = "";
+  /** A file without a name that nft has open too, for scripts that are long; null when it takes none. */
+  #file: number | null;
 
   /**
    * @param within command and arguments that nft is run through, such as `nsenter --net=…`
    * @param flags nft's flags, such as -j
+   * @param options.long {@link exchangeLong} will be used
    */
-  constructor(within: readonly string[], flags: readonly string[]) {
+  constructor(within: readonly string[], flags: readonly string[], { long = false } = {}) {
+    this.#file = long ? namelessFile("") : null;
     // Its standard error joins its output, in order.
     this.#child = spawn("sh", ["-c", 'exec "$@" 2>&1', "sh", ...DIES_WITH_US, ...within, "stdbuf", "-oL", "nft", ...flags, "-i"], {
-      stdio: ["pipe", "pipe", "ignore"],
+      stdio: ["pipe", "pipe", "ignore", ...(this.#file === null ? [] : [this.#file])],
       env: nftEnvironment(),
     });
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -82,6 +89,16 @@ export class NftProcess {
     });
   }
 
+  /**
+   * As {@link exchange}, for native text of any length and any number of lines. It goes by a file: nft reads its standard input a byte
+   * at a time, and another nft for it costs 12 ms and more, as this process is large (measured).
+   */
+  exchangeLong(script: string, options: ExchangeOptions): Promise<string> {
+    if (this.#file === null || !this.#alive) return Promise.reject(new NftError("gone", "nft takes no file, or has ended"));
+    rewrite(this.#file, script);
+    return this.exchange(`include "${FILE}"`, options);
+  }
+
   /** Lets it end by itself: nothing more is handed over. */
   finish(): void {
     this.#child.stdin?.end();
@@ -115,6 +132,8 @@ export class NftProcess {
 
   #end(error: NftError | null, done: () => void): void {
     this.#alive = false;
+    if (this.#file !== null) closeSync(this.#file);
+    this.#file = null;
     const words = [...this.#lines, this.#partial].join(" ").trim().slice(0, 200);
     this.#waiting?.reject(error ?? new NftError("gone", `nft ended before it answered${words === "" ? "" : `: ${words}`}`));
     this.#waiting = null;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExchangeOptions } from "./bounds.ts";
@@ -114,14 +114,21 @@ function collect(child: ChildProcess, stream: "stdout" | "stderr", most: number)
   return () => parts.join("");
 }
 
-function namelessFile(text: string): number {
+/** Opens a file that holds the text and has no name, so that nothing is left behind whatever happens. */
+export function namelessFile(text: string): number {
   const folder = mkdtempSync(join(tmpdir(), "entityos-nft-"));
   try {
     const file = openSync(join(folder, "script"), "wx+", 0o600);
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    rewrite(file, text);
     return file;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Puts the text in the place of what an open file holds. */
+export function rewrite(file: number, text: string): void {
+  ftruncateSync(file);
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
 }
