@@ -1,6 +1,6 @@
 import { sql } from "kysely";
 import type { RuleLane } from "../../lib/service.ts";
-import { prepared } from "../store/prepared.ts";
+import { atMost, prepared } from "../store/prepared.ts";
 import { assertLead } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
@@ -22,7 +22,7 @@ const countLive = prepared((db, v: { lane: RuleLane; prefix: string; now: number
         .where("prefix", "=", v.prefix)
         .where("ended_at", "is", null)
         .where("expires_at", ">", v.now)
-        .limit(v.most)
+        .limit(atMost(v.most))
         .as("live"),
     )
     .select((eb) => eb.fn.countAll<number>().as("n")),

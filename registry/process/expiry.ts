@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Change } from "../../lib/feed/messages.ts";
 import { PROOF_WINDOW_MS } from "../../lib/registration/submission.ts";
-import { prepared } from "../store/prepared.ts";
+import { atMost, prepared } from "../store/prepared.ts";
 import { assertLead, commitChanges } from "../store/queries.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { endGrants } from "./grants.ts";
@@ -19,7 +19,7 @@ const selectExpired = prepared((db, v: { now: number; limit: number }) =>
     .where("ended_at", "is", null)
     .where("expires_at", "<=", v.now)
     .orderBy("expires_at")
-    .limit(v.limit),
+    .limit(atMost(v.limit)),
 );
 
 /**
@@ -43,7 +43,7 @@ const selectEnded = prepared((db, v: { now: number; limit: number }) =>
     .where(sql<boolean>`state = 'live'`)
     .where("ends_at", "<=", v.now)
     .orderBy("ends_at")
-    .limit(v.limit),
+    .limit(atMost(v.limit)),
 );
 
 /**
@@ -91,7 +91,7 @@ const deleteNonces = prepared((db, v: { before: number; limit: number }) =>
           .select(["old.signer", "old.nonce"])
           .where("old.time", "<", v.before)
           .orderBy("old.time")
-          .limit(v.limit)
+          .limit(atMost(v.limit))
           .$asTuple("signer", "nonce"),
       ),
     )

@@ -20,6 +20,8 @@ import { Rotation } from "./rotation.ts";
 
 const RETRY_MIN_MS = 50;
 const RETRY_MAX_MS = 5_000;
+/** What runs out is looked for no sooner after the last look: nothing is granted for less than ten times that. */
+const EXPIRY_REST_MS = 100;
 /** Reality is looked at this often, whoever woke whom or did not. */
 const LOOK_ANYWAY_MS = 1_000;
 const TRIM_EVERY_MS = 60_000;
@@ -84,7 +86,12 @@ export async function startProcess({
     const intake = new Intake({ certified, ...parts });
     return loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   });
-  const expiry = loop("head", store, abort.signal, log, expiryTurn({ store, lead, clock, log }, devicesPerAddress));
+  const lookForEnds = expiryTurn({ store, lead, clock, log }, devicesPerAddress);
+  const expiry = loop("head", store, abort.signal, log, async () => {
+    const waitMs = await lookForEnds();
+    await delay(Math.min(waitMs, EXPIRY_REST_MS), abort.signal);
+    return waitMs;
+  });
   const lists = loop("revocation", store, abort.signal, log, () => crls.turn(LOOK_ANYWAY_MS));
   const generations = loop("progress", store, abort.signal, log, () => rotation.turn(LOOK_ANYWAY_MS));
   const loops = [...inboxes, expiry, lists, generations];

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { prepared } from "../store/prepared.ts";
+import { atMost, prepared } from "../store/prepared.ts";
 import { assertLead } from "../store/queries.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 
@@ -23,7 +23,7 @@ const REFUSED = sql<boolean>`status >= 400`;
 const ENDED = sql<boolean>`ended_at is not null`;
 
 const selectRefused = prepared((db, v: { until: number; limit: number }) =>
-  db.selectFrom("outcomes").select("submission").where(REFUSED).where("at", "<=", v.until).orderBy("at").limit(v.limit),
+  db.selectFrom("outcomes").select("submission").where(REFUSED).where("at", "<=", v.until).orderBy("at").limit(atMost(v.limit)),
 );
 const selectOneTooMany = prepared((db) =>
   db.selectFrom("outcomes").select("at").where(REFUSED).orderBy("at", "desc").limit(sql.lit(1)).offset(sql.lit(REFUSED_KEPT)),
@@ -43,7 +43,7 @@ export function* forgetRefused(db: Builder, lead: Lead, { now }: { readonly now:
 }
 
 const selectEnded = prepared((db, v: { before: number; limit: number }) =>
-  db.selectFrom("grants").select("id").where(ENDED).where("ended_at", "<", v.before).orderBy("ended_at").limit(v.limit),
+  db.selectFrom("grants").select("id").where(ENDED).where("ended_at", "<", v.before).orderBy("ended_at").limit(atMost(v.limit)),
 );
 
 /** Lets grants go that ended long ago. @returns as {@link forgetRefused} @throws Problem not_leading */

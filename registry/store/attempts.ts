@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { prepared } from "./prepared.ts";
+import { atMost, prepared } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
 
@@ -78,7 +78,7 @@ const deletePast = prepared((db, v: { begin: number; end: number; limit: number 
         selectFrom("attempts as past")
           .select(["past.source", "past.signer"])
           .where((past) => past.or([past("past.since", "<=", v.begin), past("past.since", ">=", v.end)]))
-          .limit(v.limit)
+          .limit(atMost(v.limit))
           .$asTuple("source", "signer"),
       ),
     )
@@ -94,7 +94,7 @@ const deleteFirst = prepared((db, v: { limit: number }) =>
         selectFrom("attempts as oldest")
           .select(["oldest.source", "oldest.signer"])
           .orderBy("oldest.since")
-          .limit(v.limit)
+          .limit(atMost(v.limit))
           .$asTuple("source", "signer"),
       ),
     )

@@ -1,5 +1,5 @@
 import { sql } from "kysely";
-import { prepared } from "./prepared.ts";
+import { atMost, prepared } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
 
@@ -90,7 +90,7 @@ const selectRevoked = prepared((db, v: { issuer: string; after: string; ending: 
     .where("serial", ">", v.after)
     .where("not_after", ">", v.ending)
     .orderBy("serial")
-    .limit(v.limit),
+    .limit(atMost(v.limit)),
 );
 
 /** Revoked certificates of one CA that end after `ending`, in the order of their serials, the first page after "". */

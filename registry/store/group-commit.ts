@@ -11,6 +11,8 @@ export interface Transactions {
 /** Most writes in one transaction, and most that wait for one. */
 export const MAX_BATCH = 512;
 export const MAX_QUEUED = 20_000;
+/** Longest rest between two transactions. */
+const MAX_REST_MS = 5;
 
 /** A write, or what rides along with writes. */
 export interface Job {
@@ -33,6 +35,8 @@ export class GroupCommit {
   readonly #riding: (topics: ReadonlySet<Topic>) => readonly Job[];
   #queue: Job[] = [];
   #armed = false;
+  /** By `performance.now()`: while writes come close on each other, the next transaction begins no sooner. */
+  #restUntilMs = 0;
   #closed = false;
   #drained: () => void = () => {};
 
@@ -76,11 +80,20 @@ export class GroupCommit {
   #arm(): void {
     if (this.#armed) return;
     this.#armed = true;
-    setImmediate(() => this.#turn());
+    const restMs = this.#restUntilMs - performance.now();
+    if (restMs < 1) setImmediate(() => this.#turn());
+    else setTimeout(() => this.#turn(), restMs);
+  }
+
+  /** After several writes it rests as long as they took: the busier it is, the more share what a transaction costs. One alone never waits. */
+  #rest(beganMs: number, writes: number): void {
+    const endedMs = performance.now();
+    this.#restUntilMs = writes > 1 && this.#queue.length === 0 ? endedMs + Math.min(endedMs - beganMs, MAX_REST_MS) : 0;
   }
 
   #turn(): void {
     this.#armed = false;
+    const began = performance.now();
     const batch = this.#queue.splice(0, MAX_BATCH);
     try {
       const done = this.#commit(batch);
@@ -89,6 +102,7 @@ export class GroupCommit {
       this.#rollBack();
       for (const job of batch) job.reject(storageUnavailable(cause));
     }
+    this.#rest(began, batch.length);
     if (this.#queue.length > 0) this.#arm();
     else this.#drained();
   }

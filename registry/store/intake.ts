@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { z } from "zod";
 import { Problem } from "../../lib/problem.ts";
 import { addressesSchema, deviceKeySchema, proofSchema } from "../../lib/registration/fields.ts";
-import { prepared } from "./prepared.ts";
+import { atMost, prepared } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
 
@@ -162,10 +162,10 @@ const inboxOf = (db: Builder) =>
     ])
     .select(["codes.public_key as code_key", "devices.public_key as device_key"]);
 const selectPlain = prepared((db, v: { limit: number; skip: number }) =>
-  inboxOf(db).where("csr", "is", null).orderBy("inbox.submission").limit(v.limit).offset(v.skip),
+  inboxOf(db).where("csr", "is", null).orderBy("inbox.submission").limit(atMost(v.limit)).offset(v.skip),
 );
 const selectCertified = prepared((db, v: { limit: number; skip: number }) =>
-  inboxOf(db).where("csr", "is not", null).orderBy("inbox.submission").limit(v.limit).offset(v.skip),
+  inboxOf(db).where("csr", "is not", null).orderBy("inbox.submission").limit(atMost(v.limit)).offset(v.skip),
 );
 
 /**
@@ -179,7 +179,7 @@ export function readInbox(
   return all((certified ? selectCertified : selectPlain)(db, { limit, skip }));
 }
 
-const selectNewest = prepared((db, v: { limit: number }) => inboxOf(db).orderBy("inbox.submission", "desc").limit(v.limit));
+const selectNewest = prepared((db, v: { limit: number }) => inboxOf(db).orderBy("inbox.submission", "desc").limit(atMost(v.limit)));
 
 /** Those that came last, in the order they came. */
 export function* readNewest(db: Builder, { limit }: { readonly limit: number }): Command<InboxItem[]> {

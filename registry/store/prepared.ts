@@ -1,4 +1,4 @@
-import type { Compilable, CompiledQuery } from "kysely";
+import { type Compilable, type CompiledQuery, sql } from "kysely";
 import type { Builder } from "./store.ts";
 
 /** Stands for a value while a query is compiled. */
@@ -12,7 +12,7 @@ class Slot {
 /**
  * A query of the hot path, compiled once per builder. `build` sees stand-ins for the values, so it may only hand them on,
  * one by one, as values: no spreading, no arithmetic, no `in` lists, and nothing that depends on a value being null. A bound that is
- * always the same is written out (`sql.lit`): SQLite plans a query anew whenever the value of its `limit` is bound.
+ * always the same is written out (`sql.lit`), one that is not goes through {@link atMost}.
  */
 export function prepared<P extends object, R>(build: (db: Builder, values: P) => Compilable<R>): (db: Builder, values: P) => Compilable<R> {
   const compiled = new WeakMap<Builder, CompiledQuery<R>>();
@@ -31,3 +31,6 @@ export function prepared<P extends object, R>(build: (db: Builder, values: P) =>
     },
   });
 }
+
+/** A `limit` that is a value: SQLite plans a query anew, at every run, whose `limit` is a parameter and nothing else. */
+export const atMost = (limit: number) => sql<number>`${limit} + 0`;

@@ -3,7 +3,7 @@ import type { Change, TrustTarget } from "../../lib/feed/messages.ts";
 import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { RuleLane } from "../../lib/service.ts";
-import { prepared } from "./prepared.ts";
+import { atMost, prepared } from "./prepared.ts";
 import { all, type Builder, type Command, first, type Lead, type Store } from "./store.ts";
 
 export { appendAudit, verifyAudit } from "./audit.ts";
@@ -37,7 +37,7 @@ export function* readHead(db: Builder): Command<Head> {
 }
 
 const selectChanges = prepared((db, v: { after: number; limit: number }) =>
-  db.selectFrom("changes").select(["revision", "body"]).where("revision", ">", v.after).orderBy("revision").limit(v.limit),
+  db.selectFrom("changes").select(["revision", "body"]).where("revision", ">", v.after).orderBy("revision").limit(atMost(v.limit)),
 );
 
 /** The changes behind revision `after`, oldest first; `body` is the change as JSON. Older ones than the log keeps are not there. */

@@ -12,6 +12,8 @@ import { Watchers } from "./watchers.ts";
 const BUSY_TIMEOUT_MS = 5_000;
 /** The write-ahead log is cut back to this after a checkpoint. */
 const WAL_LIMIT_BYTES = 64 << 20;
+/** Pages of 4 kB that the log takes before a commit brings them into the file: pages that are written often get there once. */
+const CHECKPOINT_PAGES = 4_000;
 const MAX_STATEMENTS = 256;
 const MAX_SNAPSHOTS = 32;
 /** BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN (sqlite.org/rescode.html): the data is sound, the moment is not. */
@@ -206,6 +208,7 @@ function prepareFile(connection: Connection, file: string, log: Log): void {
       );
     connection.value(`pragma journal_size_limit = ${WAL_LIMIT_BYTES}`);
     connection.exec("pragma temp_store = memory");
+    connection.value(`pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
   } catch (cause) {
     if (resultCode(cause) === NOT_A_DATABASE)
       throw new StoreRefusedError(`Cannot use ${file} as Storage: it is no SQLite database.`, { cause });

@@ -104,6 +104,29 @@ describe("group commit", () => {
     expect(notes.told.filter((sql) => sql === "commit")).to.have.length(Math.ceil(MAX_QUEUED / MAX_BATCH));
   });
 
+  it("rests after several writes as long as they took, within a bound, and never after one", async () => {
+    const { now } = performance;
+    const { setTimeout } = globalThis;
+    let clockMs = 0;
+    const rests: unknown[] = [];
+    const lasting = (ms: number) => () => {
+      clockMs += ms;
+    };
+    try {
+      performance.now = () => clockMs;
+      globalThis.setTimeout = ((turn: () => void, ms: number) => {
+        rests.push(ms);
+        return setTimeout(turn, 0);
+      }) as typeof setTimeout;
+      for (const writes of [[lasting(4)], [lasting(1), lasting(2)], [lasting(40), lasting(40)], [lasting(0)], [lasting(0)]])
+        await settled(...writes);
+    } finally {
+      performance.now = now;
+      globalThis.setTimeout = setTimeout;
+    }
+    expect(rests).to.deep.equal([3, 5]);
+  });
+
   it("does what waits when it is closed, and takes nothing more", async () => {
     const one = commits.add(() => 1, []);
     const closed = commits.close();
