@@ -98,16 +98,28 @@ export function writeMap(file: string, entries: Iterable<MapEntry>): void {
   syncFolder(dirname(file));
 }
 
-/** Adds lines to a map's file; durable when it returns. A line is written by one call, so HAProxy never reads half of it. */
-export function appendMap(file: string, entries: readonly MapEntry[]): void {
-  if (entries.length === 0) return;
+/**
+ * Adds lines to a map's file, which an HAProxy that starts from now on reads; durable once disposed of. A line is written by one call, so
+ * HAProxy never reads half of it.
+ */
+export function appendMap(file: string, entries: readonly MapEntry[]): Disposable {
+  if (entries.length === 0) return { [Symbol.dispose]() {} };
   const fd = openSync(file, "a", 0o600);
   try {
     writeAll(fd, entries.map((entry) => `${mapText(entry)}\n`).join(""));
-    fsyncSync(fd);
-  } finally {
+  } catch (error) {
     closeSync(fd);
+    throw error;
   }
+  return {
+    [Symbol.dispose]() {
+      try {
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+    },
+  };
 }
 
 function writeAll(fd: number, text: string): void {

@@ -77,7 +77,8 @@ export class HaproxyTarget implements Terminator {
       const ended = changes.unbound.map((id) => ({ id, numbers: numbers.get(id) ?? [] }));
       // Part of it may be done from here on: only a resync knows HAProxy again.
       this.#layout = null;
-      this.#writeMaps(layout, changes);
+      // Written before anything is told, durable before it counts as applied: who waits for a disk before a revocation is late.
+      using _durable = this.#writeMaps(layout, changes);
       await this.#live.change(changes, ended, changes.bindings.length <= MAX_BINDINGS, signal);
       if (this.#needsGeneration(layout, changes)) return await this.#renew(desired, this.#trust, signal);
       this.#layout = layout;
@@ -117,14 +118,14 @@ export class HaproxyTarget implements Terminator {
     this.#gone = 0;
   }
 
-  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): void {
-    appendMap(
-      layout.gone,
-      gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" })),
-    );
-    appendMap(layout.certificates, registered);
+  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): Disposable {
+    using stack = new DisposableStack();
+    const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
+    stack.use(appendMap(layout.gone, over));
+    stack.use(appendMap(layout.certificates, registered));
     if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
     this.#gone += gone.length;
+    return stack.move();
   }
 
   #needsGeneration(layout: Layout, changes: TrustChanges): boolean {
