@@ -16,7 +16,7 @@ const before = new Map<string, ReadonlySet<string>>();
 
 /** What changes on a Debian by itself, or keeps what was done for the record. */
 const ITS_OWN = [
-  ...["/proc", "/sys", "/dev", "/run", "/dist", "/var/log", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt"],
+  ...["/proc", "/sys", "/dev", "/run", "/dist", "/var/log", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/cache/debconf"],
   ...["/var/lib/systemd/timers", "/tmp/systemd-private-*", "/var/tmp/systemd-private-*"],
 ];
 
@@ -177,7 +177,8 @@ export function upgradeScenes(stand: () => Stand): void {
     }
     expect(knocks.answers).to.deep.equal([]);
     // One was well before the other was begun.
-    expect(ran.said.indexOf(`${first.name}: deployed`)).to.be.lessThan(ran.said.indexOf(`${second.name}: entityos-`));
+    const told = (gate: Machine, words: string) => ran.said.indexOf(`(local-exec): ${gate.name}: ${words}`);
+    expect(told(first, "deployed")).to.be.within(0, told(second, "entityos-"));
   });
 }
 
@@ -208,6 +209,8 @@ export function destroyScenes(stand: () => Stand): void {
     expect(await ask(stand(), stand().registered, removed)).to.equal(SILENT);
     const { code, said } = await metal.destroy();
     expect(code, said).to.equal(0);
+    // Agents' certificates are revoked while their registry still stands.
+    expect(said).to.include(`${removed.name}: removed`).and.not.include("is not revoked");
     for (const machine of [registry, ...gates]) {
       const left = [...(await filesOf(machine))].filter((file) => !before.get(machine.name)?.has(file));
       expect(left, machine.name).to.deep.equal(machine === registry ? [] : APPLICATION);
