@@ -1,4 +1,4 @@
-import { admitProgram, agentBoot } from "./boot/agent.ts";
+import { admitProgram, agentBoot, closedUntilGate } from "./boot/agent.ts";
 import { type BootFile, type UserDataInput, word } from "./boot/input.ts";
 import { registryBoot, rootKeyProgram } from "./boot/registry.ts";
 import { bucketTools } from "./boot/tools.ts";
@@ -74,7 +74,7 @@ function program(input: UserDataInput): string {
 set -eu
 umask 077
 export DEBIAN_FRONTEND=noninteractive
-${bucketTools(input)}
+${role.kind === "agent" ? closedUntilGate : ""}${bucketTools(input)}
 for need in /usr/bin/curl /etc/ssl/certs/ca-certificates.crt; do
   [ -e "$need" ] || { apt-get -o DPkg::Lock::Timeout=600 update && apt-get -o DPkg::Lock::Timeout=600 -y --no-install-recommends install curl ca-certificates; }
 done

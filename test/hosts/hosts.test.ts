@@ -5,6 +5,7 @@ import type { Packet } from "../lab/capture.ts";
 import { run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { deployScenes, destroyScenes, upgradeScenes } from "./deploying.ts";
+import { describeFirstBoot } from "./first-boot.ts";
 import { reaches, statusOf } from "./install.ts";
 import type { Machine } from "./machine.ts";
 import { nginxScenes } from "./nginx.ts";
@@ -221,6 +222,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
   });
 
   destroyScenes(() => stand);
+  describeFirstBoot(() => stand);
 });
 
 /** The HAProxy that is installed, as a package of its own with a higher version, installed. */

@@ -2,6 +2,32 @@ import { type UserDataInput, word } from "./input.ts";
 import { bucketTools } from "./tools.ts";
 
 const ETC = "/etc/entityos-agent";
+const TABLE = "inet entityos_first_boot";
+
+/**
+ * From its first minute until its own gate stands a host behind the gate takes nothing in that it did not ask for, whatever goes wrong
+ * on the way; operators come by Session Manager, which the host asks for. Without nft nothing listens yet either.
+ */
+export const closedUntilGate = `
+if ! command -v nft >/dev/null; then
+  echo "There is no nft before the packages are installed: what is not listened for is refused, not dropped" >&2
+elif ! nft list table inet entityos >/dev/null 2>&1; then
+  nft -f - <<'END_OF_RULES'
+add table ${TABLE}
+delete table ${TABLE}
+table ${TABLE} {
+  chain input {
+    type filter hook input priority filter; policy drop;
+    iif lo accept
+    ct state established,related accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big } accept
+    udp sport 67 udp dport 68 accept
+    udp sport 547 udp dport 546 accept
+  }
+}
+END_OF_RULES
+fi
+`;
 
 /**
  * A host behind the gate: makes its keys, leaves its requests in the bucket, and takes the certificates that an operator had signed.
@@ -27,6 +53,7 @@ if ! entityos-agent check; then
   exit 1
 fi
 systemctl start entityos-agent.service
+! command -v nft >/dev/null || nft delete table ${TABLE} 2>/dev/null || true
 `;
 
 /** What operators run on the registry to let a host in: signs what waits in the bucket and puts the certificates beside it. */

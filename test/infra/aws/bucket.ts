@@ -13,31 +13,46 @@ const METADATA_TOKEN = "metadata-token";
 
 export interface Double extends AsyncDisposable {
   readonly url: string;
+  /** By path; what is below /debian/ is for everybody, as a mirror is. */
   readonly objects: Map<string, Buffer>;
+  /** Secrets Manager's, by ARN. */
+  readonly secrets: Map<string, string>;
   readonly refused: string[];
 }
 
-/** A bucket and instance metadata (IMDSv2) on loopback: answers only what is signed by the credentials that it gave out (SigV4). */
-export async function startDouble(): Promise<Double> {
+/**
+ * A bucket, Secrets Manager, instance metadata (IMDSv2) and a mirror at one address: answers only what is signed by the credentials
+ * that it gave out (SigV4).
+ */
+export async function startDouble(
+  { address, port }: { address: string; port: number } = { address: "127.0.0.1", port: 0 },
+): Promise<Double> {
   const objects = new Map<string, Buffer>();
+  const secrets = new Map<string, string>();
   const refused: string[] = [];
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const { status, body } = answer(request, Buffer.concat(chunks), objects);
+    const { status, body } = answer(request, Buffer.concat(chunks), objects, secrets);
     if (status >= 400) refused.push(`${status} ${request.method} ${request.url}`);
     response.writeHead(status).end(body);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(port, address, resolve));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://${address}:${(server.address() as AddressInfo).port}`,
     objects,
+    secrets,
     refused,
     [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
   };
 }
 
-function answer(request: IncomingMessage, body: Buffer, objects: Map<string, Buffer>): { status: number; body?: string | Buffer } {
+interface Answer {
+  readonly status: number;
+  readonly body?: string | Buffer;
+}
+
+function answer(request: IncomingMessage, body: Buffer, objects: Map<string, Buffer>, secrets: Map<string, string>): Answer {
   const url = request.url ?? "";
   if (url === "/latest/api/token") return request.method === "PUT" ? { status: 200, body: METADATA_TOKEN } : { status: 405 };
   if (url.startsWith("/latest/meta-data/")) {
@@ -46,7 +61,12 @@ function answer(request: IncomingMessage, body: Buffer, objects: Map<string, Buf
     if (url.endsWith("/iam/security-credentials/")) return { status: 200, body: ROLE };
     return url.endsWith(`/${ROLE}`) ? { status: 200, body: JSON.stringify({ Code: "Success", ...CREDENTIALS }, null, 2) } : { status: 404 };
   }
-  if (!isSigned(request, body)) return { status: 403 };
+  if (!url.startsWith("/debian/") && !isSigned(request, body)) return { status: 403 };
+  if (request.headers["x-amz-target"] === "secretsmanager.GetSecretValue") {
+    const { SecretId } = JSON.parse(body.toString()) as { SecretId: string };
+    const SecretString = secrets.get(SecretId);
+    return SecretString === undefined ? { status: 400 } : { status: 200, body: JSON.stringify({ ARN: SecretId, SecretString }) };
+  }
   if (request.method === "PUT") {
     objects.set(url, body);
     return { status: 200 };

@@ -109,6 +109,12 @@ describe("the user data of a machine", () => {
     ]);
   });
 
+  it("closes a host behind the gate before anything else, and the registry's not", () => {
+    const program = (input: UserDataInput) => written(userData(input)).get("/usr/local/sbin/entityos-first-boot") ?? "";
+    expect(program(AGENT).indexOf("policy drop")).to.be.greaterThan(0).and.lessThan(program(AGENT).indexOf("curl"));
+    expect(program(REGISTRY)).not.to.include("policy drop");
+  });
+
   it("is not made of what is more than a word of the shell, nor of a file that ends early", () => {
     for (const name of ["a b", "a;reboot", "$(id)", "`id`", "a'", ""])
       expect(() => userData({ ...AGENT, name }), name).to.throw(RangeError);

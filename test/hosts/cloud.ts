@@ -1,0 +1,46 @@
+import { readFile } from "node:fs/promises";
+import { type Double, startDouble } from "../infra/aws/bucket.ts";
+import { servePeer } from "../lab/peer.ts";
+
+/** What stands around an instance, at one address of the hosts' link: metadata, bucket, secrets, and a mirror of Debian. */
+export interface Asks {
+  start: { readonly address: string };
+  /** Puts a file into the bucket, or below /debian/ into the mirror. */
+  put: { readonly path: string; readonly file: string };
+  secret: { readonly arn: string; readonly value: string };
+  /** Every object's path, and what was refused. */
+  look: Record<string, never>;
+}
+
+export interface Answers {
+  start: { readonly url: string };
+  put: Record<string, never>;
+  secret: Record<string, never>;
+  look: { readonly objects: readonly string[]; readonly refused: readonly string[] };
+}
+
+let double: Double | null = null;
+const running = (): Double => {
+  if (double === null) throw new Error("not started");
+  return double;
+};
+
+const operations: { readonly [K in keyof Asks]: (ask: Asks[K]) => Promise<Answers[K]> } = {
+  async start({ address }) {
+    double = await startDouble({ address, port: 80 });
+    return { url: `http://${address}` };
+  },
+  async put({ path, file }) {
+    running().objects.set(path, await readFile(file));
+    return {};
+  },
+  async secret({ arn, value }) {
+    running().secrets.set(arn, value);
+    return {};
+  },
+  async look() {
+    return { objects: [...running().objects.keys()], refused: running().refused };
+  },
+};
+
+servePeer(operations);
