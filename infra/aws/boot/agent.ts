@@ -17,12 +17,17 @@ add table ${TABLE}
 delete table ${TABLE}
 table ${TABLE} {
   chain input {
-    type filter hook input priority filter; policy drop;
+    type filter hook prerouting priority mangle; policy drop;
     iif lo accept
     ct state established,related accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert, packet-too-big } accept
     udp sport 67 udp dport 68 accept
     udp sport 547 udp dport 546 accept
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    icmp type { destination-unreachable, time-exceeded, parameter-problem } drop
+    icmpv6 type { destination-unreachable, time-exceeded, parameter-problem } drop
   }
 }
 END_OF_RULES
