@@ -103,7 +103,14 @@ function registryInput(cloud: Cloud, { v4, v6 }: Machine): UserDataInput {
     packages: cloud.packages("node", "registry", "cli"),
     debian: [],
     files: [{ path: "/etc/entityos-registry/registry.yaml", mode: "0644", text }],
-    role: { kind: "registry", volume: null, secrets: cloud.url, certificates, keys: CAS.map((name) => ({ name, secret: secretOf(name) })) },
+    role: {
+      kind: "registry",
+      volume: null,
+      secrets: cloud.url,
+      certificates,
+      keys: CAS.map((name) => ({ name, secret: secretOf(name) })),
+      rootKey: null,
+    },
   };
 }
 
@@ -171,7 +178,7 @@ export function describeFirstBoot(stand: () => Stand): void {
       // A device of before, whose state is of another registry.
       rmSync(join(folder, registered.netns), { recursive: true, force: true });
       await register(stand(), registered);
-      expect(await ask(stand(), registered, gate, 30)).to.equal(`${gate.name} answers`);
+      expect(await ask(stand(), registered, gate, { seconds: 30 })).to.equal(`${gate.name} answers`);
       expect(await ask(stand(), stranger, gate)).to.equal(SILENT);
       expect(knocks.answers).to.deep.equal([]);
       expect(await gate.sh(`dpkg -s ${FROM_MIRROR}`)).to.include("Status: install ok installed");
