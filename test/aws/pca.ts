@@ -138,7 +138,7 @@ async function issue(ca: PrivateCa, input: Input): Promise<Answer> {
   if (ca.status !== "ACTIVE") return refused("InvalidStateException", `the CA is ${ca.status}`);
   const token = String(input.IdempotencyToken);
   if (token.length > 36) return refused("ValidationException", "IdempotencyToken");
-  const earlier = ca.tokens.get(token);
+  const earlier = input.IdempotencyToken === undefined ? undefined : ca.tokens.get(token);
   if (earlier !== undefined) return done({ CertificateArn: earlier });
   const { Csr, TemplateArn, Validity, ValidityNotBefore, ApiPassthrough, SigningAlgorithm } = input as Record<string, Fields>;
   if (String(TemplateArn) !== TEMPLATE || String(SigningAlgorithm) !== "SHA256WITHECDSA")
