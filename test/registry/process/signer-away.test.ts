@@ -18,7 +18,8 @@ import { FakeKms } from "../../aws/kms.ts";
 import { csr } from "./authorities.ts";
 import { Harness } from "./harness.ts";
 
-describe("Process while the CA's key cannot be used", () => {
+describe("Process while the CA's key cannot be used", function () {
+  this.timeout(60_000);
   let harness: Harness;
   let double: AwsDouble;
   let authorities: Authorities;
@@ -89,8 +90,7 @@ describe("Process while the CA's key cannot be used", () => {
     expect((await harness.outcome(id)).status).to.equal(201);
   });
 
-  it("refuses those beyond so many by name, with nothing spent", async function () {
-    this.timeout(60_000);
+  it("refuses those beyond so many by name, with nothing spent", async () => {
     const code = await harness.code({ pattern: "cert" }, { uses: 10_000 });
     const request = await csr();
     await using _process = await harness.process([], authorities);
