@@ -5,6 +5,8 @@ import { ADDRESSES, CERTIFICATES, CONNECTIONS, lanesOf, PATTERNS, SWITCHES } fro
 import { page } from "./decision-page.ts";
 import { DecisionRun } from "./decision-run.ts";
 
+/** Faults that are told at most. */
+const SHOWN = 10;
 const ALL_ON = { ip: true, ipcert: true, roaming: true };
 
 describe("the decision table", function () {
@@ -20,7 +22,8 @@ describe("the decision table", function () {
   for (const lanes of SWITCHES) {
     it(`holds for new, open and resumed connections, with HAProxy and with nginx, with the lanes on: ${lanesOf(lanes)}`, async () => {
       const faults = await Promise.all(runs.map((run) => run.faults(lanes)));
-      expect(Object.fromEntries(TERMINATORS.map((kind, at) => [kind, faults[at]]))).to.deep.equal({ haproxy: [], nginx: [] });
+      const said = TERMINATORS.flatMap((kind, at) => (faults[at] ?? []).map((fault) => `${kind}: ${fault}`));
+      expect(said, said.slice(0, SHOWN).join("\n")).to.have.length(0);
     });
   }
 
