@@ -56,7 +56,7 @@ const uncheckedPackages: Forbidden = {
 
 const tooMuchUserData: Forbidden = {
   name: "user-data-too-long",
-  why: "EC2 takes 16 kB; half of it is kept free for what Terraform puts in",
+  why: "EC2 takes 16 kB; a quarter of it is kept free for what Terraform puts in",
   look: (synthesis) =>
     each(resourcesOf(synthesis, "aws_instance"), ({ fields }) => {
       const bytes = Buffer.byteLength(String(fields.user_data).replaceAll(/\$\{[^}]*\}/g, ""));
