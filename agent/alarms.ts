@@ -9,6 +9,7 @@ export const ALARM = {
   elements_tampered: "Somebody else changed the gate's elements; they were set back",
   feed_stale: "The feed is silent for longer than is configured",
   floor_lost: "The floor is gone with its holder; it is being made again",
+  ground_not_told: "entityos-floor.service does not take this configuration's floor; it holds the one before",
   not_answering: "A part that the gate hangs on does not answer",
   reload_refused: "The configuration that was to be loaded is not in force",
   not_saved: "The disk takes nothing: the kernel follows, and nothing is acknowledged",

@@ -11,6 +11,7 @@ import { credentialProblems } from "./credentials.ts";
 import { identityEnd, identityOf } from "./feed/identity.ts";
 import { checkGate } from "./nft/check.ts";
 import { renderGate } from "./nft/gate.ts";
+import { Ground } from "./nft/ground.ts";
 import { probeNft } from "./nft/probe.ts";
 import { removeGate } from "./nft/target.ts";
 import { loaded } from "./reload.ts";
@@ -133,6 +134,10 @@ export async function cleanup(file: string, log: Log): Promise<number> {
   const running = await queryStatus(join(config.runtimeDir, PATH.agentSocketName)).catch(() => null);
   if (running !== null) {
     process.stderr.write(`entityos-agent: Cannot clean up while the agent runs (pid ${running.pid}). Stop it first.\n`);
+    return EXIT.failed;
+  }
+  if (new Ground(config).held) {
+    process.stderr.write("entityos-agent: Cannot clean up while entityos-floor.service holds the floor. Stop it first.\n");
     return EXIT.failed;
   }
   await removeGate({ log });

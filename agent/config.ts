@@ -86,6 +86,8 @@ export const agentConfigSchema = z
     }),
     stateDir: z.string().min(1).default(PATH.agentState),
     runtimeDir: z.string().min(1).default(PATH.agentRuntime),
+    /** Where entityos-floor.service is told of changes, if it runs. */
+    groundDir: z.string().min(1).default(PATH.groundRuntime),
     gate: gateSchema,
     terminator: terminatorSchema,
     /** What the agent believes the feed at most (invariant 13). */

@@ -19,6 +19,7 @@ import type { Effect } from "./feed/session.ts";
 import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { checkGate } from "./nft/check.ts";
 import { type Floor, startFloor } from "./nft/floor.ts";
+import { Ground } from "./nft/ground.ts";
 import { type StructureMonitor, startMonitor } from "./nft/monitor.ts";
 import { type NftTarget, startNftTarget } from "./nft/target.ts";
 import { followedRoots, followRoots } from "./pins.ts";
@@ -86,6 +87,10 @@ export async function startParts(
   const alarms = new Alarms(log);
   const onLost = () => alarms.set("floor_lost", {});
   const floor = restricted ? stack.use(await startFloor({ config, log, signal, onLost, within })) : null;
+  const ground = new Ground(config);
+  await (restricted ? ground.cover([config.gate], signal) : ground.release(signal)).catch((err: unknown) =>
+    alarms.set("ground_not_told", { err }),
+  );
   const watching: { monitor?: StructureMonitor } = {};
   const onLoad = (elements: number) => watching.monitor?.expect(elements);
   const target = stack.use(await startNftTarget({ config, now: () => time.now(), log, signal, within, onLoad }));
@@ -171,7 +176,7 @@ export async function startParts(
       lookForAlarms(seen);
       for (const [name, atMs] of tamperedAtMs) if (clock.monotonic() - atMs > TAMPERED_FOR_MS) alarms.set(name, null);
     },
-    reload: (next, until) => reload(next, { live, within, desired, feed, floor, target, terminator, reconciler, settled }, until),
+    reload: (next, until) => reload(next, { live, within, desired, feed, floor, ground, target, terminator, reconciler, settled }, until),
   };
 }
 
@@ -202,6 +207,7 @@ interface Reloadable {
   readonly desired: DesiredState;
   readonly feed: FeedClient;
   readonly floor: Floor | null;
+  readonly ground: Ground;
   readonly target: NftTarget;
   readonly terminator: Terminator | null;
   readonly reconciler: Reconciler;
@@ -209,12 +215,12 @@ interface Reloadable {
 }
 
 async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Promise<void> {
-  const { live, within, desired, feed, floor, target, terminator, reconciler, settled } = parts;
+  const { live, within, desired, feed, target, terminator, reconciler, settled } = parts;
   const plan = reloadPlan(live.loaded, next);
   if (plan.gate) {
     await checkGate(next.config, within, { timeoutMs: CHECK_TIMEOUT_MS, signal });
     // New ports are covered before the gate knows them, old ones until it has forgotten them.
-    if (floor !== null) await floor.cover(together(floor.gates, next.config));
+    await cover(parts, (before) => together(before, next.config), signal);
     target.configure(next.config);
   }
   if (plan.gate || plan.terminator) terminator?.configure(next.config);
@@ -228,7 +234,14 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
   if (plan.feed) feed.reconnect();
   if (!plan.gate && !plan.terminator) return reconciler.ring();
   await reconciler.resync("the configuration changed", signal);
-  if (floor !== null) await floor.cover([next.config.gate]);
+  await cover(parts, () => [next.config.gate], signal);
+}
+
+/** Nothing in the open zone, which has no floor. */
+async function cover({ floor, ground }: Reloadable, gates: (before: Floor["gates"]) => Floor["gates"], signal: AbortSignal): Promise<void> {
+  if (floor === null) return;
+  await floor.cover(gates(floor.gates));
+  await ground.cover(floor.gates, signal);
 }
 
 /** Null where something else ends TLS. */

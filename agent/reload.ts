@@ -5,7 +5,7 @@ import { type AgentConfig, serviceKey } from "./config.ts";
 import { identityEnd, identityOf } from "./feed/identity.ts";
 
 /** What a running agent cannot change: who it is, and where it keeps what it holds. */
-const FIXED = ["name", "zone", "stateDir", "runtimeDir"] as const;
+const FIXED = ["name", "zone", "stateDir", "runtimeDir", "groundDir"] as const;
 
 /** The new configuration is refused; the old one stays in force whole. */
 export class ReloadRefusedError extends Error {}

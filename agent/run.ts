@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { delay, type Wakeup } from "../lib/abort.ts";
+import { aborted, delay, type Wakeup } from "../lib/abort.ts";
 import { makePrivateFolder, writeFileAtomic } from "../lib/file.ts";
 import type { Log } from "../lib/log.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
@@ -57,7 +57,9 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   const state = stack.use(StateFile.open(join(config.stateDir, "state.db"), config.name, log));
   const agent = await startParts({ ...options, onApplied: (applied) => metrics.applied(applied) }, state, stack, crew);
   running = agent;
-  await Promise.race([agent.reconciler.stands, crew.failed]);
+  await Promise.race([agent.reconciler.stands, crew.failed, aborted(crew.signal)]);
+  // Told to stop before it had made the gate.
+  if (crew.signal.aborted) return await notifier.stopping();
   log.info({ state: agent.state(), rules: agent.status().rules }, "Gate stands");
   tolerateDisk(agent.alarms, () => keepClosedGate(config));
   await notifier.ready(statusLine(agent.status()));

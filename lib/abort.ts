@@ -17,6 +17,14 @@ export function delay(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Resolves when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
 /** A latch that many may wait for and that keeps nothing but "it happened since you last looked". */
 export class Wakeup {
   #count = 0;

@@ -29,6 +29,8 @@ export const LANE_MARK: Readonly<Record<Lane, number>> = { ip: 0x454f0001, ipcer
 
 export const TABLE = "entityos";
 export const FLOOR_TABLE = "entityos_floor";
+/** The same rules once more, held by entityos-floor.service. */
+export const GROUND_TABLE = "entityos_ground";
 
 export const PORT = {
   register: 443,
@@ -57,6 +59,10 @@ export const PATH = {
   controlSocketName: "control.sock",
   /** What the agent leaves in its state folder for the next boot: its gate without any element, as an nft script. */
   closedGateName: "gate.nft",
+  /** What the agent leaves there for entityos-floor.service: its floor, as an nft script. */
+  groundRulesName: "ground.nft",
+  /** Where entityos-floor.service is told of changes. */
+  groundRuntime: "/run/entityos-ground",
   /** Programs of the Debian packages, and the Node that runs them. */
   programs: "/usr/lib/entityos",
   serviceCertificate: "/etc/entityos-agent/service.crt",

@@ -12,15 +12,16 @@ const unique = (ports: readonly number[]): number[] => [...new Set(ports)];
 /**
  * Table `inet entityos_floor`: what holds while the gate's table is missing. It knows no registered address, only the lane marks that the gate sets,
  * and drops everything of service and listener ports that carries none, in both directions.
+ * @param table that, or {@link GROUND_TABLE}: the same rules held by entityos-floor.service, also while no agent runs
  * @param gates the ports of all of them are covered: of two while one gate takes the other's place
  */
-export function floorStructure(gates: readonly GateConfig[]): Structure {
+export function floorStructure(gates: readonly GateConfig[], table: string = FLOOR_TABLE): Structure {
   const admitted = unique(gates.flatMap((gate) => [...gate.servicePorts, ...listenersOf(gate)]));
   const ports = portList(admitted);
   const local = `iif lo tcp dport ${portList(unique(gates.flatMap(listenersOf)))} drop`;
   const strange = `meta mark != { ${LANES.map((lane) => `0x${LANE_MARK[lane].toString(16)}`).join(", ")} } drop`;
   return {
-    table: FLOOR_TABLE,
+    table,
     // The kernel lets no other process flush or delete it, and takes it away when its owner's socket closes.
     flags: "owner",
     sets: [],

@@ -5,8 +5,8 @@ import { NftError } from "./error.ts";
 import { DIES_WITH_US, namelessFile, nftEnvironment, rewrite } from "./nft.ts";
 
 /** Costs nft no look into the kernel, and its answer, one line, tells that all before it is done. */
-const PROBE = "describe tcp dport";
-const ANSWER = "payload expression, datatype inet_service";
+export const PROBE = "describe tcp dport";
+export const ANSWER = "payload expression, datatype inet_service";
 /** What follows standard input, output and error. */
 const FILE = "/dev/fd/3";
 /** Bound on what nft may print for one script, characters. */

@@ -48,6 +48,59 @@ WantedBy=sysinit.target
 `;
 
 /**
+ * entityos-floor.service holds the floor's rules in a table of its own that no other program can flush, whatever becomes of the agent: a
+ * flush between an agent's death and its next start opens nothing. Without Node; the agent tells it of changes.
+ */
+export const floorUnit = (): string => `[Unit]
+Description=entityOS floor: keeps the gate's ports closed while its tables are away
+ConditionPathExists=${ENROLLED}
+DefaultDependencies=no
+After=local-fs.target systemd-sysusers.service systemd-tmpfiles-setup.service nftables.service entityos-gate.service
+Before=network-pre.target
+Wants=network-pre.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=${PATH.programs}/entityos-floor
+Restart=always
+RestartSec=100ms
+RuntimeDirectory=entityos-ground
+RuntimeDirectoryMode=0700
+RestrictAddressFamilies=AF_NETLINK
+IPAddressDeny=any
+MemoryDenyWriteExecute=yes
+${FILTERS}
+${SANDBOX}
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=sysinit.target
+`;
+
+/**
+ * The program of the floor unit: an nft that lives as long as the unit, with FIFOs for the agent. It has both ends of each open, so that
+ * neither the agent's coming nor its going ends it.
+ */
+export const floorProgram = (
+  folder: string = PATH.groundRuntime,
+  rules = `${PATH.agentState}/${PATH.groundRulesName}`,
+): string => `#!/bin/sh
+# Holds the floor that the agent left for this host, and what it says later.
+set -u
+umask 077
+export HOME=/nonexistent LC_ALL=C TERM=dumb
+cd ${folder} && rm -f in out && mkfifo in out || exit 1
+exec 3<>in 4<>out
+if [ -e ${rules} ]; then
+  # What is wrong with it is told in the journal; what nft says later is the agent's to read.
+  nft -c -f ${rules}
+  printf 'include "%s"\\n' ${rules} >&3
+fi
+exec stdbuf -oL nft -i <&3 >&4 2>&4
+`;
+
+/**
  * entityos-agent.service loads the last good state before the network comes up, and tells READY when the gate stands. Nothing stops it
  * at shutdown but the end of all processes: nftables.service flushes every table before, and the floor must hold until then.
  */
@@ -55,9 +108,9 @@ export const agentUnit = (): string => `[Unit]
 Description=entityOS agent: keeps this host's gate as the registry wants it
 ConditionPathExists=${ENROLLED}
 DefaultDependencies=no
-After=local-fs.target systemd-sysusers.service systemd-tmpfiles-setup.service nftables.service entityos-gate.service
+After=local-fs.target systemd-sysusers.service systemd-tmpfiles-setup.service nftables.service entityos-gate.service entityos-floor.service
 Before=network-pre.target
-Wants=network-pre.target entityos-gate.service entityos-terminator.service entityos-terminator-nginx.service
+Wants=network-pre.target entityos-gate.service entityos-floor.service entityos-terminator.service entityos-terminator-nginx.service
 # Trying again never ends: the gate stands meanwhile.
 StartLimitIntervalSec=0
 

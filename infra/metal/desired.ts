@@ -53,7 +53,7 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
     packages: [...common, file("entityos-agent")],
     system: kind === "none" ? [] : [kind],
     files: { [PATH.agentConfig]: agentYaml(host.input) },
-    units: ["entityos-agent.service", "entityos-gate.service", ...TERMINATOR_UNITS[kind]],
+    units: ["entityos-agent.service", "entityos-gate.service", "entityos-floor.service", ...TERMINATOR_UNITS[kind]],
     zone: host.config.zone,
     service: host.service,
   };

@@ -42,7 +42,7 @@ dpkg-query -W -f 'package \${db:Status-Status} \${Package} \${Version}\\n' 'enti
 for file in ${PATH.agentConfig} ${PATH.registryConfig}; do
   [ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' -f1)"
 done
-for unit in entityos-agent entityos-gate entityos-terminator entityos-terminator-nginx entityos-registry; do
+for unit in entityos-agent entityos-gate entityos-floor entityos-terminator entityos-terminator-nginx entityos-registry; do
   echo "unit $unit.service $(systemctl is-active "$unit.service" || true) $(systemctl is-enabled "$unit.service" 2>/dev/null || true)"
 done
 [ ! -e ${AGENT_FOLDER}/agent.crt ] || [ -e ${ENROLMENT_FOLDER} ] || echo enrolled

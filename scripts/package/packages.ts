@@ -6,6 +6,8 @@ import {
   agentFolders,
   agentUnit,
   agentUsers,
+  floorProgram,
+  floorUnit,
   gateProgram,
   gateUnit,
   nftablesDropIn,
@@ -39,7 +41,13 @@ const SYSTEMD = "systemd (>= 252)";
 const AGENT: ServicePackage = {
   name: "entityos-agent",
   service: "entityos-agent.service",
-  units: ["entityos-gate.service", "entityos-agent.service", "entityos-terminator.service", "entityos-terminator-nginx.service"],
+  units: [
+    "entityos-gate.service",
+    "entityos-floor.service",
+    "entityos-agent.service",
+    "entityos-terminator.service",
+    "entityos-terminator-nginx.service",
+  ],
   follows: { unit: "entityos-terminator.service", program: "/usr/sbin/haproxy" },
   purge: `rm -rf ${PATH.agentState} ${PATH.agentRuntime} /etc/entityos-agent
 if command -v nft >/dev/null; then
@@ -70,9 +78,11 @@ export function agentPackage(source: PackageSource): Package {
     files: [
       text("/usr/sbin/entityos-agent", agentLauncher(), 0o755),
       text(`${lib}/entityos-gate`, gateProgram(), 0o755),
+      text(`${lib}/entityos-floor`, floorProgram(), 0o755),
       text(`${lib}/closed.nft`, renderClosedGate(unconfigured())),
       text("/usr/lib/systemd/system/entityos-agent.service", agentUnit()),
       text("/usr/lib/systemd/system/entityos-gate.service", gateUnit()),
+      text("/usr/lib/systemd/system/entityos-floor.service", floorUnit()),
       text("/usr/lib/systemd/system/entityos-terminator.service", terminatorUnit()),
       text("/usr/lib/systemd/system/entityos-terminator-nginx.service", nginxUnit()),
       text("/usr/lib/systemd/system/nftables.service.d/entityos.conf", nftablesDropIn()),

@@ -29,6 +29,7 @@ describe("the agent's configuration", () => {
       registry: { addresses: ["https://control.example:8444"], ca: "ca.pem", certificate: "host-1.pem", key: "host-1.key" },
       stateDir: "/var/lib/entityos-agent",
       runtimeDir: "/run/entityos-agent",
+      groundDir: "/run/entityos-ground",
       gate: {
         servicePorts: [443],
         listeners: { ip: 8441, ipcert: 8442, roaming: 8443 },

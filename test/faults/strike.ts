@@ -18,15 +18,9 @@ export interface Strike {
 const MOST_AFTER_MS = 1_500;
 const FREEZE_MS = [50, 3_000] as const;
 const REGISTRY = { kill: 5, freeze: 3, spare: 4 };
-/**
- * What may befall one host in one round. Killing the floor's holder (or its agent, with which it goes) and flushing the ruleset in the
- * same moment is taking both tables away: the host's end, against which nothing is promised (docs/threat-model.md). So it is either.
- */
-const HOST = {
-  floor: { killAgent: 5, killFloor: 3, freezeFloor: 1, freezeAgent: 2, killNft: 3, freezeNft: 2, killMonitor: 1 },
-  flush: { flush: 5, freezeAgent: 2, killNft: 3, freezeNft: 2, killMonitor: 1 },
-} as const;
-type HostStrike = keyof (typeof HOST)["floor"] | "flush";
+/** What may befall one host in one round, all of it in one moment: a flush while the agent and its floor are down among it. */
+const HOST = { killAgent: 5, killFloor: 3, freezeFloor: 1, flush: 5, freezeAgent: 2, killNft: 3, freezeNft: 2, killMonitor: 1 } as const;
+type HostStrike = keyof typeof HOST;
 
 /** Command lines of an agent's children. */
 export const CHILD = { Nft: /\bnft\0-t\0-j\0-i\0$/, Floor: /\bnft\0-i\0$/, Monitor: /\bnft\0.*monitor/ } as const;
@@ -37,10 +31,9 @@ export function drawStrikes(chance: Chance, supervisor: Supervisor, hosts: reado
   const registry = chance.weighted(REGISTRY);
   if (registry !== "spare") strikes.push(programStrike(registry, "registry", chance, supervisor));
   const wanted = chance.whole(1, most);
-  const groups = new Map(hosts.map((host) => [host, chance.next() < 0.5 ? HOST.floor : HOST.flush] as const));
   while (strikes.length < wanted) {
     const host = chance.pick(hosts);
-    const kind = chance.weighted<HostStrike>(groups.get(host) as Readonly<Record<HostStrike, number>>);
+    const kind = chance.weighted<HostStrike>(HOST);
     strikes.push(hostStrike(kind, host, chance, supervisor));
   }
   return strikes.toSorted((a, b) => a.afterMs - b.afterMs);

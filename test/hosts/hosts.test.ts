@@ -35,7 +35,11 @@ describe("hosts", function () {
     return Number(/service: ([\d.]+)/.exec(said)?.[1]);
   };
   /** Ours, beside those of /etc/nftables.conf. */
-  const tables = async (machine: Machine) => (await machine.sh("nft list tables")).split("\n").filter((line) => line.includes("entityos"));
+  const tables = async (machine: Machine) =>
+    (await machine.sh("nft list tables"))
+      .split("\n")
+      .filter((line) => line.includes("entityos"))
+      .sort();
 
   deployScenes(() => stand);
 
@@ -51,6 +55,7 @@ describe("hosts", function () {
     for (const gate of stand.gates) {
       expect(await exposure(gate, "entityos-agent"), gate.name).to.be.at.most(3);
       expect(await exposure(gate, "entityos-gate"), gate.name).to.be.at.most(2);
+      expect(await exposure(gate, "entityos-floor"), gate.name).to.be.at.most(2);
       expect(await exposure(gate, "entityos-terminator"), gate.name).to.be.at.most(2);
       const terminator = await gate.sh("cat /proc/$(systemctl show -P MainPID entityos-terminator)/status");
       expect(terminator)
@@ -88,15 +93,22 @@ describe("hosts", function () {
     }
   });
 
-  it("are closed after each flush of nftables.service also without an agent", async () => {
+  it("are closed after each flush of nftables.service, and of any program, also without an agent", async () => {
     for (const gate of stand.gates) {
-      await gate.sh("systemctl stop entityos-agent");
+      await using knocks = await provoke(stand.stranger, gate);
+      await gate.sh("systemctl kill --signal=KILL entityos-agent; nft flush ruleset");
+      await reaches(gate, "enforcing");
+      expect(await ask(stand, stand.registered, gate)).to.equal(`${gate.name} answers`);
+      await gate.sh("systemctl stop entityos-agent; nft flush ruleset");
+      expect(await tables(gate)).to.deep.equal(["table inet entityos_ground"]);
+      expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
       for (const verb of ["restart", "reload", "stop"]) {
         await gate.sh(`systemctl ${verb} nftables`);
-        expect(await tables(gate), verb).to.deep.equal(["table inet entityos"]);
+        expect(await tables(gate), verb).to.deep.equal(["table inet entityos", "table inet entityos_ground"]);
       }
       expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
       expect((await stand.operator.actor.ask("connect", { host: gate.v4, port: 22, timeoutMs: 2_000 })).label).to.match(/^SSH-2\.0/);
+      expect(knocks.answers).to.deep.equal([]);
       await gate.sh("systemctl start nftables entityos-agent");
       expect(await ask(stand, stand.registered, gate)).to.equal(`${gate.name} answers`);
     }
@@ -211,7 +223,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
       await gate.sh("cp -p /etc/entityos-agent/agent.yaml /root/ && echo 'nonsense: [' >>/etc/entityos-agent/agent.yaml");
       await using knocks = await provoke(stand.stranger, gate);
       await gate.reboot();
-      expect(await tables(gate)).to.deep.equal(["table inet entityos"]);
+      expect(await tables(gate)).to.deep.equal(["table inet entityos", "table inet entityos_ground"]);
       expect(await ask(stand, stand.registered, gate)).to.equal(SILENT);
       expect((await stand.operator.actor.ask("connect", { host: gate.v4, port: 22, timeoutMs: 2_000 })).label).to.match(/^SSH-2\.0/);
       expect(knocks.answers).to.deep.equal([]);

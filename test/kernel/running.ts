@@ -79,6 +79,7 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
       registry: { addresses: [control.url], ...identity },
       stateDir: join(folder, "state"),
       runtimeDir: join(folder, "run"),
+      groundDir: join(folder, "ground"),
       gate: { lanes: { ip: true, ipcert: true }, newConnections: { perSecond: 100_000, burst: 100_000 } },
       ...more,
     });

@@ -20,6 +20,7 @@ export const agentConfigFile = (plan: LabPlan, host: Member): string => join(pat
 
 export const applicationSocket = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "application.sock");
 export const applicationData = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "application");
+export const groundFolder = (plan: LabPlan, host: Member): string => join(paths(plan).of(host.name), "ground");
 /** Hashes of passwords by person, and what the one that there is sends to log in. */
 export const peopleFile = (plan: LabPlan): string => join(plan.folder, "people.json");
 export const loginFile = (plan: LabPlan): string => join(plan.folder, "login.json");
@@ -50,6 +51,7 @@ export function agentYaml(plan: LabPlan, host: Member, overrides: LabOptions["ag
     },
     stateDir: paths(plan).dataOf(host.name),
     runtimeDir: folder,
+    groundDir: groundFolder(plan, host),
     gate: { lanes: { ip: true, ipcert: true, roaming: plan.roaming.includes(host.name) } },
     terminator: {
       kind: plan.terminator,

@@ -39,7 +39,7 @@ describe("npm run lab", function () {
       { name: "device1", netns: `eos-${NAME}-device1`, address: "203.0.113.101", address6: "2001:db8::101" },
       { name: "device2", netns: `eos-${NAME}-device2`, address: "203.0.113.102", address6: "2001:db8::102" },
     ]);
-    expect(Object.keys(made.logs)).to.deep.equal(["registry", "host1-agent", "host1-terminator", "host1-service"]);
+    expect(Object.keys(made.logs)).to.deep.equal(["registry", "host1-floor", "host1-agent", "host1-terminator", "host1-service"]);
     expect(statSync(`/run/entityos-lab/${NAME}`).mode & 0o777).to.equal(0o700);
 
     const said = JSON.parse(await run(["sh", "-c", made.hosts[0]?.statusCommand ?? ""]));

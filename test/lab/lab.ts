@@ -9,10 +9,12 @@ import { LAB, type LabOptions, type LabPlan, type Member, planLab } from "./plan
 import {
   agentOf,
   enrolAgent,
+  floorOf,
   initRegistry,
   serviceOf,
   setProfiles,
   startAgent,
+  startFloorHolder,
   startRegistry,
   startService,
   startTerminator,
@@ -94,12 +96,13 @@ async function build(plan: LabPlan, options: StartOptions): Promise<void> {
 
 /** The agent writes what the terminator starts with. */
 async function startHost(plan: LabPlan, host: Member, options: Parameters<typeof startAgent>[2]): Promise<void> {
+  await startFloorHolder(plan, host, options?.signal);
   await Promise.all([startAgent(plan, host, options), startService(plan, host, options?.signal)]);
   await startTerminator(plan, host, options?.signal);
 }
 
 function describe(plan: LabPlan): LabDescription {
-  const processes = ["registry", ...plan.hosts.flatMap((host) => [agentOf(host), terminatorOf(host), serviceOf(host)])];
+  const processes = ["registry", ...plan.hosts.flatMap((host) => [floorOf(host), agentOf(host), terminatorOf(host), serviceOf(host)])];
   return {
     registerUrl: `https://${plan.registry.address}`,
     caFile: caFile(plan),

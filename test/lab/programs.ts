@@ -1,7 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Ground } from "../../agent/nft/ground.ts";
 import { type AgentStatus, queryStatus } from "../../agent/status.ts";
+import { floorProgram } from "../../agent/systemd/units.ts";
 import { currentLink, layoutOf } from "../../agent/terminator/layout.ts";
 import { createMaster } from "../../agent/terminator/master.ts";
 import { servingNginx } from "../../agent/terminator/nginx-master.ts";
@@ -14,6 +16,7 @@ import {
   applicationSocket,
   BIN,
   controlSocket,
+  groundFolder,
   loginFile,
   masterSocket,
   peopleFile,
@@ -27,6 +30,7 @@ import { waitFor } from "./wait.ts";
 
 /** The lab's long-lived programs, by the names of their records and logs. */
 export const agentOf = (host: Member): string => `${host.name}-agent`;
+export const floorOf = (host: Member): string => `${host.name}-floor`;
 export const serviceOf = (host: Member): string => `${host.name}-service`;
 export const terminatorOf = (host: Member): string => `${host.name}-terminator`;
 
@@ -67,6 +71,16 @@ export async function enrolAgent(plan: LabPlan, host: Member, overrides: LabOpti
   const names = [host.name, host.address, host.address6].join(",");
   await operator(plan, ["agent", "enroll", host.name, "--out", paths(plan).of(host.name), "--service", names], signal);
   writeFileSync(agentConfigFile(plan, host), agentYaml(plan, host, overrides), { mode: 0o600 });
+}
+
+/** As entityos-floor.service does: the agent comes to it. */
+export async function startFloorHolder(plan: LabPlan, host: Member, signal?: AbortSignal): Promise<void> {
+  const folder = groundFolder(plan, host);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const program = join(folder, "hold");
+  writeFileSync(program, floorProgram(folder, join(paths(plan).dataOf(host.name), PATH.groundRulesName)), { mode: 0o700 });
+  const holds = async () => new Ground({ stateDir: paths(plan).dataOf(host.name), groundDir: folder }).held;
+  await startUntil(plan, floorOf(host), host, [program], holds, signal);
 }
 
 /** Starts the agent and resolves once it enforces a revision. */

@@ -140,6 +140,18 @@ describe("the whole system, two restricted hosts", function () {
     expect(capture.packets.filter((packet) => packet.from === host.address || packet.from === host.address6)).to.deep.equal([]);
   });
 
+  it("answers no stranger, and nobody, when everything is flushed between an agent's death and its restart", async () => {
+    const host = scene.host();
+    await registerOn([host], 0);
+    await kill(agentOf(host));
+    await run(inNetns(host.netns, ["nft", "flush", "ruleset"]));
+    await expectSilence(1, host);
+    await expectSilence(0, host);
+    await startAgent(scene.lab.plan, host);
+    expect(await scene.fetch(0, host.address)).to.equal("host1 answers");
+    await expectSilence(1, host);
+  });
+
   it("keeps the gate while an agent is killed, and has it catch up when it comes back", async () => {
     const [first, second] = scene.lab.plan.hosts;
     if (!first || !second) throw new Error("no hosts");
