@@ -11,7 +11,7 @@ export interface Told {
 
 /** Where registrations wait for their outcomes: each wake asks Storage once for all that wait. */
 export class Outcomes implements Disposable {
-  readonly #store: Pick<Store, "read" | "watch">;
+  readonly #store: Store;
   readonly #log: Log;
   readonly #watch: Disposable;
   readonly #waiting = new Map<string, Set<(told: Told | null) => void>>();
@@ -20,10 +20,9 @@ export class Outcomes implements Disposable {
   #looking = false;
   /** Somebody began to wait while others were looked for. */
   #again = false;
-  #soon = false;
   #closed = false;
 
-  constructor(store: Pick<Store, "read" | "watch">, log: Log) {
+  constructor(store: Store, log: Log) {
     this.#store = store;
     this.#log = log;
     this.#watch = store.watch("outcome", () => {
@@ -53,8 +52,7 @@ export class Outcomes implements Disposable {
       waiting.add(done);
       this.#waiting.set(id, waiting);
       this.#size++;
-      // Those of one commit come here one after the other, and are looked for together.
-      if (seen !== this.#wakes) this.#lookSoon();
+      if (seen !== this.#wakes) this.#look();
     });
   }
 
@@ -63,15 +61,6 @@ export class Outcomes implements Disposable {
     this.#closed = true;
     this.#watch[Symbol.dispose]();
     for (const waiting of [...this.#waiting.values()]) for (const done of [...waiting]) done(null);
-  }
-
-  #lookSoon(): void {
-    if (this.#soon) return;
-    this.#soon = true;
-    setImmediate(() => {
-      this.#soon = false;
-      this.#look();
-    });
   }
 
   #look(): void {

@@ -1,7 +1,6 @@
 import { expect } from "chai";
 import { silentLog } from "../../../lib/log.ts";
 import { Outcomes } from "../../../registry/http/outcomes.ts";
-import type { Store } from "../../../registry/store/store.ts";
 import { Harness } from "../process/harness.ts";
 
 describe("those who wait for outcomes", () => {
@@ -15,25 +14,5 @@ describe("those who wait for outcomes", () => {
     // A repeat under its Idempotency-Key waits so; the one that is not told in time is answered "stored" for what was done long ago.
     const told = await Promise.all(ids.map((id) => outcomes.wait(id, null, 5_000)));
     expect(told.map((each) => each?.outcome.submission)).to.deep.equal(ids);
-  });
-
-  it("are looked for together when they come together", async () => {
-    await using harness = await Harness.open();
-    await using _process = await harness.process();
-    const code = await harness.code({}, { uses: 3 });
-    const ids: string[] = [];
-    for (let device = 0; device < 3; device++) ids.push(String((await harness.register(code)).body.id));
-    let reads = 0;
-    const { store } = harness;
-    const counting: Pick<Store, "read" | "watch"> = {
-      read: (command) => {
-        reads++;
-        return store.read(command);
-      },
-      watch: (topic, listener) => store.watch(topic, listener),
-    };
-    using outcomes = new Outcomes(counting, silentLog);
-    await Promise.all(ids.map((id) => outcomes.wait(id, null, 5_000)));
-    expect(reads).to.equal(1);
   });
 });
