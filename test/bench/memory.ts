@@ -44,13 +44,19 @@ function peakOf(pid: number): number {
 }
 
 /**
- * Processor time that a process and its children that have ended spent so far, milliseconds (proc_pid_stat(5)). Unlike the clock it
- * does not depend on what else the machine does.
+ * Processor time that a process, and its children with theirs, spent so far, milliseconds (proc_pid_stat(5)): those that run and those
+ * that have ended. Unlike the clock it does not depend on what else the machine does.
  */
 export function processorMs(pid: number): { readonly own: number; readonly children: number } {
+  const { own, ended } = spent(pid);
+  const living = descendants(pid).map(spent);
+  return { own, children: living.reduce((sum, child) => sum + child.own + child.ended, ended) };
+}
+
+function spent(pid: number): { readonly own: number; readonly ended: number } {
   const fields = read(`/proc/${pid}/stat`).split(") ").at(-1)?.split(" ") ?? [];
   const [user = 0, system = 0, childrenUser = 0, childrenSystem = 0] = fields.slice(11, 15).map((ticks) => Number(ticks) * TICK_MS);
-  return { own: user + system, children: childrenUser + childrenSystem };
+  return { own: user + system, ended: childrenUser + childrenSystem };
 }
 
 /** Memory of a program's processes below this one, bytes: what they share is counted once (proc_pid_smaps(5), Pss). */
