@@ -6,11 +6,12 @@ import { ask, type Stand } from "./stand.ts";
 import { provoke } from "./watch.ts";
 
 const UNIT = "entityos-terminator-nginx";
+const CONFIG = "/etc/entityos-agent/agent.yaml";
 const LONG = { timeoutMs: 60_000, everyMs: 100 };
 
-/** Changes the host's terminator, and has the agent take it. */
-async function change(gate: Machine, kind: "haproxy" | "nginx"): Promise<void> {
-  await gate.sh(`sed -i 's/kind: .*/kind: ${kind}/' /etc/entityos-agent/agent.yaml && systemctl restart entityos-agent`);
+/** Has the host take nginx as its terminator. */
+async function takeNginx(gate: Machine): Promise<void> {
+  await gate.sh(`sed -i 's/kind: .*/kind: nginx/' ${CONFIG} && systemctl restart entityos-agent`);
   await reaches(gate, "enforcing");
 }
 
@@ -22,7 +23,8 @@ export function nginxScenes(of: () => Stand): void {
       waitFor("an answer", async () => (await ask(stand, stand.registered, gate)) === `${gate.name} answers` || undefined, LONG);
     for (const gate of stand.gates) {
       await using knocks = await provoke(stand.stranger, gate);
-      await change(gate, "nginx");
+      await gate.sh(`cp -p ${CONFIG} ${CONFIG}.kept`);
+      await takeNginx(gate);
       await answered(gate);
       expect(await gate.sh(`systemctl is-active ${UNIT} entityos-terminator || true`)).to.equal("active\ninactive\n");
       const said = await gate.sh(`systemd-analyze security --no-pager ${UNIT}.service | tail -1`);
@@ -35,7 +37,7 @@ export function nginxScenes(of: () => Stand): void {
       const pid = `${(await gate.sh(`systemctl show -P MainPID ${UNIT}`)).trim()}\n`;
       const generation = await gate.sh("readlink /var/lib/entityos-agent/terminator/current");
       await gate.sh(
-        "sed -i 's/maxBodyBytes: .*//; s/kind: nginx/kind: nginx\\n  maxBodyBytes: 1000/' /etc/entityos-agent/agent.yaml && systemctl reload entityos-agent",
+        `sed -i 's/maxBodyBytes: .*//; s/kind: nginx/kind: nginx\\n  maxBodyBytes: 1000/' ${CONFIG} && systemctl reload entityos-agent`,
       );
       await waitFor(
         "nginx to serve another generation",
@@ -47,7 +49,9 @@ export function nginxScenes(of: () => Stand): void {
       await gate.sh(`systemctl reload ${UNIT}`);
       await gate.sh(`systemctl kill --signal=KILL ${UNIT}`);
       await answered(gate);
-      await change(gate, "haproxy");
+      // The file as it was: a host that differs from its settings is deployed anew.
+      await gate.sh(`mv ${CONFIG}.kept ${CONFIG} && systemctl restart entityos-agent`);
+      await reaches(gate, "enforcing");
       await answered(gate);
       expect(await gate.sh(`systemctl is-active ${UNIT} entityos-terminator || true`)).to.equal("inactive\nactive\n");
       expect(await gate.sh("systemctl --failed --no-legend")).to.equal("");
