@@ -7,7 +7,7 @@ import { type Observed, observe } from "./observed.ts";
 import type { PackageFolder } from "./packages.ts";
 import type { AgentHost, Host, RegistryHost } from "./settings.ts";
 import type { Remote } from "./ssh.ts";
-import { configure, enrol, initialise, installPackages, mayStayConnected, record, start } from "./steps.ts";
+import { begin, configure, enrol, initialise, installPackages, mayStayConnected, record, start } from "./steps.ts";
 
 /** What a plan decided for a host. */
 export interface Planned {
@@ -59,11 +59,12 @@ function desiredFor(host: Host, folder: PackageFolder, observed: Observed): Desi
 
 async function deployRegistry(host: RegistryHost, desired: Desired, observed: Observed, { folder, remote }: Deployment): Promise<void> {
   const differs = differencesOf(desired, observed, Date.now());
+  await begin(remote);
   if (differs.packages.length > 0) await installPackages(remote, folder.folder, desired, observed);
   // Before init there is no state that could be checked with it.
   if (differs.files.length > 0) await configure(remote, host, desired, observed.units["entityos-registry.service"]?.active === "active");
   await initialise(remote);
-  await start(remote, desired, differs.files.length > 0 ? "restart" : "start");
+  await start(remote, desired, differs.files.length > 0 || observed.unfinished ? "restart" : "start");
   await registryHealthy(host.connection.name, remote);
 }
 
@@ -71,12 +72,13 @@ async function deployAgent(host: AgentHost, desired: Desired, observed: Observed
   const { folder, remote, registry } = deployment;
   const { name } = host.connection;
   mayStayConnected(host, observed, isInside);
+  await begin(remote);
   const differs = differencesOf(desired, observed, Date.now());
   const before = (await agentHealth(remote))?.pid ?? null;
   if (differs.packages.length > 0) await installPackages(remote, folder.folder, desired, observed);
   if (differs.files.length > 0) await configure(remote, host, desired, observed.enrolled);
   if (differs.enrolment.length > 0) await enrol(remote, registry, host);
-  const anew = differs.files.length > 0 || differs.enrolment.length > 0;
+  const anew = differs.files.length > 0 || differs.enrolment.length > 0 || observed.unfinished;
   await start(remote, desired, anew ? "restart" : "start");
   await agentHealthy(name, remote, anew || differs.packages.length > 0 ? before : null);
 }

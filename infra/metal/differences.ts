@@ -40,7 +40,10 @@ export function differencesOf(desired: Desired, observed: Observed, now: number)
         ...(enabled === "enabled" ? [] : [`${unit} is ${enabled || "unknown"}`]),
       ];
     }),
-    record: observed.record === null ? ["it was never deployed whole"] : [],
+    record: [
+      ...(observed.record === null ? ["it was never deployed whole"] : []),
+      ...(observed.unfinished ? ["a deploy of it was interrupted"] : []),
+    ],
   };
 }
 

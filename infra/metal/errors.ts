@@ -20,7 +20,8 @@ export class HostError extends Error {
   readonly code: string;
 
   constructor(host: string, step: Step, code: string, detail: string, cause?: unknown) {
-    super(`${host}: ${step}: ${code}: ${detail}`, { cause });
+    // What a host said may be in it.
+    super(`${host}: ${step}: ${code}: ${detail.replace(/[^\P{Cc}\n]|\p{Cf}/gu, "?")}`, { cause });
     this.name = "HostError";
     this.host = host;
     this.step = step;

@@ -8,11 +8,14 @@ import type { Remote } from "./ssh.ts";
 
 /** Kept on the host: what was deployed there last. */
 export const RECORD = "/var/lib/entityos-metal/record.json";
+/** There while a deploy is under way, and after one that was interrupted. */
+export const UNFINISHED = "/var/lib/entityos-metal/unfinished";
 /** While an enrolment is under way; what it made so far is worth nothing. */
 export const ENROLMENT_FOLDER = `${AGENT_FOLDER}/.enrolment`;
 
 const recordSchema = z.object({
-  generation: z.string().max(64),
+  /** Goes into Terraform's configuration, where $ and % would be its language: a host must not speak it. */
+  generation: z.string().regex(/^[0-9A-Za-z:.-]{1,64}$/),
   packages: z.record(z.string(), z.string()),
   /** What its agent was enrolled for. */
   zone: z.string().nullable(),
@@ -31,6 +34,8 @@ export interface Observed {
   readonly enrolled: boolean;
   /** The certificate of the service behind the gate; null is none that can be read. */
   readonly service: { readonly names: readonly string[]; readonly notAfter: number } | null;
+  /** A deploy was begun and did not come to its end. */
+  readonly unfinished: boolean;
   /** Null where metal never came to an end. */
   readonly record: z.output<typeof recordSchema> | null;
 }
@@ -47,6 +52,7 @@ for unit in entityos-agent entityos-gate entityos-floor entityos-terminator enti
 done
 [ ! -e ${AGENT_FOLDER}/agent.crt ] || [ -e ${ENROLMENT_FOLDER} ] || echo enrolled
 [ ! -f ${PATH.serviceCertificate} ] || echo "service $(base64 -w0 <${PATH.serviceCertificate})"
+[ ! -e ${UNFINISHED} ] || echo unfinished
 [ ! -f ${RECORD} ] || echo "record $(base64 -w0 <${RECORD})"
 `;
 
@@ -62,7 +68,11 @@ export async function observe(host: string, remote: Remote): Promise<Observed> {
 
 /** @throws Error when the architecture is missing, which every Debian has */
 export function parseObserved(text: string): Observed {
-  const lines = text.split("\n").map((line) => line.trim().split(" "));
+  // A host may be broken into: what could move a terminal's cursor does not come through.
+  const lines = text
+    .replace(/[^\x20-\x7e\n]/g, "?")
+    .split("\n")
+    .map((line) => line.trim().split(" "));
   const all = (kind: string): string[][] => lines.filter(([first]) => first === kind).map(([, ...rest]) => rest);
   const one = (kind: string): string | undefined => all(kind)[0]?.[0];
   const architecture = one("architecture");
@@ -76,6 +86,7 @@ export function parseObserved(text: string): Observed {
     units: Object.fromEntries(all("unit").map(([unit = "", active = "", enabled = ""]) => [unit, { active, enabled }])),
     enrolled: all("enrolled").length > 0,
     service: certificateOf(one("service")),
+    unfinished: all("unfinished").length > 0,
     record: recordOf(one("record")),
   };
 }

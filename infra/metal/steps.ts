@@ -1,7 +1,9 @@
+import { dirname } from "node:path";
 import { AGENT_FOLDER } from "./configurations.ts";
 import type { Desired } from "./desired.ts";
 import { HostError } from "./errors.ts";
-import { ENROLMENT_FOLDER, type Observed, RECORD } from "./observed.ts";
+import { ENROLMENT_FOLDER, type Observed, RECORD, UNFINISHED } from "./observed.ts";
+import { openParcel, PACK, parcelOf, UNPACK } from "./parcel.ts";
 import type { AgentHost, Host } from "./settings.ts";
 import type { Remote } from "./ssh.ts";
 
@@ -61,29 +63,38 @@ export async function enrol(remote: Remote, registry: Remote, host: AgentHost): 
     "enrolment",
     `rm -rf ${ENROLMENT_FOLDER}
 entityos agent request "$2" $3 --out ${ENROLMENT_FOLDER} >/dev/null
-tar -C ${ENROLMENT_FOLDER} -cf - $4 | base64`,
+folder=${ENROLMENT_FOLDER} files=$4; ${PACK}`,
     { words: [name, host.service.length > 0 ? "--service" : "", files.join(" ")] },
   );
   const signed = await registry.sh(
     "enrolment",
     `folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
-base64 -d | tar -xf - --no-same-owner
+${UNPACK}
 set -- "$2" "$3" "$4"
 if [ -n "$3" ]; then set -- "$1" "$2" --service "$3" --service-csr service.csr; else set -- "$1" "$2"; fi
 name=$1 zone=$2; shift 2
 entityos agent enroll "$name" --replace --zone "$zone" --csr agent.csr "$@" --out out >&2
-tar -C out -cf - . | base64`,
-    { words: [name, host.config.zone, host.service.join(",")], input: requests },
+folder=out files='agent.crt ca.pem service.crt'; ${PACK}`,
+    { words: [name, host.config.zone, host.service.join(",")], input: opened(name, requests, files) },
   );
   // The agent's certificate last: a host that has it is enrolled.
   await remote.sh(
     "enrolment",
-    `cd ${ENROLMENT_FOLDER}; base64 -d | tar -xf - --no-same-owner; chown root:root *; chmod 644 *.crt ca.pem
+    `cd ${ENROLMENT_FOLDER}; ${UNPACK}; chown root:root *; chmod 644 *.crt ca.pem
 rm -f *.csr
 for file in agent.key service.key service.crt ca.pem agent.crt; do [ ! -e "$file" ] || mv -f "$file" ${AGENT_FOLDER}/; done
 rmdir ${ENROLMENT_FOLDER}; systemd-tmpfiles --create entityos-agent.conf`,
-    { input: signed },
+    { input: opened(name, signed, ["agent.crt", "ca.pem", ...(host.service.length > 0 ? ["service.crt"] : [])]) },
   );
+}
+
+/** What a host said, looked at before another one gets it. */
+function opened(host: string, parcel: string, needed: readonly string[]): string {
+  try {
+    return parcelOf(openParcel(parcel, needed));
+  } catch (cause) {
+    throw new HostError(host, "enrolment", "not_certificates", cause instanceof Error ? cause.message : String(cause), cause);
+  }
 }
 
 /** Makes keys, certificates and Storage where they are not yet. */
@@ -103,10 +114,13 @@ for unit; do systemctl start "$unit" || ${told('"$unit"')}; done`,
   );
 }
 
+/** Marks a host whose deploy has begun: what is interrupted is told by the next plan, and what still runs with the old is restarted. */
+export const begin = (remote: Remote): Promise<string> => remote.sh("record", `mkdir -p ${dirname(UNFINISHED)}; touch ${UNFINISHED}`);
+
 /** Says on the host what was deployed there, whole. */
 export async function record(remote: Remote, desired: Desired, generation: string): Promise<void> {
   const packages = Object.fromEntries(desired.packages.map(({ name, sha256 }) => [name, sha256]));
-  await remote.sh("record", `mkdir -p "\${2%/*}"; cat >"$2.new"; mv "$2.new" "$2"`, {
+  await remote.sh("record", `mkdir -p "\${2%/*}"; cat >"$2.new"; mv "$2.new" "$2"; rm -f ${UNFINISHED}`, {
     words: [RECORD],
     input: `${JSON.stringify({ generation, packages, zone: desired.zone })}\n`,
   });

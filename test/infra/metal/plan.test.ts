@@ -2,6 +2,7 @@ import { Testing } from "cdktf";
 import { expect } from "chai";
 import { desiredOf, sha256Of } from "../../../infra/metal/desired.ts";
 import { differencesOf, wordsOf } from "../../../infra/metal/differences.ts";
+import { HostError } from "../../../infra/metal/errors.ts";
 import { parseObserved } from "../../../infra/metal/observed.ts";
 import { type HostPlan, planHosts } from "../../../infra/metal/reading.ts";
 import type { Host } from "../../../infra/metal/settings.ts";
@@ -40,6 +41,13 @@ describe("what a plan says of hosts", () => {
     for (const host of [registry, web]) expect(words(host, sound(host, "7"))).to.deep.equal([]);
   });
 
+  it("takes no word of Terraform's language from a host, nor what moves a cursor", () => {
+    for (const generation of [["$", '{file("/root/.ssh/id")}'].join(""), "%{if true}", "7 8", ""])
+      expect(parseObserved(sound(web, generation)).record, generation).to.equal(null);
+    expect(parseObserved(sound(web, "7").replace("cli 1.0", "cli \u001b[2K\r1.0")).packages["entityos-cli"]).to.equal("?[2K?1.0");
+    expect(new HostError("web-1", "start", "failed", "\u001b[2K\rall is well").message).to.equal("web-1: start: failed: ?[2K?all is well");
+  });
+
   const cases: readonly [change: string, from: RegExp, to: string, said: readonly string[]][] = [
     ["another version", /entityos-agent 1\.0/, "entityos-agent 0.9", ["entityos-agent is 0.9, to be 1.0"]],
     [
@@ -53,6 +61,7 @@ describe("what a plan says of hosts", () => {
     ["a service that failed", /entityos-agent\.service active/, "entityos-agent.service failed", ["entityos-agent.service is failed"]],
     ["a unit that is off at boot", /gate\.service active enabled/, "gate.service active disabled", ["entityos-gate.service is disabled"]],
     ["no enrolment", /enrolled\n/, "", ["it is not enrolled"]],
+    ["a deploy that was interrupted", /enrolled\n/, "enrolled\nunfinished\n", ["a deploy of it was interrupted"]],
     [
       "no record",
       /record .*\n/,
