@@ -17,5 +17,6 @@ export function keepState(stack: TerraformStack, id: string, environment: string
   else {
     const key = `entityos-gate/${environment}/${id}.tfstate`;
     new S3Backend(stack, { bucket: backend.bucket, region: backend.region, key, encrypt: true });
+    stack.addOverride("terraform.backend.s3.use_lockfile", true);
   }
 }

@@ -33,7 +33,7 @@ async function main([command, name]: readonly string[], env: NodeJS.ProcessEnv):
       const { host, registry } = removedSchema.parse(JSON.parse(env.ENTITYOS_METAL_HOST ?? ""));
       using remote = new Ssh(host, file);
       using other = registry === null ? null : new Ssh(registry, file);
-      await removeHost(remote, other, (words) => say(`${host.name}: ${words}`));
+      await removeHost({ name: host.name, remote, registry: other, say: (words) => say(`${host.name}: ${words}`) });
       say(`${host.name}: removed`);
     } else {
       process.stderr.write(USAGE);

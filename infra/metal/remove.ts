@@ -1,36 +1,54 @@
 import { X509Certificate } from "node:crypto";
-import { PATH, USER } from "../../lib/service.ts";
+import { PATH, URN, USER } from "../../lib/service.ts";
 import { AGENT_FOLDER } from "./configurations.ts";
 import { HostError } from "./errors.ts";
 import { RECORD } from "./observed.ts";
 import type { Remote } from "./ssh.ts";
 import { DELIVERY, PACKAGES_MS } from "./steps.ts";
 
+/** Who is removed, and how. */
+export interface Removal {
+  readonly name: string;
+  readonly remote: Remote;
+  /** Null for the registry's own host. */
+  readonly registry: Remote | null;
+  readonly say: (words: string) => void;
+}
+
 /**
  * Gives a host back as it was. An agent's certificate is revoked first, so that no rotation waits for it; where that cannot be done, the
  * host is cleaned all the same: its key goes with it.
- * @param registry null for the registry's own host
  * @throws HostError of the step removal
  */
-export async function removeHost(remote: Remote, registry: Remote | null, say: (words: string) => void): Promise<void> {
-  const fingerprint = registry === null ? null : await fingerprintOf(remote);
-  if (registry !== null && fingerprint !== null) {
-    try {
-      await registry.sh("removal", 'entityos cert revoke "$2" --reason cessationOfOperation >&2', { words: [fingerprint] });
-    } catch (error) {
-      if (!(error instanceof HostError)) throw error;
-      say(`its certificate ${fingerprint} is not revoked: ${error.message}`);
-    }
-  }
+export async function removeHost({ name, remote, registry, say }: Removal): Promise<void> {
+  if (registry !== null) await revoke(name, await fingerprintOf(name, remote), registry, say);
   await purge(remote);
 }
 
-/** Of the certificate that the agent shows: the renewed one where there is one. Null where there is none. */
-async function fingerprintOf(remote: Remote): Promise<string | null> {
+async function revoke(name: string, fingerprint: string | null, registry: Remote, say: (words: string) => void): Promise<void> {
+  if (fingerprint === null) {
+    say(`no certificate of it is revoked, for it shows none of its own: see 'entityos cert list', and whether ${name} has one there`);
+    return;
+  }
+  try {
+    await registry.sh("removal", 'entityos cert revoke "$2" --reason cessationOfOperation >&2', { words: [fingerprint] });
+  } catch (error) {
+    if (!(error instanceof HostError)) throw error;
+    say(`its certificate ${fingerprint} is not revoked: ${error.message}`);
+  }
+}
+
+/**
+ * Of the certificate that the agent shows: the renewed one where there is one. Null where there is none, or where it is somebody else's:
+ * a host that was broken into must not have another one's revoked.
+ */
+export async function fingerprintOf(name: string, remote: Pick<Remote, "sh">): Promise<string | null> {
   const files = `${PATH.agentState}/${PATH.agentRenewedName} ${AGENT_FOLDER}/agent.crt`;
   const pem = await remote.sh("removal", `for file in ${files}; do [ ! -f "$file" ] || { cat "$file"; exit 0; }; done`);
   try {
-    return new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
+    const certificate = new X509Certificate(pem);
+    if (certificate.subjectAltName !== `URI:${URN.agent}${name}`) return null;
+    return certificate.fingerprint256.replaceAll(":", "").toLowerCase();
   } catch {
     return null;
   }

@@ -100,6 +100,8 @@ export class Ssh implements Remote, Disposable {
       else {
         const tar = spawn("tar", ["-C", input.folder, "-cf", "-", "--", ...input.files], { stdio: ["ignore", "pipe", "inherit"] });
         tar.once("error", reject);
+        // Or it would wait for ever for a reader of its pipe.
+        child.once("close", () => tar.kill());
         tar.stdout.pipe(child.stdin);
       }
     });
