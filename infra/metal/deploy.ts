@@ -49,7 +49,8 @@ export async function deployHost(host: Host, planned: Planned, deployment: Deplo
   say(`${name}: deployed`);
 }
 
-function desiredFor(host: Host, folder: PackageFolder, observed: Observed): Desired {
+/** @throws HostError when there is no package for the host's architecture */
+export function desiredFor(host: Host, folder: PackageFolder, observed: Observed): Desired {
   try {
     return desiredOf(host, folder, observed.architecture);
   } catch (cause) {

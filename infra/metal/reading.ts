@@ -1,5 +1,5 @@
-import { UNREAD } from "./deploy.ts";
-import { desiredOf, digestOf, summaryOf } from "./desired.ts";
+import { desiredFor, UNREAD } from "./deploy.ts";
+import { digestOf, summaryOf } from "./desired.ts";
 import { differencesOf, wordsOf } from "./differences.ts";
 import { HostError } from "./errors.ts";
 import { observe } from "./observed.ts";
@@ -49,7 +49,7 @@ async function planHost(host: Host, folder: PackageFolder, remote: Remote, now: 
   const { name } = host.connection;
   try {
     const observed = await observe(name, remote);
-    const desired = desiredOf(host, folder, observed.architecture);
+    const desired = desiredFor(host, folder, observed);
     const differences = wordsOf(differencesOf(desired, observed, now));
     const generation = differences.length === 0 ? observed.record?.generation : undefined;
     const summary = summaryOf(desired);

@@ -98,6 +98,21 @@ describe("what a plan says of hosts", () => {
     expect(wordsOf(differencesOf(desired, observed, NOW + YEAR_MS - 100 * DAY_MS))).to.deep.equal(["service.crt ends on 2027-11-24"]);
   });
 
+  it("names a host that there are no packages for, and goes on with the others", async () => {
+    const said = new Map([
+      ["web-1", sound(web, "3").replace("architecture amd64", "architecture i386")],
+      ["reg", sound(registry, "7")],
+    ]);
+    const plans = await planHosts(
+      [web, registry],
+      folder,
+      ({ connection }) => answering(connection.name, said.get(connection.name) ?? null),
+      NOW,
+    );
+    expect(plans[0]?.differences[0]).to.match(/^web-1: plan: no_package: .*i386/);
+    expect(plans[1]?.differences).to.deep.equal([]);
+  });
+
   it("is the generation that the host has when nothing differs, and a new one when something does or when it cannot be read", async () => {
     const hosts = all(settings());
     const said = [sound(registry, "7"), sound(web, "3").replace("active", "failed"), null, "architecture amd64\n"];
