@@ -1,49 +1,122 @@
-/** DER (X.690) of what is put together from parts that are encoded already. Reading is another matter, and stands elsewhere. */
+/** DER out (X.690), as bytes from the start: a tree of nodes for each certificate took longer than its signature. Reading stands elsewhere. */
 
-/** One value with that tag byte around what is encoded already. */
-export function wrapped(tag: number, ...encoded: readonly Uint8Array[]): Buffer {
-  const length = encoded.reduce((sum, bytes) => sum + bytes.length, 0);
-  return Buffer.concat([Buffer.of(tag, ...lengthBytes(length)), ...encoded]);
+/** Universal tags (X.680 §8.6). */
+export const TAG = {
+  boolean: 1,
+  integer: 2,
+  bitString: 3,
+  octetString: 4,
+  null: 5,
+  oid: 6,
+  enumerated: 10,
+  utf8String: 12,
+  sequence: 16,
+  set: 17,
+  utcTime: 23,
+  generalizedTime: 24,
+} as const;
+
+const CONSTRUCTED = 0x20;
+const CONTEXT = 0x80;
+
+/** One value: tag, length in its shortest form, content. */
+export function tlv(tag: number, ...content: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const part of content) length += part.length;
+  const head = length < 0x80 ? 2 : length < 0x100 ? 3 : length < 0x1_0000 ? 4 : length < 0x100_0000 ? 5 : 6;
+  const bytes = Buffer.allocUnsafe(head + length);
+  bytes[0] = tag;
+  if (head === 2) bytes[1] = length;
+  else {
+    bytes[1] = 0x80 | (head - 2);
+    bytes.writeUIntBE(length, 2, head - 2);
+  }
+  let at = head;
+  for (const part of content) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
 }
 
 /** SEQUENCE of what is encoded already: what was signed is not encoded a second time. */
-export const sequenceOf = (...encoded: readonly Uint8Array[]): Buffer => wrapped(0x30, ...encoded);
-
+export const sequence = (...content: readonly Uint8Array[]): Buffer => tlv(TAG.sequence | CONSTRUCTED, ...content);
 /** SET of one value, or of values that stand in order (§11.6). */
-export const setOf = (...encoded: readonly Uint8Array[]): Buffer => wrapped(0x31, ...encoded);
-
-export const octetsOf = (bytes: Uint8Array): Buffer => wrapped(0x04, bytes);
-
+export const set = (...content: readonly Uint8Array[]): Buffer => tlv(TAG.set | CONSTRUCTED, ...content);
 /** [n] EXPLICIT, or IMPLICIT of a constructed type. */
-export const taggedOf = (n: number, ...encoded: readonly Uint8Array[]): Buffer => wrapped(0xa0 | n, ...encoded);
+export const tagged = (n: number, ...content: readonly Uint8Array[]): Buffer => tlv(CONTEXT | CONSTRUCTED | n, ...content);
+/** [n] IMPLICIT of a primitive type. */
+export const taggedBytes = (n: number, bytes: Uint8Array): Buffer => tlv(CONTEXT | n, bytes);
 
-export const NULL = Buffer.of(0x05, 0x00);
-
-/** INTEGER of a whole number from 0 to 2^31 - 1. */
-export function integerOf(value: number): Buffer {
-  const bytes = bytesOf(value, 0x100);
-  return wrapped(0x02, Buffer.of(...((bytes[0] ?? 0) < 0x80 ? bytes : [0, ...bytes])));
+const oids = new Map<string, Buffer>();
+/** OBJECT IDENTIFIER (§8.19); only constants come here, so each is made once. */
+export function oid(dotted: string): Buffer {
+  let bytes = oids.get(dotted);
+  if (bytes === undefined) {
+    bytes = tlv(TAG.oid, Buffer.of(...octetsOf(dotted)));
+    oids.set(dotted, bytes);
+  }
+  return bytes;
 }
 
-/** OBJECT IDENTIFIER (§8.19). */
-export function oidOf(dotted: string): Buffer {
+function octetsOf(dotted: string): number[] {
   const [first = 0, second = 0, ...arcs] = dotted.split(".").map(Number);
-  const octets = [first * 40 + second, ...arcs].flatMap((arc) => {
-    const digits = bytesOf(arc, 0x80);
+  return [first * 40 + second, ...arcs].flatMap((arc) => {
+    const digits = digitsOf(arc, 0x80);
     return digits.map((digit, index) => (index < digits.length - 1 ? digit | 0x80 : digit));
   });
-  return wrapped(0x06, Buffer.of(...octets));
-}
-
-function lengthBytes(length: number): readonly number[] {
-  if (length < 0x80) return [length];
-  const bytes = bytesOf(length, 0x100);
-  return [0x80 | bytes.length, ...bytes];
 }
 
 /** Digits of a whole number in that base, the highest first; one at least. */
-function bytesOf(value: number, base: 0x80 | 0x100): number[] {
+function digitsOf(value: number, base: 0x80 | 0x100): number[] {
   const digits = [value % base];
   for (let rest = Math.floor(value / base); rest > 0; rest = Math.floor(rest / base)) digits.unshift(rest % base);
   return digits;
+}
+
+export const NULL = Buffer.of(TAG.null, 0);
+export const boolean = (value: boolean): Buffer => tlv(TAG.boolean, Buffer.of(value ? 0xff : 0));
+export const octetString = (bytes: Uint8Array): Buffer => tlv(TAG.octetString, bytes);
+export const utf8String = (text: string): Buffer => tlv(TAG.utf8String, Buffer.from(text));
+/** ENUMERATED of a number below 128. */
+export const enumerated = (value: number): Buffer => tlv(TAG.enumerated, Buffer.of(value));
+/** BIT STRING of whole bytes, or of all but the last `unused` bits. */
+export const bitString = (bytes: Uint8Array, unused = 0): Buffer => tlv(TAG.bitString, Buffer.of(unused), bytes);
+
+const ZERO = Buffer.of(0);
+
+/** INTEGER of an unsigned big-endian number, in its shortest form. */
+export function integer(bytes: Uint8Array): Buffer {
+  let start = 0;
+  while (start < bytes.length - 1 && bytes[start] === 0) start++;
+  const value = bytes.subarray(start);
+  return (value[0] ?? 0) >= 0x80 ? tlv(TAG.integer, ZERO, value) : tlv(TAG.integer, value);
+}
+
+/** INTEGER of a whole number from 0 to 2^31 - 1. */
+export const integerOf = (value: number): Buffer => integer(Buffer.of(...digitsOf(value, 0x100)));
+
+/** Time as RFC 5280 §4.1.2.5 wants it: UTCTime to 2049, GeneralizedTime from then on; whole seconds. @param ms since 1970 */
+export function time(ms: number): Buffer {
+  const date = new Date(ms);
+  const year = date.getUTCFullYear();
+  const bytes = Buffer.allocUnsafe(year < 2050 ? 15 : 17);
+  bytes[0] = year < 2050 ? TAG.utcTime : TAG.generalizedTime;
+  bytes[1] = bytes.length - 2;
+  let at = 2;
+  if (year >= 2050) at = twoDigits(bytes, at, Math.floor(year / 100));
+  at = twoDigits(bytes, at, year % 100);
+  at = twoDigits(bytes, at, date.getUTCMonth() + 1);
+  at = twoDigits(bytes, at, date.getUTCDate());
+  at = twoDigits(bytes, at, date.getUTCHours());
+  at = twoDigits(bytes, at, date.getUTCMinutes());
+  at = twoDigits(bytes, at, date.getUTCSeconds());
+  bytes[at] = 0x5a;
+  return bytes;
+}
+
+function twoDigits(bytes: Buffer, at: number, value: number): number {
+  bytes[at] = 0x30 + Math.floor(value / 10);
+  bytes[at + 1] = 0x30 + (value % 10);
+  return at + 2;
 }

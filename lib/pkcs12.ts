@@ -1,5 +1,5 @@
 import { createCipheriv, createHmac, hash, type KeyObject, pbkdf2Sync, randomBytes, X509Certificate } from "node:crypto";
-import { integerOf, NULL, octetsOf, oidOf, sequenceOf, setOf, taggedOf, wrapped } from "./der.ts";
+import { integerOf, NULL, octetString, oid, sequence, set, tagged, tlv } from "./der.ts";
 
 /** Derivations of key and MAC, so that guessing a password takes time; more than 100,000 some readers take for an attack. */
 const ITERATIONS = 100_000;
@@ -11,18 +11,18 @@ export const MAX_PASSWORD = 256;
 export const isPassword = (text: string): boolean => text !== "" && text.length <= MAX_PASSWORD && !/\p{Cc}/u.test(text);
 
 const OID = {
-  data: oidOf("1.2.840.113549.1.7.1"),
-  encryptedData: oidOf("1.2.840.113549.1.7.6"),
-  shroudedKeyBag: oidOf("1.2.840.113549.1.12.10.1.2"),
-  certBag: oidOf("1.2.840.113549.1.12.10.1.3"),
-  x509Certificate: oidOf("1.2.840.113549.1.9.22.1"),
-  friendlyName: oidOf("1.2.840.113549.1.9.20"),
-  localKeyId: oidOf("1.2.840.113549.1.9.21"),
-  pbes2: oidOf("1.2.840.113549.1.5.13"),
-  pbkdf2: oidOf("1.2.840.113549.1.5.12"),
-  hmacSha256: oidOf("1.2.840.113549.2.9"),
-  aes256Cbc: oidOf("2.16.840.1.101.3.4.1.42"),
-  sha256: oidOf("2.16.840.1.101.3.4.2.1"),
+  data: oid("1.2.840.113549.1.7.1"),
+  encryptedData: oid("1.2.840.113549.1.7.6"),
+  shroudedKeyBag: oid("1.2.840.113549.1.12.10.1.2"),
+  certBag: oid("1.2.840.113549.1.12.10.1.3"),
+  x509Certificate: oid("1.2.840.113549.1.9.22.1"),
+  friendlyName: oid("1.2.840.113549.1.9.20"),
+  localKeyId: oid("1.2.840.113549.1.9.21"),
+  pbes2: oid("1.2.840.113549.1.5.13"),
+  pbkdf2: oid("1.2.840.113549.1.5.12"),
+  hmacSha256: oid("1.2.840.113549.2.9"),
+  aes256Cbc: oid("2.16.840.1.101.3.4.1.42"),
+  sha256: oid("2.16.840.1.101.3.4.2.1"),
 };
 
 export interface Pkcs12Parts {
@@ -44,49 +44,49 @@ export interface Pkcs12Parts {
 export function makePkcs12({ key, certificate, chain, name, password }: Pkcs12Parts): Buffer {
   if (!isPassword(password)) throw new RangeError(`A password is one line of 1 to ${MAX_PASSWORD} characters.`);
   const leaf = new X509Certificate(certificate).raw;
-  const attributes = setOf(
+  const attributes = set(
     ...inOrder(
-      sequenceOf(OID.friendlyName, setOf(wrapped(BMP_STRING, utf16(name)))),
-      sequenceOf(OID.localKeyId, setOf(octetsOf(Buffer.from(hash("sha256", leaf), "hex")))),
+      sequence(OID.friendlyName, set(tlv(BMP_STRING, utf16(name)))),
+      sequence(OID.localKeyId, set(octetString(Buffer.from(hash("sha256", leaf), "hex")))),
     ),
   );
-  const keyBag = sequenceOf(OID.shroudedKeyBag, taggedOf(0, encrypted(key.export({ type: "pkcs8", format: "der" }), password)), attributes);
+  const keyBag = sequence(OID.shroudedKeyBag, tagged(0, encrypted(key.export({ type: "pkcs8", format: "der" }), password)), attributes);
   const certBags = [certBag(leaf, attributes), ...chain.map((pem) => certBag(new X509Certificate(pem).raw))];
-  const safe = sequenceOf(encryptedContent(sequenceOf(...certBags), password), dataContent(sequenceOf(keyBag)));
-  return sequenceOf(integerOf(3), dataContent(safe), macData(safe, password));
+  const safe = sequence(encryptedContent(sequence(...certBags), password), dataContent(sequence(keyBag)));
+  return sequence(integerOf(3), dataContent(safe), macData(safe, password));
 }
 
 const BMP_STRING = 0x1e;
 
 const certBag = (der: Uint8Array, ...attributes: readonly Buffer[]): Buffer =>
-  sequenceOf(OID.certBag, taggedOf(0, sequenceOf(OID.x509Certificate, taggedOf(0, octetsOf(der)))), ...attributes);
+  sequence(OID.certBag, tagged(0, sequence(OID.x509Certificate, tagged(0, octetString(der)))), ...attributes);
 
 /** ContentInfo of plain data (RFC 2315 §7). */
-const dataContent = (der: Uint8Array): Buffer => sequenceOf(OID.data, taggedOf(0, octetsOf(der)));
+const dataContent = (der: Uint8Array): Buffer => sequence(OID.data, tagged(0, octetString(der)));
 
 /** ContentInfo of EncryptedData (RFC 2315 §13); the ciphertext is [0] IMPLICIT OCTET STRING. */
 function encryptedContent(der: Uint8Array, password: string): Buffer {
   const { algorithm, ciphertext } = pbes2(der, password);
-  const content = sequenceOf(OID.data, algorithm, wrapped(0x80, ciphertext));
-  return sequenceOf(OID.encryptedData, taggedOf(0, sequenceOf(integerOf(0), content)));
+  const content = sequence(OID.data, algorithm, tlv(0x80, ciphertext));
+  return sequence(OID.encryptedData, tagged(0, sequence(integerOf(0), content)));
 }
 
 /** EncryptedPrivateKeyInfo (RFC 5208 §6). */
 function encrypted(pkcs8: Uint8Array, password: string): Buffer {
   const { algorithm, ciphertext } = pbes2(pkcs8, password);
-  return sequenceOf(algorithm, octetsOf(ciphertext));
+  return sequence(algorithm, octetString(ciphertext));
 }
 
 /** RFC 8018 §6.2 and appendix A; the password in UTF-8. */
 function pbes2(plain: Uint8Array, password: string): { readonly algorithm: Buffer; readonly ciphertext: Buffer } {
   const [salt, iv] = [randomBytes(SALT_BYTES), randomBytes(16)];
   const cipher = createCipheriv("aes-256-cbc", pbkdf2Sync(password, salt, ITERATIONS, 32, "sha256"), iv);
-  const derivation = sequenceOf(
+  const derivation = sequence(
     OID.pbkdf2,
-    sequenceOf(octetsOf(salt), integerOf(ITERATIONS), integerOf(32), sequenceOf(OID.hmacSha256, NULL)),
+    sequence(octetString(salt), integerOf(ITERATIONS), integerOf(32), sequence(OID.hmacSha256, NULL)),
   );
   return {
-    algorithm: sequenceOf(OID.pbes2, sequenceOf(derivation, sequenceOf(OID.aes256Cbc, octetsOf(iv)))),
+    algorithm: sequence(OID.pbes2, sequence(derivation, sequence(OID.aes256Cbc, octetString(iv)))),
     ciphertext: Buffer.concat([cipher.update(plain), cipher.final()]),
   };
 }
@@ -94,7 +94,7 @@ function pbes2(plain: Uint8Array, password: string): { readonly algorithm: Buffe
 function macData(content: Uint8Array, password: string): Buffer {
   const salt = randomBytes(SALT_BYTES);
   const mac = createHmac("sha256", macKey(password, salt)).update(content).digest();
-  return sequenceOf(sequenceOf(sequenceOf(OID.sha256, NULL), octetsOf(mac)), octetsOf(salt), integerOf(ITERATIONS));
+  return sequence(sequence(sequence(OID.sha256, NULL), octetString(mac)), octetString(salt), integerOf(ITERATIONS));
 }
 
 const BLOCK_BYTES = 64;

@@ -17,6 +17,18 @@ CapabilityBoundingSet=CAP_NET_ADMIN
 StateDirectory=entityos-agent
 StateDirectoryMode=0700`;
 
+/** The rest of a unit that closes the host before any interface comes up, with nft alone. */
+const EARLY = `RestrictAddressFamilies=AF_NETLINK
+IPAddressDeny=any
+MemoryDenyWriteExecute=yes
+${FILTERS}
+${SANDBOX}
+SystemCallFilter=~@privileged @resources
+
+[Install]
+WantedBy=sysinit.target
+`;
+
 /** Sets owner and mode of what an enrolment wrote, as root. */
 const SETTLE = "+systemd-tmpfiles --create entityos-agent.conf";
 
@@ -36,16 +48,7 @@ Wants=network-pre.target
 Type=oneshot
 RemainAfterExit=yes
 ExecStart=${PATH.programs}/entityos-gate
-RestrictAddressFamilies=AF_NETLINK
-IPAddressDeny=any
-MemoryDenyWriteExecute=yes
-${FILTERS}
-${SANDBOX}
-SystemCallFilter=~@privileged @resources
-
-[Install]
-WantedBy=sysinit.target
-`;
+${EARLY}`;
 
 /**
  * entityos-floor.service holds the floor's rules in a table of its own that no other program can flush, whatever becomes of the agent: a
@@ -67,16 +70,7 @@ Restart=always
 RestartSec=100ms
 RuntimeDirectory=entityos-ground
 RuntimeDirectoryMode=0700
-RestrictAddressFamilies=AF_NETLINK
-IPAddressDeny=any
-MemoryDenyWriteExecute=yes
-${FILTERS}
-${SANDBOX}
-SystemCallFilter=~@privileged @resources
-
-[Install]
-WantedBy=sysinit.target
-`;
+${EARLY}`;
 
 /**
  * The program of the floor unit: an nft that lives as long as the unit, with FIFOs for the agent. It has both ends of each open, so that

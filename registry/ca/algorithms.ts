@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { nothing, oid, sequence } from "./der-write.ts";
+import { NULL, oid, sequence } from "../../lib/der.ts";
 
 /** Kinds of keys that a certificate may be made for (DESIGN.md §6). */
 export const KEY_KINDS = ["P-256", "P-384", "Ed25519", "RSA"] as const;
@@ -66,4 +66,4 @@ export const OWN_SIGNATURE: Readonly<Record<KeyKind, SignatureAlgorithm>> = {
 
 /** AlgorithmIdentifier. */
 export const algorithmBytes = ({ oid: id, nullParameters }: SignatureAlgorithm): Buffer =>
-  sequence(oid(id), ...(nullParameters ? [nothing()] : []));
+  sequence(oid(id), ...(nullParameters ? [NULL] : []));

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { bitString, integer, sequence, tagged, time } from "../../lib/der.ts";
 import { algorithmBytes } from "./algorithms.ts";
-import { bitString, integer, sequence, tagged, time } from "./der-write.ts";
 import {
   type AlternativeName,
   authorityKeyIdentifier,

@@ -1,7 +1,8 @@
 import { createPublicKey, verify } from "node:crypto";
+import { TAG } from "../../lib/der.ts";
 import { SIGNATURES } from "./algorithms.ts";
 import { type CrlFacts, readCrlParts } from "./crl.ts";
-import { childrenOf, DerError, decode, oidOf, TAG } from "./der.ts";
+import { childrenOf, DerError, decode, oidOf } from "./der.ts";
 
 /** Where values stand in DER: so a list of a hundred thousand entries is walked over, not taken apart. */
 function* valuesIn(

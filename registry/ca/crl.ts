@@ -1,7 +1,7 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
+import { bitString, enumerated, integer, sequence, TAG, tagged, time, tlv } from "../../lib/der.ts";
 import type { Issuer } from "./certificate.ts";
-import { childrenOf, contentOf, DerError, decode, encode, oidOf, TAG } from "./der.ts";
-import { bitString, enumerated, integer, sequence, tagged, time, tlv } from "./der-write.ts";
+import { childrenOf, contentOf, DerError, decode, encode, oidOf } from "./der.ts";
 import { extension } from "./extensions.ts";
 
 /** CRLReason (RFC 5280 §5.3.1); `unspecified` is told by saying nothing. */

@@ -1,7 +1,7 @@
+import { sequence, TAG } from "../../lib/der.ts";
 import { Problem } from "../../lib/problem.ts";
 import { MAX_CSR_BYTES } from "../../lib/registration/csr.ts";
-import { childrenOf, contentOf, DerError, decode, isTagged, type Node, oidOf, TAG } from "./der.ts";
-import { sequence } from "./der-write.ts";
+import { childrenOf, contentOf, DerError, decode, isTagged, type Node, oidOf } from "./der.ts";
 import { generalName } from "./extensions.ts";
 
 const COMMON_NAME = "2.5.4.3";

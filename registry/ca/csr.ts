@@ -1,10 +1,10 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
+import { bitString, integer, sequence, TAG, tagged } from "../../lib/der.ts";
 import { encodePem } from "../../lib/pem.ts";
 import { Problem } from "../../lib/problem.ts";
 import { csrFromPem, csrTooLarge, MAX_CSR_BYTES } from "../../lib/registration/csr.ts";
 import { algorithmBytes, KEY_KINDS, type KeyKind, keyKindOf, SIGNATURES, type SignatureAlgorithm } from "./algorithms.ts";
-import { childrenOf, contentOf, DerError, decode, encode, isTagged, type Node, oidOf, TAG } from "./der.ts";
-import { bitString, integer, sequence, tagged } from "./der-write.ts";
+import { childrenOf, contentOf, DerError, decode, encode, isTagged, type Node, oidOf } from "./der.ts";
 import { commonName } from "./name.ts";
 import { createRequestSigner, generateKey, type Signer } from "./signer.ts";
 

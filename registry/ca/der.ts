@@ -1,23 +1,8 @@
 import asn1, { type Asn1 } from "node-forge/lib/asn1.js";
+import { TAG } from "../../lib/der.ts";
 
-/** DER in (X.690) on node-forge's asn1: trees of nodes, bytes as Buffer at the edge. What is written is written as bytes: der-write.ts. */
+/** DER in (X.690) on node-forge's asn1: trees of nodes, bytes as Buffer at the edge. What is written is written as bytes: lib/der.ts. */
 export type Node = Asn1;
-
-/** Tag numbers of the universal class that X.509 uses. */
-export const TAG = {
-  boolean: 1,
-  integer: 2,
-  bitString: 3,
-  octetString: 4,
-  null: 5,
-  oid: 6,
-  enumerated: 10,
-  utf8String: 12,
-  sequence: 16,
-  set: 17,
-  utcTime: 23,
-  generalizedTime: 24,
-} as const;
 
 const UNIVERSAL = 0x00;
 const CONTEXT = 0x80;

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { isIP } from "node:net";
+import { bitString, boolean, integer, octetString, oid, sequence, TAG, tagged, taggedBytes } from "../../lib/der.ts";
 import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
-import { childrenOf, contentOf, DerError, decode, TAG } from "./der.ts";
-import { bitString, boolean, integer, octetString, oid, sequence, tagged, taggedBytes } from "./der-write.ts";
+import { childrenOf, contentOf, DerError, decode } from "./der.ts";
 
 /** Largest SubjectPublicKeyInfo, bytes: RSA-4096 has 550. */
 const MAX_SPKI_BYTES = 2_048;

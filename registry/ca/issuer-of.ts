@@ -1,7 +1,8 @@
+import { TAG } from "../../lib/der.ts";
 import { decodePem } from "../../lib/pem.ts";
 import { algorithmBytes } from "./algorithms.ts";
 import type { Issuer } from "./certificate.ts";
-import { childrenOf, contentOf, DerError, decode, encode, isTagged, type Node, oidOf, TAG } from "./der.ts";
+import { childrenOf, contentOf, DerError, decode, encode, isTagged, type Node, oidOf } from "./der.ts";
 import { authorityKeyIdentifier, keyIdOf } from "./extensions.ts";
 import type { Signer } from "./signer.ts";
 

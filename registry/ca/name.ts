@@ -1,5 +1,3 @@
-import { oid, sequence, set, utf8String } from "./der-write.ts";
-
 /** ub-common-name of RFC 5280 appendix A.1, in characters. */
 const MAX_COMMON_NAME = 64;
 
@@ -12,3 +10,5 @@ export function commonName(name: string | null): Buffer {
 /** True when {@link commonName} of it is not empty. */
 export const fitsCommonName = (name: string | null): name is string =>
   name !== null && name !== "" && (name.length <= MAX_COMMON_NAME || [...name].length <= MAX_COMMON_NAME);
+
+import { oid, sequence, set, utf8String } from "../../lib/der.ts";

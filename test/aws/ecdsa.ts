@@ -1,5 +1,5 @@
 import { createECDH, type KeyObject, randomBytes } from "node:crypto";
-import { integer, sequence } from "../../registry/ca/der-write.ts";
+import { integer, sequence } from "../../lib/der.ts";
 
 const CURVES = {
   "P-256": { name: "prime256v1", order: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n, bytes: 32 },

@@ -1,13 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import type { FastifyReply } from "fastify";
-import { oidOf, sequenceOf, setOf } from "../../../lib/der.ts";
+import { oid, sequence, set } from "../../../lib/der.ts";
 import { certsOnly } from "../../../lib/pkcs7.ts";
 
 /** RFC 7030 §4.1.3, §4.2.3. */
 const CERTS_ONLY = "application/pkcs7-mime; smime-type=certs-only";
 
 /** What a request should look like (RFC 7030 §4.5.2): a key on P-256, signed with SHA-256. Names are not asked for: they are the registry's. */
-const ATTRIBUTES = sequenceOf(sequenceOf(oidOf("1.2.840.10045.2.1"), setOf(oidOf("1.2.840.10045.3.1.7"))), oidOf("1.2.840.10045.4.3.2"));
+const ATTRIBUTES = sequence(sequence(oid("1.2.840.10045.2.1"), set(oid("1.2.840.10045.3.1.7"))), oid("1.2.840.10045.4.3.2"));
 
 /** @param pems one certificate each */
 export const sendCertificates = (reply: FastifyReply, pems: readonly string[]): FastifyReply =>

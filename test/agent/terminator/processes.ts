@@ -24,39 +24,57 @@ export interface TerminatorProcess {
 export const terminatorProcess = (config: AgentConfig, within: readonly string[] = []): TerminatorProcess =>
   config.terminator.kind === "nginx" ? new Nginx(config, within) : new Haproxy(config, within);
 
-/** HAProxy as its unit runs it. */
-class Haproxy implements TerminatorProcess {
-  readonly #config: AgentConfig;
+/** What both have: a child with workers, run as its unit runs it. */
+abstract class Started {
+  protected readonly config: AgentConfig;
+  protected child: ChildProcess | null = null;
   readonly #within: readonly string[];
-  #child: ChildProcess | null = null;
 
   constructor(config: AgentConfig, within: readonly string[]) {
-    this.#config = config;
+    this.config = config;
     this.#within = within;
   }
 
-  async start(): Promise<void> {
-    const { terminator, stateDir } = this.#config;
-    const [program = "", ...words] = [
-      ...this.#within,
-      "haproxy",
-      "-W",
-      "-S",
-      `${terminator.masterSocket},mode,600`,
-      "-f",
-      join(currentLink(stateDir), "haproxy.cfg"),
-    ];
-    rmSync(terminator.masterSocket, { force: true });
+  abstract workers(): Promise<number[]>;
+
+  async replaced(workers: readonly number[]): Promise<void> {
+    await waitFor("workers to be replaced", async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined);
+  }
+
+  protected begin(...command: readonly string[]): { readonly child: ChildProcess; said(): string } {
+    const [program = "", ...words] = [...this.#within, ...command];
     const child = spawn(program, words, { stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding("utf8").on("data", (text: string) => {
+      stream.setEncoding("utf8").on("data", (text: string) => {
         output += text;
       });
-    this.#child = child;
+    this.child = child;
+    return { child, said: () => output };
+  }
+
+  /** Ends the child, and the workers that `find` tells of. */
+  protected async end(find: (child: ChildProcess) => Promise<readonly number[]>): Promise<void> {
+    const { child } = this;
+    if (child === null) return;
+    const workers = await find(child);
+    this.child = null;
+    const closed = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
+    for (const pid of [child.pid ?? 0, ...workers]) if (pid > 0) endProcess(pid);
+    await closed;
+  }
+}
+
+/** HAProxy. */
+class Haproxy extends Started implements TerminatorProcess {
+  async start(): Promise<void> {
+    const { terminator, stateDir } = this.config;
+    rmSync(terminator.masterSocket, { force: true });
+    const socket = `${terminator.masterSocket},mode,600`;
+    const { child, said } = this.begin("haproxy", "-W", "-S", socket, "-f", join(currentLink(stateDir), "haproxy.cfg"));
     const master = createMaster(terminator.masterSocket);
-    await waitFor(`HAProxy to serve; it says ${output}`, async () => {
-      if (child.exitCode !== null) throw new Error(`HAProxy ended: ${output}`);
+    await waitFor(`HAProxy to serve; it says ${said()}`, async () => {
+      if (child.exitCode !== null) throw new Error(`HAProxy ended: ${said()}`);
       if (!existsSync(terminator.masterSocket)) return undefined;
       const answer = await master.command("show proc", { signal: AbortSignal.timeout(1_000) }).catch(() => "");
       return /^\d+\s+worker/m.test(answer) || undefined;
@@ -71,55 +89,30 @@ class Haproxy implements TerminatorProcess {
     return this.#listed("old workers");
   }
 
-  async replaced(workers: readonly number[]): Promise<void> {
-    await waitFor("HAProxy to replace its workers", async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined);
-  }
-
   async #listed(section: "workers" | "old workers"): Promise<number[]> {
-    const master = createMaster(this.#config.terminator.masterSocket);
+    const master = createMaster(this.config.terminator.masterSocket);
     const answer = await master.command("show proc", { signal: AbortSignal.timeout(2_000) });
     return readWorkerIds(answer.split(`# ${section}\n`)[1]?.split("\n# ")[0] ?? "");
   }
 
-  async kill(): Promise<void> {
-    const child = this.#child;
-    if (child === null) return;
-    this.#child = null;
-    const master = createMaster(this.#config.terminator.masterSocket);
-    const answer = await master.command("show proc", { signal: AbortSignal.timeout(2_000) }).catch(() => "");
-    const workers = readWorkerIds(answer);
-    const closed = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
-    for (const pid of [child.pid ?? 0, ...workers]) if (pid > 0) endProcess(pid);
-    await closed;
+  kill(): Promise<void> {
+    return this.end(async () => {
+      const master = createMaster(this.config.terminator.masterSocket);
+      return readWorkerIds(await master.command("show proc", { signal: AbortSignal.timeout(2_000) }).catch(() => ""));
+    });
   }
 }
 
 const readWorkerIds = (answer: string): number[] => [...answer.matchAll(/^(\d+)\s+worker/gm)].map(([, pid]) => Number(pid));
 
-class Nginx implements TerminatorProcess {
-  readonly #config: AgentConfig;
-  readonly #within: readonly string[];
-  #child: ChildProcess | null = null;
-
-  constructor(config: AgentConfig, within: readonly string[]) {
-    this.#config = config;
-    this.#within = within;
-  }
-
+class Nginx extends Started implements TerminatorProcess {
   async start(): Promise<void> {
-    const { stateDir } = this.#config;
+    const { stateDir } = this.config;
     // Workers of a master that is root are nobody's by default, who may not ask the agent.
     const words = ["-e", "stderr", "-g", "user root;", "-c", join(currentLink(stateDir), "nginx.conf")];
-    const [program = "", ...rest] = [...this.#within, "nginx", ...words];
-    const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
-    let output = "";
-    for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding("utf8").on("data", (text: string) => {
-        output += text;
-      });
-    this.#child = child;
-    await waitFor(`nginx to serve; it says ${output}`, async () => {
-      if (child.exitCode !== null) throw new Error(`nginx ended: ${output}`);
+    const { child, said } = this.begin("nginx", ...words);
+    await waitFor(`nginx to serve; it says ${said()}`, async () => {
+      if (child.exitCode !== null) throw new Error(`nginx ended: ${said()}`);
       const workers = servingNginx(stateDir).some(({ pid }) => pid === child.pid) ? await this.workers() : [];
       return workers.length > 0 || undefined;
     });
@@ -135,24 +128,14 @@ class Nginx implements TerminatorProcess {
     return waitFor("nginx to replace its workers", () => (look().length > 0 ? look() : undefined));
   }
 
-  async replaced(workers: readonly number[]): Promise<void> {
-    await waitFor("nginx to replace its workers", async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined);
-  }
-
   #titled(wanted: string): number[] {
-    return childrenOf(this.#child?.pid ?? 0)
+    return childrenOf(this.child?.pid ?? 0)
       .filter(({ title }) => title === wanted)
       .map(({ pid }) => pid);
   }
 
-  async kill(): Promise<void> {
-    const child = this.#child;
-    if (child === null) return;
-    const workers = childrenOf(child.pid ?? 0);
-    this.#child = null;
-    const closed = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
-    for (const pid of [child.pid ?? 0, ...workers.map((worker) => worker.pid)]) if (pid > 0) endProcess(pid);
-    await closed;
+  kill(): Promise<void> {
+    return this.end(async (child) => childrenOf(child.pid ?? 0).map(({ pid }) => pid));
   }
 }
 

@@ -1,21 +1,11 @@
 import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import { expect } from "chai";
-import { generateCode, parseCode } from "../../../lib/registration/code.ts";
+import { generateCode } from "../../../lib/registration/code.ts";
 import { MAX_REMEMBERED, Proofs } from "../../../lib/registration/proofs.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
+import { code, submission } from "./given.ts";
 
-const code = parseCode("ABCDE-FGH01-23456-789AB-CDEFG-HJKMN-PQRS8");
-const submission: Submission = {
-  action: "register",
-  registry: "register.example",
-  signer: "code:ABCDEFGH",
-  addresses: ["observed", "203.0.113.7/32"],
-  csrDigest: null,
-  deviceKey: null,
-  nonce: "AAAAAAAAAAAAAAAAAAAAAA",
-  time: 1_795_000_000_000,
-};
 const signature = signSubmission(submission, code.privateKey);
 
 describe("proofs", () => {

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { parseCode, publicKeyFromRaw } from "../../../lib/registration/code.ts";
+import { publicKeyFromRaw } from "../../../lib/registration/code.ts";
 import {
   canonicalSubmission,
   type Submission,
@@ -9,19 +9,9 @@ import {
   verifySubmission,
 } from "../../../lib/registration/submission.ts";
 import { problemCode } from "../problem-code.ts";
+import { code, submission } from "./given.ts";
 
-const code = parseCode("ABCDE-FGH01-23456-789AB-CDEFG-HJKMN-PQRS8");
 const publicKey = publicKeyFromRaw(code.publicKey);
-const submission: Submission = {
-  action: "register",
-  registry: "register.example",
-  signer: "code:ABCDEFGH",
-  addresses: ["observed", "203.0.113.7/32"],
-  csrDigest: null,
-  deviceKey: null,
-  nonce: "AAAAAAAAAAAAAAAAAAAAAA",
-  time: 1_795_000_000_000,
-};
 const SIGNATURE = "XKYhExqmn4MzBJNV6YRSYlhZZaprvaCqRQ75_6iZkHsG6RX0-Sb2_twMKnHpwZGwLrVdVzTkAnWw20lHmOriDw";
 
 /** Every field of the submission with another value. */

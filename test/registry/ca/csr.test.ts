@@ -1,9 +1,9 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
 import { expect } from "chai";
+import { bitString, integer, NULL, oid, sequence, tagged } from "../../../lib/der.ts";
 import { decodePem, encodePem } from "../../../lib/pem.ts";
 import { Problem } from "../../../lib/problem.ts";
 import { makeKeyAndCsr, parseCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
-import { bitString, integer, nothing, oid, sequence, tagged } from "../../../registry/ca/der-write.ts";
 import { opensslFolder } from "./openssl.ts";
 
 function codeOf(work: () => unknown): string {
@@ -81,9 +81,9 @@ describe("a certificate request", () => {
   function rsa8192(): Buffer {
     const number = Buffer.alloc(1024, 0xff);
     const key = sequence(integer(number), integer(Buffer.of(1, 0, 1)));
-    const algorithm = sequence(oid("1.2.840.113549.1.1.1"), nothing());
+    const algorithm = sequence(oid("1.2.840.113549.1.1.1"), NULL);
     const info = sequence(integer(Buffer.of(0)), sequence(), sequence(algorithm, bitString(key)), tagged(0));
-    return sequence(info, sequence(oid("1.2.840.113549.1.1.11"), nothing()), bitString(number));
+    return sequence(info, sequence(oid("1.2.840.113549.1.1.11"), NULL), bitString(number));
   }
 
   it("with attributes of any kind is read, and nothing of them counts", () => {

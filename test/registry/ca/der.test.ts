@@ -1,6 +1,6 @@
 import { expect } from "chai";
+import { integer, sequence, time } from "../../../lib/der.ts";
 import { decode, encode } from "../../../registry/ca/der.ts";
-import { integer, sequence, time } from "../../../registry/ca/der-write.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text, "hex");
 
