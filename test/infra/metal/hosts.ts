@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
+import { desiredOf, sha256Of } from "../../../infra/metal/desired.ts";
 import { HostError } from "../../../infra/metal/errors.ts";
 import type { PackageFolder } from "../../../infra/metal/packages.ts";
-import { type MetalSettings, parseMetal } from "../../../infra/metal/settings.ts";
+import { type Host, type MetalSettings, parseMetal } from "../../../infra/metal/settings.ts";
 import type { Remote } from "../../../infra/metal/ssh.ts";
 
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA";
@@ -45,3 +46,19 @@ export const answering = (name: string, text: string | null): Remote & Disposabl
   },
   [Symbol.dispose]() {},
 });
+
+/** What the reading script says of a host that is what it is to be. */
+export function sound(host: Host, generation: string): string {
+  const { files, packages, units, zone } = desiredOf(host, folder, "amd64");
+  const record = { generation, packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])), zone };
+  return [
+    "architecture amd64",
+    "asked 203.0.113.5",
+    ...packages.map(({ name, version }) => `package installed ${name} ${version}`),
+    ...Object.entries(files).map(([path, text]) => `file ${path} ${sha256Of(text)}`),
+    ...units.map((unit) => `unit ${unit} active enabled`),
+    ...(host.role === "agent" ? ["enrolled"] : []),
+    `record ${Buffer.from(JSON.stringify(record)).toString("base64")}`,
+    "",
+  ].join("\n");
+}

@@ -1,6 +1,6 @@
 import { Testing } from "cdktf";
 import { expect } from "chai";
-import { desiredOf, sha256Of } from "../../../infra/metal/desired.ts";
+import { desiredOf } from "../../../infra/metal/desired.ts";
 import { differencesOf, wordsOf } from "../../../infra/metal/differences.ts";
 import { HostError } from "../../../infra/metal/errors.ts";
 import { parseObserved } from "../../../infra/metal/observed.ts";
@@ -8,27 +8,11 @@ import { type HostPlan, planHosts } from "../../../infra/metal/reading.ts";
 import type { Host } from "../../../infra/metal/settings.ts";
 import { reasonOf } from "../../../infra/metal/ssh.ts";
 import { MetalStack } from "../../../infra/metal/stack.ts";
-import { answering, folder, settings } from "./hosts.ts";
+import { answering, folder, settings, sound } from "./hosts.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
 const YEAR_MS = 365 * DAY_MS;
 const NOW = Date.UTC(2026, 10, 24);
-
-/** What the reading script says of a host that is what it is to be. */
-function sound(host: Host, generation: string): string {
-  const { files, packages, units, zone } = desiredOf(host, folder, "amd64");
-  const record = { generation, packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])), zone };
-  return [
-    "architecture amd64",
-    "asked 203.0.113.5",
-    ...packages.map(({ name, version }) => `package installed ${name} ${version}`),
-    ...Object.entries(files).map(([path, text]) => `file ${path} ${sha256Of(text)}`),
-    ...units.map((unit) => `unit ${unit} active enabled`),
-    ...(host.role === "agent" ? ["enrolled"] : []),
-    `record ${Buffer.from(JSON.stringify(record)).toString("base64")}`,
-    "",
-  ].join("\n");
-}
 
 const all = ({ registry, agents }: ReturnType<typeof settings>): Host[] => [registry, ...agents];
 const words = (host: Host, text: string) => wordsOf(differencesOf(desiredOf(host, folder, "amd64"), parseObserved(text), NOW));
