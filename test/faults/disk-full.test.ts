@@ -1,33 +1,25 @@
 import { expect } from "chai";
 import { inNetns, run } from "../lab/exec.ts";
-import { paths } from "../lab/folder.ts";
 import { agentOf, agentStatus, startAgent, startRegistry } from "../lab/programs.ts";
 import { waitFor } from "../lab/wait.ts";
-import { SmallDisk } from "./disk.ts";
+import type { SmallDisk } from "./disk.ts";
 import { readElements } from "./kernel.ts";
-import { Stand } from "./stand.ts";
+import { DiskStand } from "./small-disks.ts";
+import type { Stand } from "./stand.ts";
 import { stop } from "./stop.ts";
 
 describe("a full disk", function () {
   this.timeout(60_000);
-  const stack = new AsyncDisposableStack();
+  let disks: DiskStand | undefined;
   let stand: Stand;
   let storage: SmallDisk;
   let state: SmallDisk;
 
   before(async () => {
-    stand = stack.use(
-      await Stand.open({
-        name: `t-full-${process.pid}`,
-        beforeServe: async (plan) => {
-          const [host] = plan.hosts;
-          storage = stack.use(await SmallDisk.under(paths(plan).dataOf("registry")));
-          state = stack.use(await SmallDisk.under(paths(plan).dataOf(host?.name ?? "")));
-        },
-      }),
-    );
+    disks = await DiskStand.open(`t-full-${process.pid}`);
+    ({ stand, storage, state } = disks);
   });
-  after(() => stack.disposeAsync());
+  after(() => disks?.[Symbol.asyncDispose]());
 
   it("under Storage: nothing is accepted, what stands stays, and the same request is good once there is room", async () => {
     await stand.register(["198.18.0.1"]);

@@ -1,32 +1,24 @@
 import { expect } from "chai";
-import { paths } from "../lab/folder.ts";
 import { agentOf, agentStatus, startAgent, startRegistry } from "../lab/programs.ts";
 import { waitFor } from "../lab/wait.ts";
-import { SmallDisk } from "./disk.ts";
+import type { SmallDisk } from "./disk.ts";
 import { readElements } from "./kernel.ts";
-import { Stand } from "./stand.ts";
+import { DiskStand } from "./small-disks.ts";
+import type { Stand } from "./stand.ts";
 import { stop } from "./stop.ts";
 
 describe("a disk that becomes read-only", function () {
   this.timeout(120_000);
-  const stack = new AsyncDisposableStack();
+  let disks: DiskStand | undefined;
   let stand: Stand;
   let storage: SmallDisk;
   let state: SmallDisk;
 
   before(async () => {
-    stand = stack.use(
-      await Stand.open({
-        name: `t-ro-${process.pid}`,
-        beforeServe: async (plan) => {
-          const [host] = plan.hosts;
-          storage = stack.use(await SmallDisk.under(paths(plan).dataOf("registry")));
-          state = stack.use(await SmallDisk.under(paths(plan).dataOf(host?.name ?? "")));
-        },
-      }),
-    );
+    disks = await DiskStand.open(`t-ro-${process.pid}`);
+    ({ stand, storage, state } = disks);
   });
-  after(() => stack.disposeAsync());
+  after(() => disks?.[Symbol.asyncDispose]());
 
   it("under Storage: nothing is accepted, what stands stays, and after its repair the same request is good", async () => {
     await stand.register(["198.18.0.1"]);
