@@ -30,3 +30,15 @@ export function execute(
     });
   });
 }
+
+/** Keeps what a stream says, as text when asked. `tooMuch` is called with what comes beyond `most` bytes, which is not kept. */
+export function collect(stream: NodeJS.ReadableStream, most: number, tooMuch: () => void): () => string {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes <= most) chunks.push(chunk);
+    else tooMuch();
+  });
+  return () => Buffer.concat(chunks).toString();
+}

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { collect } from "../../lib/exec.ts";
 import { HostError, type Step } from "./errors.ts";
 import { type Connection, pathFrom } from "./settings.ts";
 
@@ -82,18 +83,11 @@ export class Ssh implements Remote, Disposable {
   ): Promise<{ readonly code: number | null; readonly output: string; readonly errors: string }> {
     return new Promise((resolve, reject) => {
       const child = spawn("ssh", words, { timeout: timeoutMs, killSignal: "SIGKILL", stdio: ["pipe", "pipe", "pipe"] });
-      const texts = [child.stdout, child.stderr].map((stream) => {
-        const chunks: Buffer[] = [];
-        let bytes = 0;
-        stream.on("data", (chunk: Buffer) => {
-          bytes += chunk.length;
-          if (bytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
-          else child.kill("SIGKILL");
-        });
-        return () => Buffer.concat(chunks).toString();
-      });
+      const tooMuch = () => child.kill("SIGKILL");
+      const output = collect(child.stdout, MAX_OUTPUT_BYTES, tooMuch);
+      const errors = collect(child.stderr, MAX_OUTPUT_BYTES, tooMuch);
       child.once("error", reject);
-      child.once("close", (code) => resolve({ code, output: texts[0]?.() ?? "", errors: texts[1]?.() ?? "" }));
+      child.once("close", (code) => resolve({ code, output: output(), errors: errors() }));
       // A script may end without reading all.
       child.stdin.on("error", () => {});
       if (typeof input === "string") child.stdin.end(input);

@@ -2,53 +2,34 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
-import { BIN } from "../lab/configs.ts";
-import { type Peer, startPeer } from "../lab/peer.ts";
 import type { FanClientsAnswers, FanClientsAsks } from "./fan-clients.ts";
 import { makeFanPki } from "./fan-pki.ts";
 import type { FanServerAnswers, FanServerAsks } from "./fan-server.ts";
+import { Sides, startSides } from "./sides.ts";
 import type { Measured, Wish } from "./stats.ts";
 
 const WARMUP = 3;
 /** Between two changes: acknowledgements are read and written down. */
 const pauseMs = (agents: number): number => Math.min(1_000, 20 + agents / 3);
 
-type Server = Peer<FanServerAsks, FanServerAnswers>;
-type Clients = Peer<FanClientsAsks, FanClientsAnswers>;
-
-/** A server and, in a process of its own, its clients. */
-class Side implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #clients: Clients;
-
-  private constructor(server: Server, clients: Clients) {
-    this.#server = server;
-    this.#clients = clients;
-  }
-
+class Side extends Sides<FanServerAsks, FanServerAnswers, FanClientsAsks, FanClientsAnswers> {
   static async start(kind: "feed" | "bare"): Promise<Side> {
-    const server: Server = await startPeer([BIN.run, "test/bench/fan-server.ts", "--kind", kind]);
-    const clients: Clients = await startPeer([BIN.run, "test/bench/fan-clients.ts"]);
-    return new Side(server, clients);
+    return new Side(await startSides("fan", kind));
   }
 
   /** Brings all clients up. @returns how long it took, and how long the server's processor worked, milliseconds */
   async connect(folder: string): Promise<{ ms: number; cpuMs: number }> {
-    const { url } = await this.#server.ask("start", { folder });
-    const before = await this.#server.ask("cpu", {});
-    const { ms } = await this.#clients.ask("connect", { folder, url });
-    return { ms, cpuMs: (await this.#server.ask("cpu", {})).ms - before.ms };
+    const { url } = await this.server.ask("start", { folder });
+    const before = await this.server.ask("cpu", {});
+    const { ms } = await this.clients.ask("connect", { folder, url });
+    return { ms, cpuMs: (await this.server.ask("cpu", {})).ms - before.ms };
   }
 
   /** Milliseconds from the moment that telling began until the last client had the change. */
   async tell(n: number): Promise<number> {
-    const received = this.#clients.ask("received", { n });
-    const { at } = await this.#server.ask("publish", { n });
+    const received = this.clients.ask("received", { n });
+    const { at } = await this.server.ask("publish", { n });
     return (await received).at - at;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#clients[Symbol.asyncDispose](), this.#server[Symbol.asyncDispose]()]);
   }
 }
 

@@ -2,49 +2,30 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BIN } from "../lab/configs.ts";
-import { type Peer, startPeer } from "../lab/peer.ts";
 import type { RegisterClientsAnswers, RegisterClientsAsks } from "./register-clients.ts";
 import type { RegisterServerAnswers, RegisterServerAsks } from "./register-server.ts";
+import { Sides, startSides } from "./sides.ts";
 import { type Measured, percentile, type Wish } from "./stats.ts";
 
 const CONNECTIONS = 64;
 const WARMUP = 3;
 
-type Server = Peer<RegisterServerAsks, RegisterServerAnswers>;
-type Clients = Peer<RegisterClientsAsks, RegisterClientsAnswers>;
-
-/** A server and, in a process of its own, its clients. */
-class Side implements AsyncDisposable {
-  readonly #server: Server;
-  readonly #clients: Clients;
-
-  private constructor(server: Server, clients: Clients) {
-    this.#server = server;
-    this.#clients = clients;
-  }
-
+class Side extends Sides<RegisterServerAsks, RegisterServerAnswers, RegisterClientsAsks, RegisterClientsAnswers> {
   static async start(kind: "registry" | "bare", folder: string): Promise<Side> {
-    const server: Server = await startPeer([BIN.run, "test/bench/register-server.ts", "--kind", kind]);
-    const clients: Clients = await startPeer([BIN.run, "test/bench/register-clients.ts"]);
-    const side = new Side(server, clients);
-    const started = await server.ask("start", { folder: join(folder, kind), port: await freePort(), controlPort: await freePort() });
-    await clients.ask("open", { ...started, connections: CONNECTIONS });
+    const side = new Side(await startSides("register", kind));
+    const started = await side.server.ask("start", { folder: join(folder, kind), port: await freePort(), controlPort: await freePort() });
+    await side.clients.ask("open", { ...started, connections: CONNECTIONS });
     return side;
   }
 
   /** Milliseconds until the last of `count` registrations, sent at one time, is answered with 201. */
   async burst(count: number): Promise<number> {
-    return (await this.#clients.ask("burst", { count })).ms;
+    return (await this.clients.ask("burst", { count })).ms;
   }
 
   /** Microseconds of processor that the server used so far. */
   usage(): Promise<RegisterServerAnswers["usage"]> {
-    return this.#server.ask("usage", {});
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.#clients[Symbol.asyncDispose](), this.#server[Symbol.asyncDispose]()]);
+    return this.server.ask("usage", {});
   }
 }
 

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { collect } from "../../lib/exec.ts";
 
 /** A command that did not exit with 0; the message carries the end of what it wrote on standard error. */
 export class CommandError extends Error {
@@ -32,18 +33,9 @@ export function run(command: readonly string[], options: RunOptions = {}): Promi
     signal?.throwIfAborted();
     const [program = "", ...args] = command;
     const child = spawn(program, args, { detached: true, timeout: timeoutMs, killSignal: "SIGKILL", ...(signal ? { signal } : {}) });
-    const collect = (stream: NodeJS.ReadableStream): (() => string) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      stream.on("data", (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes <= MAX_OUTPUT_BYTES) chunks.push(chunk);
-        else child.kill("SIGKILL");
-      });
-      return () => Buffer.concat(chunks).toString();
-    };
-    const stdout = collect(child.stdout);
-    const stderr = collect(child.stderr);
+    const tooMuch = () => child.kill("SIGKILL");
+    const stdout = collect(child.stdout, MAX_OUTPUT_BYTES, tooMuch);
+    const stderr = collect(child.stderr, MAX_OUTPUT_BYTES, tooMuch);
     child.once("error", (cause) => reject(signal?.aborted ? signal.reason : new CommandError(command, null, "", cause.message)));
     child.once("close", (code) => (code === 0 ? resolve(stdout()) : reject(new CommandError(command, code, stdout(), stderr()))));
     child.stdin.on("error", () => {});
