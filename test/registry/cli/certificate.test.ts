@@ -1,78 +1,16 @@
-import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { expect } from "chai";
 import { opensslFolder } from "../ca/openssl.ts";
-import { cli, type Ran, TestRegistry } from "./registry.ts";
-
-interface Held {
-  readonly serial: string;
-  readonly fingerprint: string;
-  readonly keyType: string;
-  readonly notBefore: number;
-  readonly notAfter: number;
-}
+import { cli } from "./registry.ts";
 
 const HOUR_MS = 3_600_000;
 
-describe("a device with a certificate", () => {
-  let registry: TestRegistry;
-  before(async () => {
-    registry = await TestRegistry.start();
-    for (const pattern of ["cert", "either", "both"]) {
-      const more = ["--addresses", "any", "--address-lifetime", "6h", "--certificate-lifetime", "6h"];
-      await registry.operator("profile", "set", pattern, "--pattern", pattern, ...more);
-    }
-    await registry.operator("profile", "set", "desktop", "--addresses", "any");
-  });
-  after(() => registry[Symbol.asyncDispose]());
+import { certifiedScene } from "./certified.ts";
 
-  let number = 0;
-  const enroll = async (profile: string, ...more: string[]): Promise<Ran & { folder: string }> => {
-    const folder = `certified-${number++}`;
-    return { folder, ...(await registry.enroll(folder, await registry.code("--profile", profile), ...more)) };
-  };
-  /** The name of a folder with a freshly enrolled device. */
-  const enrolled = async (profile = "cert", ...more: string[]): Promise<string> => {
-    const addresses = profile === "cert" ? ["--no-addresses"] : [];
-    const { folder, exit, err } = await enroll(profile, "--certificate", ...addresses, ...more);
-    expect([exit, err]).to.deep.equal([0, ""]);
-    return folder;
-  };
-  const run = (command: string, folder: string, ...more: string[]): Promise<Ran> =>
-    cli([command, "--state", registry.path(folder), ...more]);
-  const state = (folder: string): { device: string; certificate: Held | null } =>
-    JSON.parse(readFileSync(registry.path(folder, "device.json"), "utf8"));
-  const held = (folder: string): Held => state(folder).certificate ?? expect.fail("no certificate");
-  const file = (folder: string, name: string): string => readFileSync(registry.path(folder, "certificate", name), "utf8");
-  const mode = (...names: string[]): number => statSync(registry.path(...names)).mode & 0o777;
-  /** A key and a certificate that belong together, under the chain and the registry's root. */
-  const assertWhole = (folder: string): void => {
-    const certificate = new X509Certificate(file(folder, "certificate.pem"));
-    expect(certificate.checkPrivateKey(createPrivateKey(file(folder, "key.pem")))).to.equal(true);
-    expect(certificate.serialNumber.toLowerCase()).to.equal(held(folder).serial);
-    const issuer = new X509Certificate(file(folder, "chain.pem"));
-    expect(certificate.verify(issuer.publicKey) && issuer.verify(new X509Certificate(readFileSync(registry.ca)).publicKey)).to.equal(true);
-  };
-  const listed = async (folder: string): Promise<{ fingerprint: string; state: string }[]> => {
-    const { items } = await registry.json<{ items: { fingerprint: string; state: string; device: string | null; notBefore: number }[] }>(
-      "cert",
-      "list",
-      "--limit",
-      "1000",
-    );
-    return items.filter(({ device }) => device === state(folder).device);
-  };
+describe("a device with a certificate", () => {
+  const scene = certifiedScene();
+  const { another, enroll, enrolled, run, state, held, file, mode, assertWhole, listed } = scene;
 
   it("enrols with a key made here, and keeps key, certificate and chain together, the key for its owner alone", async () => {
     const { folder, exit, out } = await enroll("cert", "--certificate", "--no-addresses");
@@ -82,12 +20,12 @@ describe("a device with a certificate", () => {
     const until = `${new Date(notAfter).toISOString().slice(0, 19).replace("T", " ")} UTC`;
     expect(out).to.equal(
       `registered with: register.example\ndevice:          ${device}\npattern:         cert\ncertificate:     ${serial} (P-256)\n` +
-        `valid until:     ${until}\nfiles:           ${registry.path(folder, "certificate")}\nin force on:     0 of 0 hosts\n`,
+        `valid until:     ${until}\nfiles:           ${scene.registry.path(folder, "certificate")}\nin force on:     0 of 0 hosts\n`,
     );
     assertWhole(folder);
-    expect(readdirSync(registry.path(folder)).sort()).to.deep.equal(["certificate", "certificates", "device.json", "device.key"]);
-    expect(readlinkSync(registry.path(folder, "certificate"))).to.equal(`certificates/${serial}`);
-    expect(readdirSync(registry.path(folder, "certificate")).sort()).to.deep.equal(["certificate.pem", "chain.pem", "key.pem"]);
+    expect(readdirSync(scene.registry.path(folder)).sort()).to.deep.equal(["certificate", "certificates", "device.json", "device.key"]);
+    expect(readlinkSync(scene.registry.path(folder, "certificate"))).to.equal(`certificates/${serial}`);
+    expect(readdirSync(scene.registry.path(folder, "certificate")).sort()).to.deep.equal(["certificate.pem", "chain.pem", "key.pem"]);
     expect([mode(folder, "certificate", "key.pem"), mode(folder, "certificate")]).to.deep.equal([0o600, 0o700]);
     expect((await listed(folder)).map(({ fingerprint, state: now }) => [fingerprint, now])).to.deep.equal([
       [held(folder).fingerprint, "live"],
@@ -124,26 +62,26 @@ describe("a device with a certificate", () => {
     const args = [
       "enroll",
       "--url",
-      registry.url,
+      scene.registry.url,
       "--registry",
       "register.example",
       "--ca",
-      registry.ca,
+      scene.registry.ca,
       "--certificate",
       "--no-addresses",
     ];
-    writeFileSync(registry.path("cert-code"), await registry.code("--profile", "cert"));
-    const p12 = ["--pkcs12", registry.path("typed.p12"), "--code-file", registry.path("cert-code")];
-    expect((await cli([...args, ...p12, "--state", registry.path("p12")])).err.split("\n")[0]).to.equal(
+    writeFileSync(scene.registry.path("cert-code"), await scene.registry.code("--profile", "cert"));
+    const p12 = ["--pkcs12", scene.registry.path("typed.p12"), "--code-file", scene.registry.path("cert-code")];
+    expect((await cli([...args, ...p12, "--state", scene.registry.path("p12")])).err.split("\n")[0]).to.equal(
       "usage: There is no terminal to ask for the password: give it with --pkcs12-password-file FILE, or - for standard input.",
     );
     expect((await cli([...args, ...p12, "--pkcs12-password", "x"])).err.split("\n")[0]).to.equal(
       "usage: Unknown option '--pkcs12-password'.",
     );
-    const { exit } = await cli([...args, ...p12, "--state", registry.path("p12")], { typed: "typed here" });
+    const { exit } = await cli([...args, ...p12, "--state", scene.registry.path("p12")], { typed: "typed here" });
     expect(exit).to.equal(0);
     using openssl = opensslFolder();
-    openssl.run("pkcs12", "-in", registry.path("typed.p12"), "-passin", "pass:typed here", "-noout");
+    openssl.run("pkcs12", "-in", scene.registry.path("typed.p12"), "-passin", "pass:typed here", "-noout");
   });
 
   const wrong: readonly (readonly [args: readonly string[], exit: number, err: string, files?: Record<string, string>])[] = [
@@ -172,10 +110,10 @@ describe("a device with a certificate", () => {
   ];
   for (const [args, exit, err] of wrong) {
     it(`ends 'enroll ${args.join(" ")}' with ${exit}, and has sent nothing`, async () => {
-      const code = await registry.code("--profile", "cert");
-      const ran = await registry.enroll("wrong", code, ...args);
+      const code = await scene.registry.code("--profile", "cert");
+      const ran = await scene.registry.enroll("wrong", code, ...args);
       expect([ran.exit, ran.err.split("\n")[0]]).to.deep.equal([exit, err]);
-      expect(existsSync(registry.path("wrong"))).to.equal(false);
+      expect(existsSync(scene.registry.path("wrong"))).to.equal(false);
     });
   }
 
@@ -198,11 +136,11 @@ describe("a device with a certificate", () => {
     ],
   ] as const) {
     it(`is told what profile ${profile} wants instead of '${args.join(" ")}', and has spent nothing`, async () => {
-      const code = await registry.code("--profile", profile);
-      const folder = `wants-${number++}`;
-      expect((await registry.enroll(folder, code, ...args)).err).to.equal(err);
+      const code = await scene.registry.code("--profile", profile);
+      const folder = another("wants");
+      expect((await scene.registry.enroll(folder, code, ...args)).err).to.equal(err);
       const right = profile === "cert" ? ["--certificate", "--no-addresses"] : profile === "either" ? ["--certificate"] : [];
-      expect((await registry.enroll(folder, code, ...right)).exit).to.equal(0);
+      expect((await scene.registry.enroll(folder, code, ...right)).exit).to.equal(0);
     });
   }
 
@@ -214,7 +152,7 @@ describe("a device with a certificate", () => {
     const after = held(folder);
     expect(after.keyType).to.equal("P-384");
     expect([after.serial === before.serial, file(folder, "key.pem") === key]).to.deep.equal([false, false]);
-    expect(readdirSync(registry.path(folder, "certificates"))).to.deep.equal([after.serial]);
+    expect(readdirSync(scene.registry.path(folder, "certificates"))).to.deep.equal([after.serial]);
     expect(await listed(folder)).to.have.length(2);
   });
 
@@ -236,30 +174,35 @@ describe("a device with a certificate", () => {
     const folder = await enrolled();
     const { serial, fingerprint } = held(folder);
     const other = await enrolled();
-    cpSync(registry.path(other, "device.key"), registry.path(folder, "device.key"));
+    cpSync(scene.registry.path(other, "device.key"), scene.registry.path(folder, "device.key"));
     expect((await run("renew", folder)).err).to.contain("proof_refused");
     expect((await run("renew", folder, "--by-certificate")).exit).to.equal(0);
     assertWhole(folder);
     expect(held(folder).serial).not.to.equal(serial);
-    const { items } = await registry.json<{ items: { action: string; detail: { by?: string } }[] }>("audit", "list", "--limit", "1000");
+    const { items } = await scene.registry.json<{ items: { action: string; detail: { by?: string } }[] }>(
+      "audit",
+      "list",
+      "--limit",
+      "1000",
+    );
     expect(items.filter(({ action }) => action === "device.renewed").map(({ detail }) => detail.by)).to.include(fingerprint);
   });
 
   it("gets its first certificate by a renewal, and loses the files with a profile that admits by address alone", async () => {
-    await registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
+    await scene.registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
     const { folder } = await enroll("moving");
     expect(state(folder).certificate).to.equal(null);
     expect((await run("renew", folder, "--same-key", "--certificate")).err.split("\n")[0]).to.equal(
       "no_certificate: There is no certificate here whose key could be used again.",
     );
-    await registry.operator("profile", "set", "moving", "--pattern", "either", "--addresses", "any");
+    await scene.registry.operator("profile", "set", "moving", "--pattern", "either", "--addresses", "any");
     expect((await run("renew", folder, "--certificate")).exit).to.equal(0);
     assertWhole(folder);
-    await registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
+    await scene.registry.operator("profile", "set", "moving", "--pattern", "ip", "--addresses", "any");
     expect((await run("renew", folder)).err.split(":")[0]).to.equal("certificate_not_offered");
     assertWhole(folder);
     expect((await run("renew", folder, "--no-certificate")).exit).to.equal(0);
-    expect(readdirSync(registry.path(folder)).sort()).to.deep.equal(["device.json", "device.key"]);
+    expect(readdirSync(scene.registry.path(folder)).sort()).to.deep.equal(["device.json", "device.key"]);
   });
 
   it("renews --if-due in the last third of what ends first, and when an answer never came", async () => {
@@ -267,7 +210,7 @@ describe("a device with a certificate", () => {
     const { notBefore, notAfter, serial } = held(folder);
     const due = Math.floor(notAfter - (notAfter - notBefore) / 3);
     const at = (now: number, ...more: string[]) =>
-      cli(["renew", "--if-due", "--state", registry.path(folder), ...more], { now: () => now });
+      cli(["renew", "--if-due", "--state", scene.registry.path(folder), ...more], { now: () => now });
     const early = await at(due - 1);
     expect([early.exit, early.out]).to.deep.equal([
       0,
@@ -279,7 +222,7 @@ describe("a device with a certificate", () => {
     expect(held(folder).serial).to.not.equal(serial);
 
     const waiting = await enrolled("either");
-    await using proxy = await registry.handingOn();
+    await using proxy = await scene.registry.handingOn();
     proxy.lose = true;
     expect((await run("renew", waiting, "--url", proxy.url)).exit).to.equal(69);
     proxy.lose = false;
@@ -295,7 +238,7 @@ describe("a device with a certificate", () => {
     expect(out).to.match(new RegExp(`\\ncertificate: +${serial} \\(P-256\\)\\nvalid until: +\\d{4}-.* UTC\\nfiles: .*/certificate\\n`));
     expect(out).to.match(/\nseen from: +127\.0\.0\.1\n$/);
     expect(JSON.parse((await run("status", folder, "--json")).out)).to.deep.include({ covered: null, certificate: held(folder) });
-    const later = await cli(["status", "--offline", "--state", registry.path(folder)], { now: () => notAfter });
+    const later = await cli(["status", "--offline", "--state", scene.registry.path(folder)], { now: () => notAfter });
     expect([later.exit, later.err.split("\n")[0]]).to.deep.equal([1, "all_expired: Nothing that this device registered lives any more."]);
     expect(later.out).to.match(/\nvalid until: +expired /);
   });
@@ -305,14 +248,14 @@ describe("a device with a certificate", () => {
     const first = held(folder);
     await run("renew", folder);
     const { device } = state(folder);
-    const shown = await registry.json<{ certificates: { fingerprint: string; serial: string; state: string; notAfter: number }[] }>(
+    const shown = await scene.registry.json<{ certificates: { fingerprint: string; serial: string; state: string; notAfter: number }[] }>(
       "device",
       "show",
       device,
     );
     const told = shown.certificates.map(({ serial, notAfter, state: now }) => `${serial} ${notAfter} ${now}`);
     expect(told.sort()).to.deep.equal([first, held(folder)].map(({ serial, notAfter }) => `${serial} ${notAfter} live`).sort());
-    const { out } = await registry.operator("device", "show", device);
+    const { out } = await scene.registry.operator("device", "show", device);
     expect(out).to.contain("\nno grants\n\nFINGERPRINT ").and.to.contain(held(folder).fingerprint);
   });
 
@@ -322,77 +265,9 @@ describe("a device with a certificate", () => {
     const before = await listed(folder);
     expect(before.map(({ state: now }) => now)).to.deep.equal(["live"]);
     expect((await run("leave", folder)).out).to.equal(`left: ${device}\n`);
-    expect(readdirSync(registry.path(folder))).to.deep.equal([]);
-    const { items } = await registry.json<{ items: { device: string | null; state: string }[] }>("cert", "list", "--limit", "1000");
+    expect(readdirSync(scene.registry.path(folder))).to.deep.equal([]);
+    const { items } = await scene.registry.json<{ items: { device: string | null; state: string }[] }>("cert", "list", "--limit", "1000");
     expect(items.filter((item) => item.device === device).map(({ state: now }) => now)).to.deep.equal(["revoked"]);
-  });
-
-  describe("whose process dies", () => {
-    const files = (folder: string): string[] => readdirSync(registry.path(folder)).sort();
-
-    for (const command of ["enroll", "renew"] as const) {
-      it(`between ${command}'s request and its answer has the key on disk, and gets the same certificate by running it again`, async () => {
-        await using proxy = await registry.handingOn();
-        const code = await registry.code("--profile", "cert");
-        const folder = command === "enroll" ? `dies-${number++}` : await enrolled();
-        const once = (): Promise<Ran> =>
-          command === "enroll"
-            ? registry.enroll(folder, code, "--certificate", "--no-addresses", "--url", proxy.url)
-            : run("renew", folder, "--url", proxy.url);
-        proxy.lose = true;
-        expect((await once()).exit).to.equal(69);
-        const base = command === "enroll" ? [] : ["certificate", "certificates", "device.json"];
-        expect(files(folder)).to.deep.equal([...base, "device.key", "next.key", "pending.json"].sort());
-        expect(mode(folder, "next.key")).to.equal(0o600);
-        if (command === "renew") assertWhole(folder);
-        const next = readFileSync(registry.path(folder, "next.key"), "utf8");
-        cpSync(registry.path(folder), registry.path("snapshot"), { recursive: true, verbatimSymlinks: true });
-
-        proxy.lose = false;
-        expect((await once()).exit).to.equal(0);
-        assertWhole(folder);
-        const { serial } = held(folder);
-        expect(file(folder, "key.pem")).to.equal(next);
-        expect(new Set(proxy.bodies).size).to.equal(1);
-        expect(files(folder)).to.deep.equal(["certificate", "certificates", "device.json", "device.key"]);
-
-        // As if it had died after the files were put in place and before that was written down.
-        for (const name of ["pending.json", "next.key"]) cpSync(registry.path("snapshot", name), registry.path(folder, name));
-        if (command === "enroll") rmSync(registry.path(folder, "device.json"));
-        else cpSync(registry.path("snapshot/device.json"), registry.path(folder, "device.json"));
-        expect((await once()).exit).to.equal(0);
-        assertWhole(folder);
-        expect(held(folder).serial).to.equal(serial);
-        expect(await listed(folder)).to.have.length(command === "enroll" ? 1 : 2);
-        rmSync(registry.path("snapshot"), { recursive: true });
-      });
-    }
-
-    it("while files are put in place leaves the certificate before whole, whatever stopped it", async () => {
-      const folder = await enrolled();
-      const { serial } = held(folder);
-      // A folder in the place of the link stops the next one before it is turned, as a full disk would.
-      cpSync(registry.path(folder, "certificates"), registry.path(folder, "certificates.away"), { recursive: true });
-      rmSync(registry.path(folder, "certificate"));
-      mkdirSync(registry.path(folder, "certificate"));
-      cpSync(registry.path(folder, "certificates.away", serial), registry.path(folder, "certificate"), { recursive: true });
-      const stopped = await run("renew", folder);
-      expect(stopped.exit).to.equal(70);
-      expect(held(folder).serial).to.equal(serial);
-      assertWhole(folder);
-      rmSync(registry.path(folder, "certificate"), { recursive: true });
-      expect((await run("renew", folder)).exit).to.equal(0);
-      assertWhole(folder);
-      expect(await listed(folder)).to.have.length(2);
-    });
-
-    it("between the new certificate and the sweep asks with another key the next time", async () => {
-      const folder = await enrolled();
-      const key = file(folder, "key.pem");
-      writeFileSync(registry.path(folder, "next.key"), key, { mode: 0o600 });
-      expect((await run("renew", folder)).exit).to.equal(0);
-      expect(file(folder, "key.pem")).to.not.equal(key);
-    });
   });
 
   it("keeps nothing of an answer whose certificate is not for its key", async () => {
@@ -414,7 +289,7 @@ describe("a device with a certificate", () => {
       [{ pem: 1 }, "answer_unreadable: The answer is not a registration: is this address a registry's?\n"],
       [undefined, "answer_unreadable: The answer holds no certificate, though one was asked for.\n"],
     ] as const) {
-      await using stub = await registry.answering((_incoming, response) => {
+      await using stub = await scene.registry.answering((_incoming, response) => {
         response.writeHead(201, { "content-type": "application/json" }).end(body(certificate));
       });
       expect(await run("renew", folder, "--url", stub.url)).to.deep.include({ exit: 69, err });
@@ -424,9 +299,9 @@ describe("a device with a certificate", () => {
   });
 
   it("makes its folder private even where one was there", async () => {
-    mkdirSync(registry.path("open"), { mode: 0o755 });
-    chmodSync(registry.path("open"), 0o755);
-    const { exit } = await registry.enroll("open", await registry.code("--profile", "cert"), "--certificate", "--no-addresses");
+    mkdirSync(scene.registry.path("open"), { mode: 0o755 });
+    chmodSync(scene.registry.path("open"), 0o755);
+    const { exit } = await scene.registry.enroll("open", await scene.registry.code("--profile", "cert"), "--certificate", "--no-addresses");
     expect(exit).to.equal(0);
     expect([mode("open", "certificates"), mode("open", "certificate", "key.pem")]).to.deep.equal([0o700, 0o600]);
     expect(held("open").notAfter - held("open").notBefore).to.equal(6 * HOUR_MS + 60_000);
