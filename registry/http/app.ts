@@ -4,6 +4,7 @@ import rateLimit from "@fastify/rate-limit";
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type HTTPMethods } from "fastify";
 import type { Log } from "../../lib/log.ts";
 import { boundPerSource } from "./connections.ts";
+import { LastAnswers } from "./last-answers.ts";
 import { REGISTER } from "./limits.ts";
 import { asProblem, methodNotAllowed, notFound, rateLimited, refuseConnection, sendProblem } from "./problems.ts";
 import { sourceOf } from "./source.ts";
@@ -27,7 +28,7 @@ export interface AppParts {
   readonly log: Log;
 }
 
-/** A listener of the register role, with all its bounds and without a route. */
+/** A listener of the register role, with all its bounds and without a route. Closed, it lets the answers that are under way leave first. */
 export async function createApp({ tls: { key, cert }, requestCert, onRefused, log }: AppParts): Promise<App> {
   const refuse = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     onRefused(asProblem(error).code);
@@ -56,6 +57,12 @@ export async function createApp({ tls: { key, cert }, requestCert, onRefused, lo
   boundPerSource(app.server, REGISTER.maxConnectionsPerSource);
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler(refuse);
+  const answers = new LastAnswers();
+  app.addHook("onRequest", async (_request, reply) => answers.add(reply.raw));
+  app.addHook("preClose", async () => {
+    // A reader that does not read must not hold the end up.
+    if (!(await answers.left())) app.server.closeAllConnections();
+  });
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
   });

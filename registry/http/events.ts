@@ -22,8 +22,8 @@ const ASK_AGAIN_MS = 1_000;
 
 /**
  * GET /v1/registrations/{id}/events: stored, processed (or refused), applied on n of m, as server-sent events, for those who may know
- * of the registration. Ends when all agents have it, when it was refused, or after ten minutes. Only the newest state is ever told:
- * a reader that is slow misses steps between and holds nothing up.
+ * of the registration. Ends when all agents have it or when it was refused; before that after ten minutes or with the registry, and then
+ * says when to come again. Only the newest state is ever told: a reader that is slow misses steps between and holds nothing up.
  */
 export async function getEvents(request: FastifyRequest, reply: FastifyReply, parts: EventParts): Promise<unknown> {
   const { id } = request.params as { id: string };
@@ -49,6 +49,7 @@ async function* events(id: string, parts: EventParts, signal: AbortSignal): Asyn
   } catch (error) {
     // Its end by time, by its reader or by the registry's stop is no failure.
     if (!signal.aborted) throw error;
+    yield retry();
   }
 }
 
@@ -78,3 +79,6 @@ async function* untilApplied(revision: number, { progress }: EventParts, signal:
 
 /** @param data JSON on one line */
 const event = (name: string, data: string): string => `event: ${name}\ndata: ${data}\n\n`;
+
+/** When a reader opens the stream again (HTML Living Standard §9.2.6). */
+const retry = (): string => `retry: ${Math.round(REGISTER.streamRetryMs * (1 + Math.random() / 2))}\n\n`;

@@ -12,6 +12,8 @@ export const REGISTER = {
   proxyHeaderTimeoutMs: 5_000,
   idleTimeoutMs: 30_000,
   keepAliveMs: 10_000,
+  /** How long a listener that closes waits for answers that are under way. */
+  lastAnswersMs: 5_000,
   /** How long a registration waits for its outcome before it is told "stored". */
   outcomeWaitMs: 2_000,
   /** An EST client that is told 202 comes again after this. */
@@ -25,6 +27,8 @@ export const REGISTER = {
   streamLifeMs: 10 * 60_000,
   /** A stream says this often that it lives; it must be below the idle timeout. */
   streamBeatMs: 10_000,
+  /** Whose stream ended before its time is told to come again after this, or half as much more: so that not all come at once. */
+  streamRetryMs: 1_000,
   /** Requests of any other kind that one source may make in a minute. */
   requestsPerMinute: 600,
   /** Sources whose requests are counted; the one unseen for longest makes room. */

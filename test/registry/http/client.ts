@@ -43,7 +43,7 @@ export class RegisterUnderTest implements AsyncDisposable {
     log: Log = silentLog,
     proxies: string[] = [],
   ): Promise<RegisterUnderTest> {
-    const { ca, key, cert } = await pki();
+    const { ca, key, cert } = await serverPki();
     const limits = { ...parseRegistryConfig("test", "name: r").limits, registrationsPerMinute: 1_000, ...change };
     const config = {
       name: REGISTRY,
@@ -122,7 +122,8 @@ export class RegisterUnderTest implements AsyncDisposable {
 
 let made: Promise<{ ca: string; key: string; cert: string }> | null = null;
 
-function pki(): Promise<{ ca: string; key: string; cert: string }> {
+/** Root, and key and certificate of a server called localhost: made once. */
+export function serverPki(): Promise<{ ca: string; key: string; cert: string }> {
   made ??= makeOnce();
   return made;
 }

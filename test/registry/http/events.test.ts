@@ -117,7 +117,7 @@ describe("GET /v1/registrations/{id}/events", () => {
     for (;;) if ((await follow(device.registration, proof(device))).response.statusCode === 200) break;
   });
 
-  it("ends its streams when the registry stops", async () => {
+  it("ends its streams when the registry stops, whole, and says when to come again", async () => {
     await agents("a");
     const code = await harness.code();
     const signer = { signer: `code:${code.selector}`, privateKey: code.privateKey };
@@ -128,7 +128,12 @@ describe("GET /v1/registrations/{id}/events", () => {
     const processed = await follow(device.registration, proof(device));
     for (const stream of [waiting, processed]) await stream.next();
     await register[Symbol.asyncDispose]();
-    for (const stream of [waiting, processed]) while ((await stream.next()) !== "end");
+    for (const stream of [waiting, processed]) {
+      const rest: string[] = [];
+      for (let event = await stream.next(); event !== "end"; event = await stream.next()) rest.push(event);
+      expect(rest.at(-1)).to.match(/^retry: 1[0-5]\d\d$/);
+      expect(stream.response.complete).to.equal(true);
+    }
   });
 
   it("answers no HEAD", async () => {
