@@ -1,14 +1,18 @@
 import { spawn } from "node:child_process";
 import { collect } from "../../lib/exec.ts";
 
-/** A command that did not exit with 0; the message carries the end of what it wrote on standard error. */
+/** Characters of each that a {@link CommandError} tells. */
+const MAX_TOLD = 2_000;
+
+/** A command that did not exit with 0; the message carries the end of what it wrote: on standard error, then on standard output. */
 export class CommandError extends Error {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 
   constructor(command: readonly string[], code: number | null, stdout: string, stderr: string) {
-    super(`'${command.join(" ")}' ended with ${code ?? "a signal"}: ${stderr.trim().slice(-2_000)}`);
+    const said = [stderr, stdout].map((text) => text.trim().slice(-MAX_TOLD)).filter((text) => text !== "");
+    super(`'${command.join(" ")}' ended with ${code ?? "a signal"}: ${said.join("\n")}`);
     this.code = code;
     this.stdout = stdout;
     this.stderr = stderr;

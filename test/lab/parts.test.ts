@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parsePacket } from "./capture.ts";
-import { shellLine } from "./exec.ts";
+import { run, shellLine } from "./exec.ts";
 import { planLab } from "./plan.ts";
 import { closeRecords, endProcesses, identify, isAlive, RECORDS, startProcess } from "./processes.ts";
 import { duration, table } from "./terminal.ts";
@@ -52,6 +52,11 @@ describe("the lab's parts", () => {
 
   it("writes commands that a shell reads back word for word", () => {
     expect(shellLine(["/opt/a b/entityos", "it's", "--x=1"])).to.equal("'/opt/a b/entityos' 'it'\\''s' --x=1");
+  });
+
+  it("tells of a command that failed what it said, on both sides", async () => {
+    const failed = await run(["sh", "-c", "echo why; echo how far >&2; exit 3"]).catch((error: Error) => error.message);
+    expect(failed).to.equal("'sh -c echo why; echo how far >&2; exit 3' ended with 3: how far\nwhy");
   });
 
   it("aligns columns and rounds times for people", () => {
