@@ -100,10 +100,8 @@ const directEdges = (synthesis: Synthesis, shown: readonly Resource[]): Edge[] =
 /** What an instance's role may read or write. */
 const readEdges = (synthesis: Synthesis): Edge[] =>
   resourcesOf(synthesis, "aws_instance").flatMap((instance) => {
-    const policy = resourcesOf(synthesis, "aws_iam_role_policy").find(
-      ({ part, id }) => part === instance.part && id === `${instance.id}-policy`,
-    );
-    return named(synthesis, policy?.fields.policy, ["aws_s3_bucket", "aws_secretsmanager_secret"]).map(
-      (to): Edge => [name(instance), to, ""],
-    );
+    const policies = resourcesOf(synthesis, "aws_iam_role_policy")
+      .filter(({ part, id }) => part === instance.part && [`${instance.id}-policy`, `${instance.id}-own-policy`].includes(id))
+      .map(({ fields }) => fields.policy ?? null);
+    return named(synthesis, policies, ["aws_s3_bucket", "aws_secretsmanager_secret"]).map((to): Edge => [name(instance), to, ""]);
   });

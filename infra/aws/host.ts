@@ -40,8 +40,10 @@ export interface HostWish {
   readonly bucketKey: KmsKey;
   readonly diskGb: number;
   readonly userData: string;
-  /** What it may do beside packages, its own folder in the bucket and Session Manager. */
+  /** What its role may do beside packages and Session Manager. */
   readonly statements: readonly Statement[];
+  /** What of its role is for this very instance: not for another one that is started with the role, by hand or by a group. */
+  readonly own: (instance: Instance) => readonly Statement[];
   readonly privateIp?: string;
   readonly ipv6: boolean;
 }
@@ -79,8 +81,17 @@ export function writeHost(stack: AwsStack, wish: HostWish): Instance {
     tags: { Name: stack.named(name) },
   });
   instance.lifecycle = { ignoreChanges: ["ami", "user_data"] };
+  // Written when the instance is known: its first boot tries until then.
+  new IamRolePolicy(stack, `${name}-own-policy`, {
+    name: "own",
+    role: role.id,
+    policy: policy(wish.own(instance).map((statement) => ({ ...statement, Condition: isInstance(role, instance) }))),
+  });
   return instance;
 }
+
+/** "ROLE:INSTANCE" is who an instance is to IAM, in every request: EC2 names the session of its role by it. */
+const isInstance = (role: IamRole, instance: Instance) => ({ StringEquals: { "aws:userid": `${role.uniqueId}:${instance.id}` } });
 
 const common = (bucket: S3Bucket, key: KmsKey): readonly Statement[] => [
   { Sid: "Packages", Effect: "Allow", Action: ["s3:GetObject"], Resource: `${bucket.arn}/packages/*` },

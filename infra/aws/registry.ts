@@ -8,7 +8,7 @@ import type { Construct } from "constructs";
 import { PATH, PORT } from "../../lib/service.ts";
 import { registryYaml } from "../hosts.ts";
 import { type Balancer, writeBalancer } from "./balancer.ts";
-import type { BootKey } from "./boot/input.ts";
+import type { BootKey, BootRootKey } from "./boot/input.ts";
 import { writeBucket } from "./bucket.ts";
 import type { AwsSettings } from "./form.ts";
 import { imageId, writeHost } from "./host.ts";
@@ -64,7 +64,8 @@ export class RegistryStack extends AwsStack {
       bucketKey: this.bucketKey,
       diskGb: DISK_GB,
       userData: this.#userData(pki, volume),
-      statements: this.#statements(pki),
+      statements: pki.key === null ? [] : [{ Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn }],
+      own: () => this.#statements(pki),
       privateIp: this.address,
       ipv6: false,
     });
@@ -111,26 +112,23 @@ export class RegistryStack extends AwsStack {
   }
 
   #keys({ secrets }: PkiStack): readonly BootKey[] {
-    return [...secrets].flatMap(([name, { arn }]) => (name === "root" && !this.#rootAtHand ? [] : [{ name, secret: arn }]));
+    return [...secrets].flatMap(([name, { arn }]) => (name === "root" ? [] : [{ name, secret: arn }]));
+  }
+
+  #rootKey({ secrets }: PkiStack): BootRootKey | null {
+    const secret = secrets.get("root")?.arn;
+    return secret === undefined ? null : { secret, atHand: this.#rootAtHand };
   }
 
   #statements(pki: PkiStack): readonly Statement[] {
+    const root = this.#rootKey(pki);
+    const secrets = [...(root?.atHand === true ? [root] : []), ...this.#keys(pki)].map(({ secret }) => secret);
     const signing = [...pki.signing].flatMap(([name, arn]) => (name === "root" && !this.#rootAtHand ? [] : [arn]));
-    const keys: readonly Statement[] =
-      pki.key === null
-        ? [{ Sid: "Sign", Effect: "Allow", Action: SIGNING, Resource: signing }]
-        : [
-            {
-              Sid: "Keys",
-              Effect: "Allow",
-              Action: ["secretsmanager:GetSecretValue"],
-              Resource: this.#keys(pki).map(({ secret }) => secret),
-            },
-            { Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn },
-          ];
     const folder = `${this.bucket.arn}/hosts/*`;
     return [
-      ...keys,
+      pki.key === null
+        ? { Sid: "Sign", Effect: "Allow", Action: SIGNING, Resource: signing }
+        : { Sid: "Keys", Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: secrets },
       { Sid: "Requests", Effect: "Allow", Action: ["s3:GetObject"], Resource: [`${folder}/agent.csr`, `${folder}/service.csr`] },
       { Sid: "Certificates", Effect: "Allow", Action: ["s3:PutObject"], Resource: [`${folder}/agent.crt`, `${folder}/service.crt`] },
     ];
@@ -163,7 +161,7 @@ export class RegistryStack extends AwsStack {
       bucket: `https://${this.bucket.bucketRegionalDomainName}`,
       metadata: METADATA,
       packages: plannedPackages(this, packageFiles(settings).registry),
-      debian: [],
+      debian: ["nftables"],
       files: [{ path: PATH.registryConfig, mode: "0644", text }],
       role: {
         kind: "registry",
@@ -171,7 +169,8 @@ export class RegistryStack extends AwsStack {
         secrets: `https://secretsmanager.${settings.region}.amazonaws.com`,
         certificates: pki.certificates,
         keys: this.#keys(pki),
-        rootKey: pki.secrets.get("root")?.arn ?? null,
+        rootKey: this.#rootKey(pki),
+        signsAtAws: pki.signing.size > 0,
       },
     });
   }

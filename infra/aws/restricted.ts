@@ -68,7 +68,6 @@ export class RestrictedStack extends AwsStack {
     const { settings } = this;
     const subnet = network.restricted.get(zone);
     if (subnet === undefined) throw new RangeError(`There is no zone ${zone}`);
-    const folder = `${registry.bucket.arn}/hosts/${name}/*`;
     const files = [
       { path: PATH.agentConfig, mode: "0644", text: this.#agentYaml(name, network) },
       { path: `${ETC}/ca.pem`, mode: "0644", text: root },
@@ -93,10 +92,14 @@ export class RestrictedStack extends AwsStack {
         files,
         role: { kind: "agent" },
       }),
-      statements: [
-        { Sid: "Certificates", Effect: "Allow", Action: ["s3:GetObject"], Resource: [`${folder}/agent.crt`, `${folder}/service.crt`] },
-        { Sid: "Requests", Effect: "Allow", Action: ["s3:PutObject"], Resource: [`${folder}/agent.csr`, `${folder}/service.csr`] },
-      ],
+      statements: [],
+      own: ({ id }) => {
+        const folder = `${registry.bucket.arn}/hosts/${name}/${id}`;
+        return [
+          { Sid: "Certificates", Effect: "Allow", Action: ["s3:GetObject"], Resource: [`${folder}/agent.crt`, `${folder}/service.crt`] },
+          { Sid: "Requests", Effect: "Allow", Action: ["s3:PutObject"], Resource: [`${folder}/agent.csr`, `${folder}/service.csr`] },
+        ];
+      },
       ipv6: true,
     });
   }

@@ -1,14 +1,14 @@
-import { admitProgram, agentBoot, closedUntilGate } from "./boot/agent.ts";
-import { type BootFile, type UserDataInput, word } from "./boot/input.ts";
-import { registryBoot, rootKeyProgram } from "./boot/registry.ts";
-import { bucketTools } from "./boot/tools.ts";
+import { admitProgram, agentBoot, closedUntilGate, nobodyElse } from "./boot/agent.ts";
+import { type BootFile, type BootRole, type UserDataInput, word } from "./boot/input.ts";
+import { METADATA_SERVICE, metadataFiles } from "./boot/metadata.ts";
+import { ROOT_KEY_MEMORY, registryBoot, rootKeyProgram, secretTool } from "./boot/registry.ts";
+import { bucketTools, DONE, FOLDER, TOOLS } from "./boot/tools.ts";
 
 /** EC2's instance metadata. */
 export const METADATA = "http://169.254.169.254";
 /** EC2 takes no more, bytes. */
 export const MAX_USER_DATA = 16_384;
 
-const FOLDER = "/var/lib/entityos-first-boot";
 const PROGRAM = "/usr/local/sbin/entityos-first-boot";
 const END = "END_OF_ENTITYOS_FILE";
 
@@ -19,27 +19,30 @@ const END = "END_OF_ENTITYOS_FILE";
  * @throws RangeError for what would not be one word of the shell
  */
 export function userData(input: UserDataInput): string {
+  const { role } = input;
   const files: readonly BootFile[] = [
+    ...metadataFiles(new URL(input.metadata).hostname, role.kind === "registry" && role.signsAtAws),
     ...input.files,
-    ...operatorPrograms(input),
+    { path: TOOLS, mode: "0644", text: bucketTools(input) + (role.kind === "registry" ? secretTool(role.secrets) : "") },
+    ...operatorPrograms(role),
     { path: PROGRAM, mode: "0755", text: program(input) },
-    { path: "/etc/systemd/system/entityos-first-boot.service", mode: "0644", text: UNIT },
+    { path: "/etc/systemd/system/entityos-first-boot.service", mode: "0644", text: unit(role) },
   ];
   return `#!/bin/sh
 # entityOS gate: makes this machine ${word(input.name)}. No secret is in here.
 set -eu
 umask 022
 ${files.map(writeFile).join("")}systemctl daemon-reload
-systemctl enable --now --no-block entityos-first-boot.service
+systemctl enable --now --no-block ${METADATA_SERVICE} entityos-first-boot.service
 `;
 }
 
 /** What operators run on the registry. */
-function operatorPrograms({ role, ...input }: UserDataInput): readonly BootFile[] {
+function operatorPrograms(role: BootRole): readonly BootFile[] {
   if (role.kind !== "registry") return [];
   const programs: readonly (readonly [string, string])[] = [
-    ["entityos-admit", admitProgram(input)],
-    ...(role.rootKey === null ? [] : [["entityos-root-key", rootKeyProgram(input, role.secrets, role.rootKey)] as const]),
+    ["entityos-admit", admitProgram],
+    ...(role.rootKey === null ? [] : [["entityos-root-key", rootKeyProgram(role.rootKey)] as const]),
   ];
   return programs.map(([name, text]) => ({ path: `/usr/local/sbin/${name}`, mode: "0755", text }));
 }
@@ -50,17 +53,17 @@ function writeFile({ path, mode, text }: BootFile): string {
   return `install -D -m ${mode} /dev/stdin ${word(path)} <<'${END}'\n${whole}${END}\n`;
 }
 
-const UNIT = `[Unit]
+/** It runs at each boot, and looks whether this is still the instance that all of it was done for. */
+const unit = (role: BootRole): string => `[Unit]
 Description=entityOS: makes this machine what it is to be
-ConditionPathExists=!${FOLDER}/done
-After=network-online.target cloud-init.service
+After=network-online.target cloud-init.service ${METADATA_SERVICE}
 Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
 ExecStart=${PROGRAM}
-Restart=on-failure
+${role.kind === "registry" && role.rootKey?.atHand === true ? `# When it was killed.\nExecStopPost=-umount -l ${ROOT_KEY_MEMORY}\n` : ""}Restart=on-failure
 RestartSec=15
 
 [Install]
@@ -74,12 +77,14 @@ function program(input: UserDataInput): string {
 set -eu
 umask 077
 export DEBIAN_FRONTEND=noninteractive
-${role.kind === "agent" ? closedUntilGate : ""}${bucketTools(input)}
-for need in /usr/bin/curl /etc/ssl/certs/ca-certificates.crt; do
+. ${TOOLS}
+${role.kind === "agent" ? closedUntilGate : ""}for need in /usr/bin/curl /etc/ssl/certs/ca-certificates.crt; do
   [ -e "$need" ] || { apt-get -o DPkg::Lock::Timeout=600 update && apt-get -o DPkg::Lock::Timeout=600 -y --no-install-recommends install curl ca-certificates; }
 done
 mkdir -p ${FOLDER}/packages
-cd ${FOLDER}/packages
+instance=$(metadata instance-id)
+[ "$(cat ${DONE} 2>/dev/null)" != "$instance" ] || exit 0
+${role.kind === "agent" ? nobodyElse : ""}cd ${FOLDER}/packages
 for line in ${input.packages.map(({ file, sha256 }) => `${word(sha256)}:${word(file)}`).join(" ")}; do
   sum=$(expr "$line" : '\\([^:]*\\):')
   file=$(expr "$line" : '[^:]*:\\(.*\\)')
@@ -95,8 +100,9 @@ ${role.kind === "registry" ? registryBoot.before(role) : ""}if [ ! -e ${FOLDER}/
     ...input.packages.map(({ file }) => `./${word(file)}`),
     ...input.debian.map(word),
   ].join(" ")}
+  systemctl restart ${METADATA_SERVICE}
   touch ${FOLDER}/installed
 fi
-${role.kind === "registry" ? registryBoot.after(role) : agentBoot(input.name)}touch ${FOLDER}/done
+${role.kind === "registry" ? registryBoot.after(role) : agentBoot(input.name)}echo "$instance" >${DONE}
 `;
 }

@@ -8,6 +8,8 @@ export interface Asks {
   /** Puts a file into the bucket, or below /debian/ into the mirror. */
   put: { readonly path: string; readonly file: string };
   secret: { readonly arn: string; readonly value: string };
+  /** The instance that metadata speaks of from now on. */
+  instance: { readonly id: string };
   /** Every object's path, and what was refused. */
   look: Record<string, never>;
 }
@@ -16,7 +18,8 @@ export interface Answers {
   start: { readonly url: string };
   put: Record<string, never>;
   secret: Record<string, never>;
-  look: { readonly objects: readonly string[]; readonly refused: readonly string[] };
+  instance: Record<string, never>;
+  look: { readonly objects: readonly string[]; readonly read: readonly string[]; readonly refused: readonly string[] };
 }
 
 let double: Double | null = null;
@@ -27,7 +30,8 @@ const running = (): Double => {
 
 const operations: { readonly [K in keyof Asks]: (ask: Asks[K]) => Promise<Answers[K]> } = {
   async start({ address }) {
-    double = await startDouble({ address, port: 80 });
+    // On every address: metadata has one of its own.
+    double = await startDouble({ address: "0.0.0.0", port: 80 });
     return { url: `http://${address}` };
   },
   async put({ path, file }) {
@@ -38,8 +42,13 @@ const operations: { readonly [K in keyof Asks]: (ask: Asks[K]) => Promise<Answer
     running().secrets.set(arn, value);
     return {};
   },
+  async instance({ id }) {
+    running().instance = id;
+    return {};
+  },
   async look() {
-    return { objects: [...running().objects.keys()], refused: running().refused };
+    const { objects, read, refused } = running();
+    return { objects: [...objects.keys()], read, refused };
   },
 };
 

@@ -1,163 +1,123 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { expect } from "chai";
-import type { DebianPackage, UserDataInput } from "../../infra/aws/boot/input.ts";
-import { userData } from "../../infra/aws/user-data.ts";
-import { agentYaml, registryYaml } from "../../infra/hosts.ts";
-import { makePki } from "../../registry/ca/files.ts";
-import { inNetns, run } from "../lab/exec.ts";
-import { type Peer, startPeer } from "../lab/peer.ts";
 import { waitFor } from "../lab/wait.ts";
-import type { Answers, Asks } from "./cloud.ts";
-import { REGISTRY_NAME, reaches, serveApplication } from "./install.ts";
+import { reaches, serveApplication } from "./install.ts";
+import {
+  agentInput,
+  asked,
+  type Cloud,
+  FROM_MIRROR,
+  firstBoot,
+  isClosed,
+  isDone,
+  registryInput,
+  said,
+  secretOf,
+  startCloud,
+} from "./instance.ts";
 import type { Machine } from "./machine.ts";
 import { ask, register, type Stand } from "./stand.ts";
+import { attachVolume, filesWith, tracesOf, type Volume } from "./volume.ts";
 import { provoke } from "./watch.ts";
 
-const CLOUD = fileURLToPath(new URL("cloud.ts", import.meta.url));
-/** What the mirror has and no machine: apt must have asked it. */
-const FROM_MIRROR = "eos-from-mirror";
 const SILENT = 28;
-const LONG = { timeoutMs: 180_000, everyMs: 200 };
-const CAS = ["root", "infrastructure", "device"] as const;
-const secretOf = (name: string): string => `arn:aws:secretsmanager:eu-west-1:123456789012:secret:${name}`;
+const REFUSED = 7;
+const PKI = "/var/lib/entityos-registry/pki";
+const ROOT_KEY = "/run/entityos-root-key/root.key";
 
-interface Cloud extends AsyncDisposable {
-  readonly peer: Peer<Asks, Answers>;
-  readonly url: string;
-  /** Of the programs, by name: "agent". */
-  readonly packages: (...names: string[]) => readonly DebianPackage[];
-  readonly pki: string;
-}
+/** curl's exit code for metadata as one of a machine's users sees it. */
+const metadataAs = (machine: Machine, user: string): Promise<number> =>
+  machine
+    .sh(`setpriv --reuid=${user} --regid=nogroup --clear-groups curl -sS --max-time 3 -X PUT http://169.254.169.254/latest/api/token`)
+    .then(() => 0)
+    .catch((error: { code?: number }) => error.code ?? -1);
 
-/** Metadata, bucket, secrets and mirror on the operator's address, with everything in them that two instances need. */
-async function startCloud({ operator, folder }: Stand): Promise<Cloud> {
-  await using stack = new AsyncDisposableStack();
-  const peer = stack.use(await startPeer<Asks, Answers>(inNetns(operator.netns, [process.execPath, CLOUD])));
-  const { url } = await peer.ask("start", { address: operator.v4 });
-  const dist = join(folder, "dist/1");
-  const files = readdirSync(dist).filter((file) => file.endsWith(".deb"));
-  for (const file of files) await peer.ask("put", { path: `/packages/${file}`, file: join(dist, file) });
-  await fillMirror(peer, join(folder, "mirror"));
-  const pki = join(folder, "pki");
-  await makePki(pki, Date.now());
-  for (const name of CAS) await peer.ask("secret", { arn: secretOf(name), value: readFileSync(join(pki, `${name}.key`), "utf8") });
-  const found = (name: string): DebianPackage => {
-    const file = files.find((one) => one.startsWith(`entityos-${name}_`)) ?? "";
-    return { file, sha256: sha256(join(dist, file)) };
-  };
-  const held = stack.move();
-  return { peer, url, pki, packages: (...names) => names.map(found), [Symbol.asyncDispose]: () => held.disposeAsync() };
-}
-
-/** A mirror in the flat form of sources.list(5), with one package of its own. */
-async function fillMirror(peer: Peer<Asks, Answers>, folder: string): Promise<void> {
-  const control = `Package: ${FROM_MIRROR}\nVersion: 1\nArchitecture: all\nMaintainer: test <test@example.org>\nDescription: from the mirror\n`;
-  mkdirSync(join(folder, "tree/DEBIAN"), { recursive: true });
-  writeFileSync(join(folder, "tree/DEBIAN/control"), control);
-  const deb = join(folder, "one.deb");
-  await run(["dpkg-deb", "--root-owner-group", "--build", join(folder, "tree"), deb]);
-  const size = readFileSync(deb).length;
-  writeFileSync(join(folder, "Packages"), `${control}Filename: ./one.deb\nSize: ${size}\nSHA256: ${sha256(deb)}\n`);
-  for (const name of ["Packages", "one.deb"]) await peer.ask("put", { path: `/debian/./${name}`, file: join(folder, name) });
-}
-
-const sha256 = (file: string): string => createHash("sha256").update(readFileSync(file)).digest("hex");
-
-/** As cloud-init would at the first boot: the user data, as root, on a machine whose apt knows the local mirror alone. */
-async function firstBoot(machine: Machine, { url }: Cloud, input: UserDataInput): Promise<void> {
-  await machine.sh(`rm -rf /etc/apt/sources.list.d/* && echo 'deb [trusted=yes] ${url}/debian ./' >/etc/apt/sources.list`);
-  await machine.sh("sh -s", { input: userData(input) });
-}
-
-/** By the program's name: in a machine of a machine's the journal does not always know whose unit a line is of. */
-const journal = (machine: Machine, lines: string) => machine.sh(`journalctl --no-pager -n ${lines} -t entityos-first-boot -t systemd`);
-
-/** Waits for what becomes of a first boot. @throws Error with the end of what it said */
-const until = (machine: Machine, what: string, isTrue: () => Promise<boolean>) =>
-  waitFor(`${machine.name} to ${what}`, async () => (await isTrue()) || undefined, LONG).catch(async (cause: unknown) => {
-    throw new Error(await journal(machine, "60"), { cause });
-  });
-const isDone = (machine: Machine) =>
-  until(machine, "be done", async () => (await machine.sh("ls /var/lib/entityos-first-boot || true")).includes("done"));
-const said = (machine: Machine, text: string) =>
-  until(machine, `say '${text}'`, async () => (await journal(machine, "all")).includes(text));
-const isClosed = (machine: Machine) =>
-  until(machine, "close itself", async () => (await machine.sh("nft list tables")).includes("inet entityos_first_boot"));
-
-const common = (cloud: Cloud) => ({ region: "eu-west-1", bucket: cloud.url, metadata: cloud.url });
-
-function registryInput(cloud: Cloud, { v4, v6 }: Machine): UserDataInput {
-  const text = registryYaml({
-    name: REGISTRY_NAME,
-    register: { names: [v4, v6] },
-    control: { names: [v4, v6] },
-    allowNetworks: ["203.0.113.0/24", "2001:db8::/32"],
-  });
-  const certificates = Object.fromEntries(CAS.map((name) => [name, readFileSync(join(cloud.pki, `${name}.crt`), "utf8")]));
-  return {
-    ...common(cloud),
-    name: "registry",
-    packages: cloud.packages("node", "registry", "cli"),
-    debian: [],
-    files: [{ path: "/etc/entityos-registry/registry.yaml", mode: "0644", text }],
-    role: {
-      kind: "registry",
-      volume: null,
-      secrets: cloud.url,
-      certificates,
-      keys: CAS.map((name) => ({ name, secret: secretOf(name) })),
-      rootKey: null,
-    },
-  };
-}
-
-function agentInput(cloud: Cloud, machine: Machine, registry: Machine): UserDataInput {
-  const folder = "/etc/entityos-agent";
-  const text = agentYaml({
-    name: machine.name,
-    registry: {
-      addresses: [`https://${registry.v4}:8444`],
-      ca: `${folder}/ca.pem`,
-      certificate: `${folder}/agent.crt`,
-      key: `${folder}/agent.key`,
-    },
-    terminator: { kind: "haproxy" },
-    gate: { lanes: { ip: true } },
-  });
-  return {
-    ...common(cloud),
-    name: machine.name,
-    packages: cloud.packages("node", "agent", "cli"),
-    debian: ["haproxy", FROM_MIRROR],
-    files: [
-      { path: `${folder}/agent.yaml`, mode: "0644", text },
-      { path: `${folder}/ca.pem`, mode: "0644", text: readFileSync(join(cloud.pki, "root.crt"), "utf8") },
-    ],
-    role: { kind: "agent" },
-  };
+async function expectMetadataOfRootAlone(machine: Machine): Promise<void> {
+  for (const user of ["nobody", "_apt", "daemon"]) expect(await metadataAs(machine, user), user).to.equal(REFUSED);
+  expect(await metadataAs(machine, "root")).to.equal(0);
 }
 
 /** The user data of instances, on machines that have nothing of ours any more: where apt and the bucket are stands a local double. */
 export function describeFirstBoot(stand: () => Stand): void {
   describe("made by the user data of their instances", () => {
     let cloud: Cloud;
+    let volume: Volume;
     before(async () => {
       cloud = await startCloud(stand());
+      volume = await attachVolume(stand().registry);
     });
-    after(() => cloud?.[Symbol.asyncDispose]());
+    after(async () => {
+      await volume?.[Symbol.asyncDispose]();
+      await cloud?.[Symbol.asyncDispose]();
+    });
+    const keyOf = (name: string) => readFileSync(join(cloud.pki, `${name}.key`), "utf8");
+    const expectNoRootKey = async (machine: Machine) => {
+      const bytes = await volume.bytes();
+      expect(tracesOf(keyOf("root")).map((trace) => bytes.includes(trace))).to.deep.equal([false, false]);
+      expect(await filesWith(machine, keyOf("root"))).to.deep.equal([]);
+      expect(await machine.sh(`cat ${PKI}/root.key ${ROOT_KEY} 2>/dev/null || true`)).to.equal("");
+    };
 
-    it("become a registry that runs, with its CAs' keys from Secrets Manager and without the root's", async () => {
+    it("become a registry on its volume, and no disk ever holds the root's key, also when the first boot is killed while it has it", async () => {
       const { registry } = stand();
-      await firstBoot(registry, cloud, registryInput(cloud, registry));
+      await firstBoot(registry, cloud, registryInput(cloud, registry, volume.device));
+      await registry.sh(`until [ -s ${ROOT_KEY} ]; do sleep 0.02; done; systemctl kill --signal=KILL entityos-first-boot`, {
+        timeoutMs: 180_000,
+      });
+      expect(await registry.sh("ls /var/lib/entityos-first-boot")).to.not.include("done");
+      await waitFor("what was in memory to be away", async () => !(await registry.sh("mount")).includes("entityos-root-key") || undefined);
+      await expectNoRootKey(registry);
       await isDone(registry);
       expect(await registry.sh("systemctl is-active entityos-registry")).to.equal("active\n");
-      const pki = await registry.sh("cd /var/lib/entityos-registry/pki && stat -c '%n %a %U' *.key");
-      const [device, infrastructure] = ["device", "infrastructure"].map((name) => `${name}.key 600 entityos-registry`);
-      expect(pki.split("\n")).to.include.members([device, infrastructure]).and.not.include("root.key 600 entityos-registry");
-      expect(await registry.sh("cat /var/lib/entityos-registry/pki/root.crt")).to.equal(readFileSync(join(cloud.pki, "root.crt"), "utf8"));
+      expect(await registry.sh("findmnt -no SOURCE,FSTYPE /var/lib/entityos-registry")).to.match(/^\/dev\/\S+ ext4\n$/);
+      expect((await registry.sh(`cd ${PKI} && stat -c '%n %a %U' *.key`)).split("\n")).to.include.members([
+        "device.key 600 entityos-registry",
+        "infrastructure.key 600 entityos-registry",
+      ]);
+      expect(await registry.sh(`cat ${PKI}/root.crt`)).to.equal(readFileSync(join(cloud.pki, "root.crt"), "utf8"));
+      await expectNoRootKey(registry);
+      // A key that is there is found.
+      const bytes = await volume.bytes();
+      expect(tracesOf(keyOf("device")).map((trace) => bytes.includes(trace))).to.deep.equal([true, true]);
+    });
+
+    it("let an operator sign with the root's key, in memory alone, one at a time", async () => {
+      const { registry } = stand();
+      const held = await registry.sh(
+        `entityos-root-key sh -c 'stat -f -c %T ${ROOT_KEY}; entityos-root-key true || echo $?; entityos ca rotate'`,
+      );
+      expect(held).to.match(/^ramfs\n75\n/);
+      expect(await registry.sh("entityos ca show --json")).to.match(/"device-[0-9a-f]+"|device/);
+      await expectNoRootKey(registry);
+    });
+
+    it("leave metadata to root alone, whatever flushes the tables", async () => {
+      const { registry } = stand();
+      await expectMetadataOfRootAlone(registry);
+      expect(await metadataAs(registry, "entityos-registry")).to.equal(REFUSED);
+      await registry.sh("nft flush ruleset");
+      await expectMetadataOfRootAlone(registry);
+    });
+
+    it("take a registry's volume over as it is, with what is in it, without asking for the root's key again", async () => {
+      const { registry } = stand();
+      const facts = async () => JSON.parse(await registry.sh("entityos status --json")) as { epoch: string };
+      const { epoch } = await facts();
+      const rootReads = async () => (await cloud.peer.ask("look", {})).read.filter((arn) => arn === secretOf("root")).length;
+      const before = await rootReads();
+      // What another instance has: no file of the first boot, no line in fstab, users of other numbers.
+      await registry.sh(`systemctl stop entityos-registry
+chown -hR 4242:4242 /var/lib/entityos-registry
+umount /var/lib/entityos-registry
+sed -i '/entityos-registry/d' /etc/fstab
+rm /var/lib/entityos-first-boot/done /var/lib/entityos-first-boot/instance`);
+      await cloud.peer.ask("instance", { id: "i-0aaaaaaaaaaaaaaa1" });
+      await firstBoot(registry, cloud, registryInput(cloud, registry, volume.device));
+      await isDone(registry);
+      expect(await registry.sh("systemctl is-active entityos-registry")).to.equal("active\n");
+      expect((await facts()).epoch).to.equal(epoch);
+      expect(await rootReads()).to.equal(before);
     });
 
     it("become a host behind the gate that enforces, once an operator let it in; closed until then, and nothing is retried in vain", async () => {
@@ -167,12 +127,14 @@ export function describeFirstBoot(stand: () => Stand): void {
       await isClosed(gate);
       await using knocks = await provoke(stranger, gate);
       await said(gate, "Waiting for an operator");
-      const waiting = (await cloud.peer.ask("look", {})).objects.find((path) => path.endsWith("/agent.csr")) ?? "";
-      const place = waiting.slice(1, -"/agent.csr".length);
+      const { place, digest } = await asked(gate);
       expect(place).to.match(new RegExp(`^hosts/${gate.name}/i-[0-9a-f]+$`));
+      expect((await cloud.peer.ask("look", {})).objects).to.include(`/${place}/agent.csr`);
       expect(await ask(stand(), registered, gate)).to.equal(SILENT);
+      await expectMetadataOfRootAlone(gate);
       await serveApplication(gate);
-      await registry.sh(`entityos-admit ${place} ${gate.v4},${gate.v6}`);
+      await expectOthersRefused(place, digest);
+      await registry.sh(`entityos-admit ${place} ${gate.v4},${gate.v6} ${digest}`);
       await isDone(gate);
       await reaches(gate, "enforcing");
       // A device of before, whose state is of another registry.
@@ -183,8 +145,48 @@ export function describeFirstBoot(stand: () => Stand): void {
       expect(knocks.answers).to.deep.equal([]);
       expect(await gate.sh(`dpkg -s ${FROM_MIRROR}`)).to.include("Status: install ok installed");
       expect(await gate.sh("nft list tables")).to.not.include("first_boot");
+      await expectMetadataOfRootAlone(gate);
       const { refused } = await cloud.peer.ask("look", {});
       expect(refused.filter((line) => !/^404 GET \/(hosts\/|debian\/)/.test(line))).to.deep.equal([]);
+    });
+
+    /** Requests that somebody else put into a host's folder are not signed, whoever he is to the bucket. */
+    async function expectOthersRefused(place: string, digest: string): Promise<void> {
+      const { registry } = stand();
+      const answer = await registry.sh(
+        `cd $(mktemp -d) && entityos agent request web-9 --service --out . >/dev/null
+. /usr/local/lib/entityos-instance
+for one in agent.csr service.csr; do fetch ${place}/$one was-$one; store $one ${place}/$one; done
+! entityos-admit ${place} gate.example ${digest} 2>&1
+! entityos-admit ${place} gate.example 2>/dev/null
+for one in agent.csr service.csr; do store was-$one ${place}/$one; done`,
+      );
+      expect(answer).to.match(
+        new RegExp(`^entityos-admit: the requests in ${place} are others, of digest [0-9a-f]{64}: nobody is let in\n$`),
+      );
+      expect((await cloud.peer.ask("look", {})).objects).to.not.include(`/${place}/agent.crt`);
+    }
+
+    it("begin anew on a disk that was another instance's: no key, no certificate and no address of that one's", async () => {
+      const { registry, registered } = stand();
+      const gate = stand().gates.at(-1) ?? registry;
+      const key = await gate.sh("sha256sum /etc/entityos-agent/agent.key");
+      await cloud.peer.ask("instance", { id: "i-0bbbbbbbbbbbbbbb2" });
+      await gate.sh("systemctl restart --no-block entityos-first-boot");
+      await said(gate, "i-0bbbbbbbbbbbbbbb2 makes keys of its own");
+      const { place, digest } = await asked(gate);
+      expect(place).to.equal(`hosts/${gate.name}/i-0bbbbbbbbbbbbbbb2`);
+      expect(await ask(stand(), registered, gate)).to.equal(SILENT);
+      expect(await gate.sh("ls /etc/entityos-agent")).to.not.include(".crt");
+      await registry.sh(`entityos-admit ${place} ${gate.v4},${gate.v6} ${digest}`);
+      await waitFor(
+        "the first boot to be done for the other instance",
+        async () => (await gate.sh("cat /var/lib/entityos-first-boot/done")).includes("i-0bbb") || undefined,
+        { timeoutMs: 60_000, everyMs: 200 },
+      );
+      await reaches(gate, "enforcing");
+      expect(await gate.sh("sha256sum /etc/entityos-agent/agent.key")).to.not.equal(key);
+      expect(await ask(stand(), registered, gate, { seconds: 30 })).to.equal(`${gate.name} answers`);
     });
 
     it("stay closed and without any package when a checksum is another one, say which, and go on once it is right", async () => {

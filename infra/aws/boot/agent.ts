@@ -1,7 +1,10 @@
-import { type UserDataInput, word } from "./input.ts";
-import { bucketTools } from "./tools.ts";
+import { PATH } from "../../../lib/service.ts";
+import { word } from "./input.ts";
+import { DONE, INSTANCE, TOOLS } from "./tools.ts";
 
 const ETC = "/etc/entityos-agent";
+/** Once in each boot. */
+const TOLD = "/run/entityos-first-boot-told";
 const TABLE = "inet entityos_first_boot";
 
 /**
@@ -9,9 +12,11 @@ const TABLE = "inet entityos_first_boot";
  * on the way; operators come by Session Manager, which the host asks for. Without nft nothing listens yet either.
  */
 export const closedUntilGate = `
-if ! command -v nft >/dev/null; then
-  echo "There is no nft before the packages are installed: what is not listened for is refused, not dropped" >&2
-elif ! nft list table inet entityos >/dev/null 2>&1; then
+close_host() {
+  if ! command -v nft >/dev/null; then
+    echo "There is no nft before the packages are installed: what is not listened for is refused, not dropped" >&2
+    return
+  fi
   nft -f - <<'END_OF_RULES'
 add table ${TABLE}
 delete table ${TABLE}
@@ -31,7 +36,21 @@ table ${TABLE} {
   }
 }
 END_OF_RULES
+}
+[ -e ${DONE} ] || close_host
+`;
+
+/**
+ * A disk that was another instance's, by its image or a snapshot, has that one's keys: they are none of this one's, which begins anew
+ * before the name is used twice.
+ */
+export const nobodyElse = `if [ -e ${INSTANCE} ] && [ "$(cat ${INSTANCE})" != "$instance" ]; then
+  echo "This disk was that of $(cat ${INSTANCE}): $instance makes keys of its own" >&2
+  close_host
+  systemctl stop entityos-agent.service 2>/dev/null || true
+  rm -rf ${ETC}/agent.key ${ETC}/agent.c?? ${ETC}/service.key ${ETC}/service.c?? ${PATH.agentState}/*
 fi
+echo "$instance" >${INSTANCE}
 `;
 
 /**
@@ -40,14 +59,17 @@ fi
  * user data, and what comes back must fit it and the key (\`check\`), or the host stays as it is.
  */
 export const agentBoot = (name: string): string => `
-place=hosts/${word(name)}/$(metadata instance-id)
+place=hosts/${word(name)}/$instance
 [ -e ${ETC}/agent.key ] || entityos agent request ${word(name)} --service --out ${ETC}
 if [ ! -e ${ETC}/agent.crt ]; then
   new=$(mktemp -d)
   trap 'rm -rf "$new"' EXIT
   if ! { fetch "$place/service.crt" "$new/service.crt" && fetch "$place/agent.crt" "$new/agent.crt"; } 2>"$new/said"; then
+    wait="Waiting for an operator. On the registry: entityos-admit $place NAMES $(requests_digest ${ETC})"
+    # The console is what EC2 shows of this instance and of no other: root alone writes there.
+    [ -e ${TOLD} ] || { echo "$wait" >/dev/console && touch ${TOLD}; } || true
     for request in agent.csr service.csr; do store ${ETC}/$request "$place/$request"; done
-    echo "Waiting for an operator. On the registry: entityos-admit $place NAMES OF THE SERVICE" >&2
+    echo "$wait" >&2
     exit 75
   fi
   install -m 0644 "$new/service.crt" ${ETC}/service.crt
@@ -61,23 +83,33 @@ systemctl start entityos-agent.service
 ! command -v nft >/dev/null || nft delete table ${TABLE} 2>/dev/null || true
 `;
 
-/** What operators run on the registry to let a host in: signs what waits in the bucket and puts the certificates beside it. */
-export const admitProgram = (input: Pick<UserDataInput, "bucket" | "metadata" | "region">): string => `#!/bin/sh
-# entityos-admit hosts/NAME/INSTANCE NAME[,NAME…]: enrols the host whose requests wait there; its service's certificate is for the names.
+/**
+ * What operators run on the registry to let a host in: signs what waits in the bucket, when it is what the host itself says that it asked
+ * for, and puts the certificates beside it. Who may write into the bucket is believed nothing.
+ */
+export const admitProgram = `#!/bin/sh
+# entityos-admit hosts/NAME/INSTANCE NAME[,NAME…] DIGEST: enrols the host whose requests wait there; its service's certificate is for
+# the names. DIGEST is of the requests, as that instance's console or journal shows it.
 set -eu
 umask 077
-[ $# = 2 ] || { echo "usage: entityos-admit hosts/NAME/INSTANCE NAME[,NAME…]" >&2; exit 64; }
+[ $# = 3 ] || {
+  echo "usage: entityos-admit hosts/NAME/INSTANCE NAME[,NAME…] DIGEST" >&2
+  echo "DIGEST is in the instance's journal (entityos-first-boot) and in: aws ec2 get-console-output --latest --output text --instance-id INSTANCE" >&2
+  exit 64
+}
 place=$1
 names=$2
 name=$(expr "$place" : 'hosts/\\([a-z0-9.-]*\\)/i-[0-9a-f]*$') || { echo "entityos-admit: '$place' is not hosts/NAME/INSTANCE" >&2; exit 64; }
-${bucketTools(input)}
+. ${TOOLS}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 for request in agent.csr service.csr; do fetch "$place/$request" "$request"; done
+digest=$(requests_digest .)
+[ "$digest" = "$3" ] || { echo "entityos-admit: the requests in $place are others, of digest $digest: nobody is let in" >&2; exit 65; }
 entityos agent enroll "$name" --csr agent.csr --service "$names" --service-csr service.csr --replace --out .
 # The agent's last: it is what the host waits for.
 store service.crt "$place/service.crt"
 store agent.crt "$place/agent.crt"
-echo "$name is enrolled: within a minute its gate stands"
+echo "$name is enrolled by the requests of digest $digest: within a minute its gate stands"
 `;

@@ -15,8 +15,16 @@ export interface BootFile {
 
 /** A private key that the machine reads from Secrets Manager, named by its ARN, into pki/NAME.key. */
 export interface BootKey {
-  readonly name: "root" | "infrastructure" | "device";
+  readonly name: "infrastructure" | "device";
   readonly secret: string;
+}
+
+/** The root's key in Secrets Manager, which no disk of the machine ever holds. */
+export interface BootRootKey {
+  /** Its ARN. */
+  readonly secret: string;
+  /** Whether the first boot signs with it. Later an operator does, while the settings let the machine read it (entityos-root-key). */
+  readonly atHand: boolean;
 }
 
 /** What a machine is to be. */
@@ -31,8 +39,10 @@ export type BootRole =
       /** CA certificates, PEM, by name: pki/NAME.crt. */
       readonly certificates: Readonly<Record<string, string>>;
       readonly keys: readonly BootKey[];
-      /** Where the root's key is, for what an operator lets it sign later (entityos-root-key); null where it is elsewhere. */
-      readonly rootKey: string | null;
+      /** Null where it is elsewhere. */
+      readonly rootKey: BootRootKey | null;
+      /** Whether the registry itself asks AWS for signatures, as the instance. */
+      readonly signsAtAws: boolean;
     };
 
 /** Everything that the first boot of a machine depends on. */
@@ -42,7 +52,7 @@ export interface UserDataInput {
   readonly region: string;
   /** Where the bucket answers, without a slash at the end: "https://BUCKET.s3.eu-west-1.amazonaws.com". */
   readonly bucket: string;
-  /** Where the machine asks who it is: EC2's own address, or another one in a test. */
+  /** Where the machine asks who it is, by an IPv4 address: EC2's own, or another one in a test. */
   readonly metadata: string;
   readonly packages: readonly DebianPackage[];
   /** Packages of Debian's own. */

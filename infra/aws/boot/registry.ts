@@ -1,11 +1,14 @@
 import { PATH, USER } from "../../../lib/service.ts";
-import { type BootKey, type BootRole, type UserDataInput, word } from "./input.ts";
-import { bucketTools } from "./tools.ts";
+import { type BootKey, type BootRole, type BootRootKey, word } from "./input.ts";
+import { TOOLS } from "./tools.ts";
 
 type RegistryRole = Extract<BootRole, { readonly kind: "registry" }>;
 
 const PKI = `${PATH.registryState}/pki`;
 const NODE = `${PATH.programs}/node`;
+const OWNER = `-o ${USER.registry} -g ${USER.registry}`;
+/** Memory that is never swapped, mounted while the root's key is at hand. */
+export const ROOT_KEY_MEMORY = "/run/entityos-root-key";
 
 /** The registry: its volume before the packages, its CAs' keys and its start after them. */
 export const registryBoot = {
@@ -38,49 +41,63 @@ fi
 mountpoint -q ${PATH.registryState} || mount ${PATH.registryState}
 `,
 
-  /** The root's key, where it may be read, is there while \`init\` signs with it and no longer. */
-  after: ({ secrets, certificates, keys }: RegistryRole): string => `
-owner="-o ${USER.registry} -g ${USER.registry}"
-install -d -m 0700 $owner ${PATH.registryState} ${PKI}
+  /** A volume of before may have been written by a user of another number: each machine gives its own. */
+  after: ({ certificates, keys, rootKey }: RegistryRole): string => `
+install -d -m 0700 ${OWNER} ${PATH.registryState} ${PKI}
+chown -hR ${USER.registry}:${USER.registry} ${PATH.registryState}
 ${Object.entries(certificates)
   .map(
     ([name, pem]) =>
-      `[ -e ${PKI}/${word(name)}.crt ] || install -m 0644 $owner /dev/stdin ${PKI}/${word(name)}.crt <<'END_OF_CERTIFICATE'\n${pem.trimEnd()}\nEND_OF_CERTIFICATE\n`,
+      `[ -e ${PKI}/${word(name)}.crt ] || install -m 0644 ${OWNER} /dev/stdin ${PKI}/${word(name)}.crt <<'END_OF_CERTIFICATE'\n${pem.trimEnd()}\nEND_OF_CERTIFICATE\n`,
   )
-  .join("")}${secretTool(secrets)}${keys.map(keyStep).join("")}entityos-registry init
-${keys.some(({ name }) => name === "root") ? `rm -f ${PKI}/root.key\n` : ""}entityos-registry check
+  .join("")}${keys.map(keyStep).join("")}${initStep(rootKey)}entityos-registry check
 systemctl start entityos-registry.service
 `,
 } as const;
 
 /** A shell function that reads a key as this instance, into a file of the registry's. */
-const secretTool = (secrets: string): string => `secret() { # ARN FILE
+export const secretTool = (secrets: string): string => `secret() { # ARN FILE
   signed secretsmanager -X POST -H 'X-Amz-Target: secretsmanager.GetSecretValue' -H 'Content-Type: application/x-amz-json-1.1' \\
     --data "{\\"SecretId\\":\\"$1\\"}" ${word(secrets)}/ |
     ${NODE} -e 'process.stdout.write(JSON.parse(require("fs").readFileSync(0, "utf8")).SecretString)' |
-    install -m 0600 -o ${USER.registry} -g ${USER.registry} /dev/stdin "$2.new"
+    install -m 0600 ${OWNER} /dev/stdin "$2.new"
   [ -s "$2.new" ] || { echo "$2 could not be read from Secrets Manager" >&2; exit 1; }
   mv "$2.new" "$2"
 }
 `;
 
-/** What operators run on the registry while the settings let it read the root's key. */
-export const rootKeyProgram = (
-  input: Pick<UserDataInput, "bucket" | "metadata" | "region">,
-  secrets: string,
-  rootKey: string,
-): string => `#!/bin/sh
+/**
+ * Runs a command with the root's key in its place: at the first boot, and for operators while the settings let the machine read the key. The
+ * key is in memory that is never swapped, a link in its place; no disk, and so no snapshot, ever holds it.
+ */
+export const rootKeyProgram = ({ secret }: BootRootKey): string => `#!/bin/sh
 # entityos-root-key COMMAND…: runs a command with the root's key in its place, and takes the key away again.
 set -eu
 umask 077
 [ $# -gt 0 ] || { echo "usage: entityos-root-key COMMAND…" >&2; exit 64; }
-${bucketTools(input)}${secretTool(secrets)}trap 'rm -f ${PKI}/root.key ${PKI}/root.key.new' EXIT
-secret ${word(rootKey)} ${PKI}/root.key
-"$@"
+. ${TOOLS}
+take_away() {
+  rm -f ${PKI}/root.key
+  ! mountpoint -q ${ROOT_KEY_MEMORY} || { rm -f ${ROOT_KEY_MEMORY}/*; umount ${ROOT_KEY_MEMORY}; }
+}
+exec 9>${ROOT_KEY_MEMORY}.lock
+flock -n 9 || { echo "entityos-root-key: another one is running" >&2; exit 75; }
+trap take_away EXIT
+trap 'exit 130' HUP INT TERM
+# Of one that was killed.
+take_away
+mkdir -p ${ROOT_KEY_MEMORY}
+mount -t ramfs -o mode=0700 ramfs ${ROOT_KEY_MEMORY}
+chown ${USER.registry}: ${ROOT_KEY_MEMORY}
+secret ${word(secret)} ${ROOT_KEY_MEMORY}/root.key
+ln -s ${ROOT_KEY_MEMORY}/root.key ${PKI}/root.key
+"$@" 9>&-
 `;
 
-/** The root's key is asked for only where something is still to be signed with it. */
-function keyStep({ name, secret }: BootKey): string {
-  const missing = name === "root" ? `[ -e ${PKI}/root.crl ]` : `[ -e ${PKI}/${name}.key ]`;
-  return `${missing} || secret ${word(secret)} ${PKI}/${name}.key\n`;
-}
+const keyStep = ({ name, secret }: BootKey): string => `[ -e ${PKI}/${name}.key ] || secret ${word(secret)} ${PKI}/${name}.key\n`;
+
+/** The root's key is asked for only where something is still to be signed with it; its list is what \`init\` signs last. */
+const initStep = (rootKey: BootRootKey | null): string =>
+  rootKey?.atHand === true
+    ? `if [ -e ${PKI}/root.crl ]; then entityos-registry init; else entityos-root-key entityos-registry init; fi\n`
+    : "entityos-registry init\n";

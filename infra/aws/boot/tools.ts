@@ -3,6 +3,15 @@ import { type UserDataInput, word } from "./input.ts";
 /** SHA-256 of nothing: what a request without a body is signed with. */
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
+/** What the first boot keeps. */
+export const FOLDER = "/var/lib/entityos-first-boot";
+/** The instance that all of it was done for: an image of this disk is another one's. */
+export const DONE = `${FOLDER}/done`;
+/** The instance that it was begun for. */
+export const INSTANCE = `${FOLDER}/instance`;
+/** Where {@link bucketTools} lie on the machine: its programs begin with them. */
+export const TOOLS = "/usr/local/lib/entityos-instance";
+
 /**
  * Shell functions that speak with the bucket and Secrets Manager as this instance, by curl's own SigV4 (7.75 or later). The
  * instance's credentials go over standard input, so that no process list shows them. Braces around variables are left out: Terraform
@@ -30,5 +39,8 @@ fetch() { # KEY FILE: an object of the bucket
 }
 store() { # FILE KEY
   signed s3 -H "x-amz-content-sha256: $(sha256sum "$1" | cut -d ' ' -f 1)" -T "$1" "${word(bucket)}/$2"
+}
+requests_digest() { # FOLDER: of a host's requests, as its console and its journal show it
+  (cd "$1" && sha256sum agent.csr service.csr) | sha256sum | cut -d ' ' -f 1
 }
 `;

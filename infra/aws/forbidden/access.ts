@@ -118,15 +118,19 @@ const rootReadable: Forbidden = {
 
 const otherFolders: Forbidden = {
   name: "others-folder",
-  why: "a host behind the gate has its own folder in the bucket alone, and writes requests, never certificates",
+  why: "a host behind the gate has its own folder in the bucket alone, as that very instance, and writes requests, never certificates",
   look: (synthesis) =>
     each(
       resourcesOf(synthesis, "aws_iam_role_policy").filter(({ part }) => part === "restricted"),
       ({ id, fields }) => {
-        const own = `/hosts/${id.replace(/-policy$/, "")}/*/`;
-        for (const { Action, Resource } of statementsOf(fields.policy)) {
+        const name = id.replace(/(-own)?-policy$/, "");
+        const instance = ["$", `{aws_instance.${name}.id}`].join("");
+        for (const { Action, Resource, Condition } of statementsOf(fields.policy)) {
           for (const resource of text(Resource)) {
-            if (resource.includes("/hosts/") && !resource.includes(own)) return `reaches ${resource.slice(resource.indexOf("/hosts/"))}`;
+            if (resource.includes("/hosts/") && !resource.includes(`/hosts/${name}/${instance}/`))
+              return `reaches ${resource.slice(resource.indexOf("/hosts/"))}`;
+            if (resource.includes("/hosts/") && !JSON.stringify(Condition ?? null).includes(`:${instance}"`))
+              return "is for every instance that has the role";
             if (text(Action).includes("s3:PutObject") && !resource.endsWith(".csr")) return "writes more than requests";
           }
         }

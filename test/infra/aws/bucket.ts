@@ -8,7 +8,6 @@ const hmac = (key: string | Buffer, data: string): Buffer => createHmac("sha256"
 /** Credentials that the double's metadata gives out. */
 export const CREDENTIALS = { AccessKeyId: "AKIDEXAMPLE", SecretAccessKey: "se/cr+et", Token: "session==" };
 const ROLE = "web-1-role";
-const INSTANCE = "i-0123456789abcdef0";
 const METADATA_TOKEN = "metadata-token";
 
 export interface Double extends AsyncDisposable {
@@ -17,7 +16,11 @@ export interface Double extends AsyncDisposable {
   readonly objects: Map<string, Buffer>;
   /** Secrets Manager's, by ARN. */
   readonly secrets: Map<string, string>;
+  /** ARNs of the secrets that were given out. */
+  readonly read: string[];
   readonly refused: string[];
+  /** Who asks its metadata. */
+  instance: string;
 }
 
 /**
@@ -27,37 +30,34 @@ export interface Double extends AsyncDisposable {
 export async function startDouble(
   { address, port }: { address: string; port: number } = { address: "127.0.0.1", port: 0 },
 ): Promise<Double> {
-  const objects = new Map<string, Buffer>();
-  const secrets = new Map<string, string>();
-  const refused: string[] = [];
+  const held: Held = { objects: new Map(), secrets: new Map(), read: [], refused: [], instance: "i-0123456789abcdef0" };
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const { status, body } = answer(request, Buffer.concat(chunks), objects, secrets);
-    if (status >= 400) refused.push(`${status} ${request.method} ${request.url}`);
+    const { status, body } = answer(request, Buffer.concat(chunks), held);
+    if (status >= 400) held.refused.push(`${status} ${request.method} ${request.url}`);
     response.writeHead(status).end(body);
   });
   await new Promise<void>((resolve) => server.listen(port, address, resolve));
-  return {
+  return Object.assign(held, {
     url: `http://${address}:${(server.address() as AddressInfo).port}`,
-    objects,
-    secrets,
-    refused,
-    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
-  };
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
+  });
 }
+
+type Held = Omit<Double, "url" | typeof Symbol.asyncDispose>;
 
 interface Answer {
   readonly status: number;
   readonly body?: string | Buffer;
 }
 
-function answer(request: IncomingMessage, body: Buffer, objects: Map<string, Buffer>, secrets: Map<string, string>): Answer {
+function answer(request: IncomingMessage, body: Buffer, { objects, secrets, read, instance }: Held): Answer {
   const url = request.url ?? "";
   if (url === "/latest/api/token") return request.method === "PUT" ? { status: 200, body: METADATA_TOKEN } : { status: 405 };
   if (url.startsWith("/latest/meta-data/")) {
     if (request.headers["x-aws-ec2-metadata-token"] !== METADATA_TOKEN) return { status: 401 };
-    if (url.endsWith("/instance-id")) return { status: 200, body: INSTANCE };
+    if (url.endsWith("/instance-id")) return { status: 200, body: instance };
     if (url.endsWith("/iam/security-credentials/")) return { status: 200, body: ROLE };
     return url.endsWith(`/${ROLE}`) ? { status: 200, body: JSON.stringify({ Code: "Success", ...CREDENTIALS }, null, 2) } : { status: 404 };
   }
@@ -65,6 +65,7 @@ function answer(request: IncomingMessage, body: Buffer, objects: Map<string, Buf
   if (request.headers["x-amz-target"] === "secretsmanager.GetSecretValue") {
     const { SecretId } = JSON.parse(body.toString()) as { SecretId: string };
     const SecretString = secrets.get(SecretId);
+    if (SecretString !== undefined) read.push(SecretId);
     return SecretString === undefined ? { status: 400 } : { status: 200, body: JSON.stringify({ ARN: SecretId, SecretString }) };
   }
   if (request.method === "PUT") {

@@ -83,17 +83,24 @@ export const ACCESS: Readonly<Record<string, readonly Mutation[]>> = {
   "others-folder": [
     {
       break: ({ resource }) => {
-        const role = resource("restricted", "aws_iam_role_policy", "web-1-policy");
+        const role = resource("restricted", "aws_iam_role_policy", "web-1-own-policy");
         role.policy = String(role.policy).replaceAll("/hosts/web-1/", "/hosts/");
       },
-      found: ["restricted aws_iam_role_policy.web-1-policy: reaches /hosts/*/agent.crt"],
+      found: [`restricted aws_iam_role_policy.web-1-own-policy: reaches /hosts/${ref("aws_instance.web-1.id")}/agent.crt`],
     },
     {
       break: ({ resource }) => {
-        const role = resource("restricted", "aws_iam_role_policy", "web-1-policy");
+        const role = resource("restricted", "aws_iam_role_policy", "web-1-own-policy");
         role.policy = String(role.policy).replace("agent.csr", "agent.crt");
       },
-      found: ["restricted aws_iam_role_policy.web-1-policy: writes more than requests"],
+      found: ["restricted aws_iam_role_policy.web-1-own-policy: writes more than requests"],
+    },
+    {
+      break: ({ resource }) => {
+        const role = resource("restricted", "aws_iam_role_policy", "web-1-own-policy");
+        role.policy = String(role.policy).replace(`:${ref("aws_instance.web-1.id")}"`, ':*"');
+      },
+      found: ["restricted aws_iam_role_policy.web-1-own-policy: is for every instance that has the role"],
     },
   ],
   "unencrypted-storage": [

@@ -10,6 +10,7 @@ import { reviewPage } from "../../../infra/aws/review.ts";
 import { parseAws } from "../../../infra/aws/settings.ts";
 import { block, references, resourcesOf } from "../../../infra/aws/synthesis.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
+import { ref } from "./mutation.ts";
 import { kmsText, settingsText, synthesised } from "./synthesised.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -71,12 +72,31 @@ describe("an environment on AWS, synthesised", function () {
 
   it("lets the registry read the root's key only while the settings say so", () => {
     const readable = (name: "production" | "trial") => {
-      const policy = resourcesOf(synthesised(name), "aws_iam_role_policy").find(({ id }) => id === "registry-policy");
+      const policy = resourcesOf(synthesised(name), "aws_iam_role_policy").find(({ id }) => id === "registry-own-policy");
       return references(synthesised(name), policy?.fields.policy).filter((reference) => reference.startsWith("aws_secretsmanager_secret."));
     };
     const below = ["aws_secretsmanager_secret.infrastructure-secret.arn", "aws_secretsmanager_secret.device-secret.arn"];
     expect(readable("production")).to.deep.equal(below);
     expect(readable("trial")).to.deep.equal(["aws_secretsmanager_secret.root-secret.arn", ...below]);
+  });
+
+  it("lets one instance alone use what is a machine's own: the one that Terraform made, not another one with its role", () => {
+    const instanceOf = (part: string, name: string) =>
+      (
+        JSON.parse(String(one(part, "aws_iam_role_policy", `${name}-own-policy`).policy)) as { Statement: { Condition: unknown }[] }
+      ).Statement.map(({ Condition }) => JSON.stringify(Condition));
+    for (const [part, name] of [
+      ["registry", "registry"],
+      ["restricted", "web-1"],
+    ] as const) {
+      const userId = `${ref(`aws_iam_role.${name}-role.unique_id`)}:${ref(`aws_instance.${name}.id`)}`;
+      expect([...new Set(instanceOf(part, name))]).to.deep.equal([JSON.stringify({ StringEquals: { "aws:userid": userId } })]);
+    }
+    const keys = references(production(), one("registry", "aws_iam_role_policy", "registry-policy").policy);
+    expect(keys.filter((name) => name.startsWith("aws_secretsmanager"))).to.deep.equal([]);
+    expect(String(one("restricted", "aws_iam_role_policy", "web-1-own-policy").policy)).to.include(
+      `/hosts/web-1/${ref("aws_instance.web-1.id")}/agent.csr`,
+    );
   });
 
   it("keeps the CAs' keys in KMS where the settings say so: none is in a state, and the registry may sign with two of them", () => {
@@ -88,7 +108,7 @@ describe("an environment on AWS, synthesised", function () {
       ["infrastructure-key", "ECC_NIST_P256", "SIGN_VERIFY"],
       ["root-key", "ECC_NIST_P384", "SIGN_VERIFY"],
     ]);
-    const policy = resourcesOf(kms, "aws_iam_role_policy").find(({ id }) => id === "registry-policy");
+    const policy = resourcesOf(kms, "aws_iam_role_policy").find(({ id }) => id === "registry-own-policy");
     const named = references(kms, policy?.fields.policy).filter(
       (reference) => reference.includes("kms_key") && !reference.includes("bucket-key"),
     );

@@ -55,11 +55,11 @@ const REGISTRY: UserDataInput = {
     secrets: "https://secretsmanager.eu-west-1.amazonaws.com",
     certificates: { root: PEM, infrastructure: PEM, device: PEM },
     keys: [
-      { name: "root", secret: secret("root") },
       { name: "infrastructure", secret: secret("infrastructure") },
       { name: "device", secret: secret("device") },
     ],
-    rootKey: secret("root"),
+    rootKey: { secret: secret("root"), atHand: true },
+    signsAtAws: false,
   },
 };
 
@@ -79,7 +79,7 @@ describe("the user data of a machine", () => {
     it(`of ${input.name} is shell that parses, whole and each program in it, and fits into what EC2 takes`, () => {
       const script = userData(input);
       const programs = [...written(script)].filter(([path]) => path.includes("/sbin/")).map(([, file]) => file);
-      expect(programs).to.have.length(input.role.kind === "registry" ? 3 : 1);
+      expect(programs).to.have.length(input.role.kind === "registry" ? 4 : 2);
       for (const program of [script, ...programs]) {
         const run = spawnSync("/bin/sh", ["-n"], { input: program, encoding: "utf8" });
         expect({ status: run.status, said: run.stderr }).to.deep.equal({ status: 0, said: "" });
@@ -98,20 +98,52 @@ describe("the user data of a machine", () => {
     expect(written(userData(AGENT)).get("/etc/entityos-agent/ca.pem")).to.equal(PEM);
   });
 
-  it("reads keys by name from Secrets Manager and holds none", () => {
+  it("reads keys by name from Secrets Manager and holds none; the root's goes into memory alone", () => {
     const script = userData(REGISTRY);
     expect(script).not.to.include("PRIVATE KEY");
-    const firstBoot = written(script).get("/usr/local/sbin/entityos-first-boot") ?? "";
-    expect(firstBoot.match(/secret arn:aws:\S+ \S+/g)).to.deep.equal([
-      "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:root /var/lib/entityos-registry/pki/root.key",
+    const reads = (path: string) =>
+      written(script)
+        .get(`/usr/local/sbin/${path}`)
+        ?.match(/secret arn:aws:\S+ \S+/g);
+    expect(reads("entityos-first-boot")).to.deep.equal([
       "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:infrastructure /var/lib/entityos-registry/pki/infrastructure.key",
       "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:device /var/lib/entityos-registry/pki/device.key",
     ]);
+    expect(reads("entityos-root-key")).to.deep.equal([
+      "secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:root /run/entityos-root-key/root.key",
+    ]);
   });
 
-  it("closes a host behind the gate before anything else, and the registry's not", () => {
+  it("signs with the root's key at the first boot only where it is at hand", () => {
+    const steps = (atHand: boolean) => {
+      const role = { ...REGISTRY.role, rootKey: { secret: secret("root"), atHand } } as UserDataInput["role"];
+      const program = written(userData({ ...REGISTRY, role })).get("/usr/local/sbin/entityos-first-boot") ?? "";
+      return program.split("\n").filter((line) => / init\b/.test(line));
+    };
+    expect(steps(false)).to.deep.equal(["entityos-registry init"]);
+    expect(steps(true)).to.deep.equal([
+      "if [ -e /var/lib/entityos-registry/pki/root.crl ]; then entityos-registry init; else entityos-root-key entityos-registry init; fi",
+    ]);
+  });
+
+  it("leaves metadata to root alone, and to the registry's user where it asks AWS for signatures", () => {
+    const program = (input: UserDataInput) => written(userData(input)).get("/usr/local/sbin/entityos-metadata") ?? "";
+    const signing = { ...REGISTRY, role: { ...REGISTRY.role, signsAtAws: true } as UserDataInput["role"] };
+    for (const input of [AGENT, REGISTRY, signing])
+      expect(program(input))
+        .to.include("    ip daddr 169.254.169.254 jump asked\n    ip6 daddr fd00:ec2::254 jump asked\n")
+        .and.include("    meta skuid { $users } accept\n")
+        .and.include("\nusers=0\n");
+    expect([AGENT, REGISTRY, signing].map((input) => program(input).includes("id -u entityos-registry"))).to.deep.equal([
+      false,
+      false,
+      true,
+    ]);
+  });
+
+  it("closes a host behind the gate before it asks for anything, and the registry's not", () => {
     const program = (input: UserDataInput) => written(userData(input)).get("/usr/local/sbin/entityos-first-boot") ?? "";
-    expect(program(AGENT).indexOf("policy drop")).to.be.greaterThan(0).and.lessThan(program(AGENT).indexOf("curl"));
+    expect(program(AGENT).indexOf("|| close_host\n")).to.be.greaterThan(0).and.lessThan(program(AGENT).indexOf("curl"));
     expect(program(REGISTRY)).not.to.include("policy drop");
   });
 
@@ -133,6 +165,9 @@ describe("the user data of a machine", () => {
     expect(registryYaml(registry, later)).to.include(KNOWN_LATER);
   });
 });
+
+/** Of "a request" and "another". */
+const DIGEST = "c45558165f3c3db272a64da7e1db1b8bf3f9389cf6019d74352597d6b5edcf33\n";
 
 describe("the tools of a first boot", () => {
   let folder = "";
@@ -160,6 +195,23 @@ describe("the tools of a first boot", () => {
     expect({ run, refused: double.refused }).to.deep.equal({ run: { status: 0, out: "", said: "" }, refused: [] });
     expect(readFileSync(join(folder, "a.deb"), "utf8")).to.equal("a package");
     expect(String(double.objects.get("/hosts/web-1/i-0123456789abcdef0/agent.csr"))).to.equal("a request\n");
+  });
+
+  it("tell a host's requests by one digest, which is another one for any other of them", async () => {
+    const digest = async (agent: string, service: string) => {
+      writeFileSync(join(folder, "agent.csr"), agent);
+      writeFileSync(join(folder, "service.csr"), service);
+      return (await tools("http://127.0.0.1", "requests_digest .")).out;
+    };
+    expect(await digest("a request\n", "another\n")).to.equal(DIGEST);
+    for (const [agent, service] of [
+      ["another\n", "a request\n"],
+      ["a request\nanother\n", ""],
+      ["a request\n", "another"],
+    ] as const)
+      expect(await digest(agent, service))
+        .to.match(/^[0-9a-f]{64}\n$/)
+        .and.not.equal(DIGEST);
   });
 
   it("fail when the bucket refuses, and leave no file", async () => {
