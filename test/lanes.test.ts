@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { type Lane, runLanes } from "./lanes.ts";
+import { LANES, type Lane, runLanes } from "./lanes.ts";
 
 const SOURCES = {
   passes: `it("a", () => {});`,
@@ -11,6 +11,8 @@ const SOURCES = {
   killed: `it("a", () => { process.kill(process.pid, "SIGKILL"); });`,
   late: `it("a", () => { setTimeout(() => { throw new Error("late"); }, 20); });`,
 };
+
+const ROOT = join(import.meta.dirname, "..");
 
 describe("lanes of tests", () => {
   const folder = mkdtempSync(join(tmpdir(), "eos-lanes-"));
@@ -49,5 +51,15 @@ describe("lanes of tests", () => {
     expect(output.startsWith("At the same time, told at the end: fails.\n")).to.equal(true);
     expect(output.indexOf("\nfails\n")).to.be.greaterThan(output.indexOf("1 passed, 0 failed"));
     expect(output).to.contain("Error: c");
+  });
+
+  it("have every file of tests in one of them", async () => {
+    const files = (args: readonly string[]) => {
+      const ignored = new Set(args.flatMap((argument, index) => (args[index - 1] === "--ignore" ? globSync(argument, { cwd: ROOT }) : [])));
+      return globSync(args.at(-1) ?? "", { cwd: ROOT }).filter((file) => !ignored.has(file));
+    };
+    const inLanes = LANES.map(({ arguments: args }) => files(args));
+    for (const lane of inLanes) expect(lane).not.to.deep.equal([]);
+    expect(inLanes.flat().sort()).to.deep.equal(globSync("test/**/*.test.ts", { cwd: ROOT }).sort());
   });
 });
