@@ -3,6 +3,7 @@ import { ConfigError } from "../lib/config.ts";
 import { EXIT } from "../lib/service.ts";
 import { reviewAws, synthAws } from "./aws/app.ts";
 import { synthMetal } from "./metal/app.ts";
+import { HostError } from "./metal/errors.ts";
 
 const ENVIRONMENTS = ["production", "trial", "single-zone"].map((name) => join(import.meta.dirname, "environments", `${name}.yaml`));
 
@@ -35,9 +36,9 @@ async function metal(file: string): Promise<number> {
     process.stdout.write(`${await synthMetal(file)}\n`);
     return EXIT.ok;
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    if (!(error instanceof ConfigError || error instanceof HostError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    return EXIT.config;
+    return error instanceof ConfigError ? EXIT.config : EXIT.failed;
   }
 }
 

@@ -1,8 +1,11 @@
 import { type Desired, sha256Of } from "./desired.ts";
 import { canonicalName, type Observed } from "./observed.ts";
 
+const DAY_MS = 24 * 60 * 60_000;
 /** A service's certificate with less than this left is made anew: control signs them for a year. */
-const RENEW_BEFORE_MS = 120 * 24 * 60 * 60_000;
+const RENEW_BEFORE_MS = 120 * DAY_MS;
+/** An agent renews its own certificate long before: one with less than this left no longer can, and is enrolled anew. */
+const AGENT_ENDS_BEFORE_MS = DAY_MS;
 
 /** What of a host is not as it is to be, in words. */
 export interface Differences {
@@ -51,12 +54,28 @@ function enrolmentDifferences({ service, zone }: Desired, observed: Observed, no
   if (!observed.enrolled) return ["it is not enrolled"];
   const was = observed.record?.zone ?? zone;
   if (was !== zone) return [`it is enrolled for the zone ${was}, to be for ${zone}`];
+  const { agentEnds } = observed;
+  if (agentEnds !== null && agentEnds - now < AGENT_ENDS_BEFORE_MS) return [`its agent's certificate ends on ${dayOf(agentEnds)}`];
   if (service.length === 0) return [];
   if (observed.service === null) return ["service.crt is not there"];
   const [has, wanted] = [observed.service.names.join(" "), service.map(canonicalName).sort().join(" ")];
   if (has !== wanted) return [`service.crt is for ${has}, to be for ${wanted}`];
   const { notAfter } = observed.service;
-  return notAfter - now < RENEW_BEFORE_MS ? [`service.crt ends on ${new Date(notAfter).toISOString().slice(0, 10)}`] : [];
+  return notAfter - now < RENEW_BEFORE_MS ? [`service.crt ends on ${dayOf(notAfter)}`] : [];
+}
+
+const dayOf = (time: number): string => new Date(time).toISOString().slice(0, 10);
+
+/**
+ * What is not well on a host, but no deploy would mend: a feed that is down, because the registry or what is between them is. It is told
+ * and not counted, or every host would be deployed while the registry is away.
+ */
+export function notesOf({ zone }: Desired, { agent, units }: Observed): readonly string[] {
+  if (zone === null || units["entityos-agent.service"]?.active !== "active") return [];
+  if (agent === null) return ["its agent runs and does not answer"];
+  if (agent.state === "enforcing" && agent.feed.connected) return [];
+  const alarms = agent.alarms.map(({ name }) => name).join(", ");
+  return [`its agent is ${agent.state}, the feed is ${agent.feed.connected ? "connected" : "down"}, alarms: ${alarms || "none"}`];
 }
 
 export const wordsOf = (differences: Differences): readonly string[] => [

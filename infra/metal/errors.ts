@@ -27,4 +27,9 @@ export class HostError extends Error {
     this.step = step;
     this.code = code;
   }
+
+  /** Whether the host may answer a moment later, though nobody does anything. */
+  shouldRetry(): boolean {
+    return this.code === "unreachable" || this.code === "timed_out";
+  }
 }

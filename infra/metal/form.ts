@@ -49,6 +49,8 @@ export const formSchema = z.strictObject({
   packages: fileSchema,
   /** At most so many hosts at a time; the next ones wait for their health. */
   rolling: z.strictObject({ width: z.int().min(1).max(100).default(1) }).prefault({}),
+  /** Registries' hosts that a deploy or destroy may purge, with Storage and the CAs' keys; every other one is refused. */
+  purge: z.array(nameSchema).max(16).default([]),
   /** What hosts have in common for SSH. */
   ssh: z.strictObject({ user: userSchema.default("root"), port: portSchema.default(22), key: fileSchema.optional() }).prefault({}),
   /** registry.yaml. */
@@ -65,12 +67,28 @@ export const formSchema = z.strictObject({
 export type Form = z.output<typeof formSchema>;
 export type HostForm = Form["hosts"][number];
 
+/** Of a host every part by itself; null is one that has not the right form. */
+const tolerantHostSchema = z.object({
+  name: nameSchema.nullable().catch(null),
+  role: hostSchema.shape.role.nullable().catch(null),
+  zone: hostSchema.shape.zone.catch("restricted"),
+  address: addressSchema.nullable().catch(null),
+  ssh: z.object({ port: portSchema.optional().catch(undefined) }).catch({}),
+  labels: hostSchema.shape.labels.nullable().catch(null),
+  service: hostSchema.shape.service.nullable().catch(null),
+  agent: hostSchema.shape.agent.catch({}),
+});
+export type TolerantHost = z.output<typeof tolerantHostSchema>;
+
 /** What of a file has the right form, so that the rest is looked at whatever else is wrong. */
 export const tolerantSchema = z.object({
-  ssh: formSchema.shape.ssh.catch({ user: "root", port: 22 }),
+  ssh: z
+    .object({ port: portSchema.default(22).catch(22) })
+    .prefault({})
+    .catch({ port: 22 }),
   registry: treeSchema.catch({}),
   agent: treeSchema.catch({}),
   overlays: z.array(formSchema.shape.overlays.unwrap().element.nullable().catch(null)).catch([]),
-  hosts: z.array(hostSchema.nullable().catch(null)).catch([]),
+  hosts: z.array(tolerantHostSchema.nullable().catch(null)).catch([]),
 });
 export type Tolerant = z.output<typeof tolerantSchema>;

@@ -1,3 +1,4 @@
+import { hostname, userInfo } from "node:os";
 import { z } from "zod";
 import { ConfigError } from "../../lib/config.ts";
 import { EXIT } from "../../lib/service.ts";
@@ -33,7 +34,8 @@ async function main([command, name]: readonly string[], env: NodeJS.ProcessEnv):
       const { host, registry } = removedSchema.parse(JSON.parse(env.ENTITYOS_METAL_HOST ?? ""));
       using remote = new Ssh(host, file);
       using other = registry === null ? null : new Ssh(registry, file);
-      await removeHost({ name: host.name, remote, registry: other, say: (words) => say(`${host.name}: ${words}`) });
+      const purge = registry === null ? loadMetal(file).purge : [];
+      await removeHost({ name: host.name, remote, registry: other, who: whoIs(), purge, say: (words) => say(`${host.name}: ${words}`) });
       say(`${host.name}: removed`);
     } else {
       process.stderr.write(USAGE);
@@ -58,7 +60,10 @@ async function deploy(file: string, name: string, env: NodeJS.ProcessEnv, say: (
     throw new HostError(name, "connect", "unread", "it could not be read when the plan was made: plan again");
   using remote = new Ssh(host.connection, file);
   using registry = new Ssh(settings.registry.connection, file);
-  await deployHost(host, planned, { folder, remote, registry, say });
+  await deployHost(host, planned, { folder, remote, registry, who: whoIs(), say });
 }
+
+/** Who deploys, for another one that would at the same time. */
+const whoIs = (): string => `${userInfo().username} at ${hostname()} since ${new Date().toISOString()} (process ${process.pid})`;
 
 process.exitCode = await main(process.argv.slice(2), process.env);

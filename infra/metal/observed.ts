@@ -4,6 +4,7 @@ import { parseAddress } from "../../lib/ip.ts";
 import { PATH } from "../../lib/service.ts";
 import { AGENT_FOLDER } from "./configurations.ts";
 import { HostError } from "./errors.ts";
+import { type AgentHealth, healthOf } from "./health.ts";
 import type { Remote } from "./ssh.ts";
 
 /** Kept on the host: what was deployed there last. */
@@ -14,6 +15,8 @@ export const UNFINISHED = "/var/lib/entityos-metal/unfinished";
 export const ENROLMENT_FOLDER = `${AGENT_FOLDER}/.enrolment`;
 
 const recordSchema = z.object({
+  /** What the settings called it; null in a record of a version that did not write it. */
+  host: z.string().max(63).nullable().default(null),
   /** Goes into Terraform's configuration, where $ and % would be its language: a host must not speak it. */
   generation: z.string().regex(/^[0-9A-Za-z:.-]{1,64}$/),
   packages: z.record(z.string(), z.string()),
@@ -24,8 +27,8 @@ const recordSchema = z.object({
 /** What a host is. */
 export interface Observed {
   readonly architecture: string;
-  /** Where it was asked from, as the host sees it. */
-  readonly askedFrom: string;
+  /** Where it was asked from, and at which port, as the host sees it. */
+  readonly asked: { readonly from: string; readonly port: number };
   /** Versions of what is installed. */
   readonly packages: Readonly<Record<string, string>>;
   /** SHA-256 of the configuration files that are there. */
@@ -34,6 +37,10 @@ export interface Observed {
   readonly enrolled: boolean;
   /** The certificate of the service behind the gate; null is none that can be read. */
   readonly service: { readonly names: readonly string[]; readonly notAfter: number } | null;
+  /** When the certificate ends by which its agent speaks with the registry, integer ms; null is none that can be read. */
+  readonly agentEnds: number | null;
+  /** What the agent says of itself; null while none answers. */
+  readonly agent: AgentHealth | null;
   /** A deploy was begun and did not come to its end. */
   readonly unfinished: boolean;
   /** Null where metal never came to an end. */
@@ -42,7 +49,7 @@ export interface Observed {
 
 const SCRIPT = `
 echo "architecture $(dpkg --print-architecture)"
-echo "asked \${1%% *}"
+set -- $1; echo "asked \${1-} \${4-}"
 dpkg-query -W -f 'package \${db:Status-Status} \${Package} \${Version}\\n' 'entityos-*' haproxy nginx 2>/dev/null || true
 for file in ${PATH.agentConfig} ${PATH.registryConfig}; do
   [ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' -f1)"
@@ -51,6 +58,10 @@ for unit in entityos-agent entityos-gate entityos-floor entityos-terminator enti
   echo "unit $unit.service $(systemctl is-active "$unit.service" || true) $(systemctl is-enabled "$unit.service" 2>/dev/null || true)"
 done
 [ ! -e ${AGENT_FOLDER}/agent.crt ] || [ -e ${ENROLMENT_FOLDER} ] || echo enrolled
+for file in ${AGENT_FOLDER}/agent.crt ${PATH.agentState}/${PATH.agentRenewedName}; do
+  [ ! -f "$file" ] || echo "agent $(base64 -w0 <"$file")"
+done
+! command -v entityos-agent >/dev/null || echo "status $(entityos-agent status --json 2>/dev/null | base64 -w0)"
 [ ! -f ${PATH.serviceCertificate} ] || echo "service $(base64 -w0 <${PATH.serviceCertificate})"
 [ ! -e ${UNFINISHED} ] || echo unfinished
 [ ! -f ${RECORD} ] || echo "record $(base64 -w0 <${RECORD})"
@@ -75,17 +86,21 @@ export function parseObserved(text: string): Observed {
     .map((line) => line.trim().split(" "));
   const all = (kind: string): string[][] => lines.filter(([first]) => first === kind).map(([, ...rest]) => rest);
   const one = (kind: string): string | undefined => all(kind)[0]?.[0];
+  const [asked = []] = all("asked");
   const architecture = one("architecture");
   if (architecture === undefined || architecture === "") throw new Error("no architecture");
   const installed = all("package").filter(([status]) => status === "installed");
   return {
     architecture,
-    askedFrom: one("asked") ?? "",
+    asked: { from: asked[0] ?? "", port: Number(asked[1]) },
     packages: Object.fromEntries(installed.map(([, name = "", version = ""]) => [name, version])),
     files: Object.fromEntries(all("file").map(([path = "", sha256 = ""]) => [path, sha256])),
     units: Object.fromEntries(all("unit").map(([unit = "", active = "", enabled = ""]) => [unit, { active, enabled }])),
     enrolled: all("enrolled").length > 0,
-    service: certificateOf(one("service")),
+    service: serviceOf(one("service")),
+    // The renewed one counts, which ends later; one that is left of another enrolment ends earlier.
+    agentEnds: all("agent").reduce<number | null>((latest, [base64]) => latestOf(latest, certificateOf(base64)), null),
+    agent: healthOf(Buffer.from(one("status") ?? "", "base64").toString()),
     unfinished: all("unfinished").length > 0,
     record: recordOf(one("record")),
   };
@@ -101,15 +116,22 @@ function recordOf(base64: string | undefined): Observed["record"] {
   }
 }
 
-function certificateOf(base64: string | undefined): Observed["service"] {
-  if (base64 === undefined) return null;
+const latestOf = (latest: number | null, certificate: X509Certificate | null): number | null =>
+  certificate === null ? latest : Math.max(latest ?? 0, certificate.validToDate.getTime());
+
+function certificateOf(base64: string | undefined): X509Certificate | null {
   try {
-    const certificate = new X509Certificate(Buffer.from(base64, "base64"));
-    const names = (certificate.subjectAltName ?? "").split(", ").map((name) => name.replace(/^(DNS|IP Address):/, ""));
-    return { names: names.map(canonicalName).sort(), notAfter: certificate.validToDate.getTime() };
+    return new X509Certificate(Buffer.from(base64 ?? "", "base64"));
   } catch {
     return null;
   }
+}
+
+function serviceOf(base64: string | undefined): Observed["service"] {
+  const certificate = certificateOf(base64);
+  if (certificate === null) return null;
+  const names = (certificate.subjectAltName ?? "").split(", ").map((name) => name.replace(/^(DNS|IP Address):/, ""));
+  return { names: names.map(canonicalName).sort(), notAfter: certificate.validToDate.getTime() };
 }
 
 /** One text for one name or address. */

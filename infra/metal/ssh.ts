@@ -3,22 +3,25 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { collect } from "../../lib/exec.ts";
+import { shellLine } from "../../lib/shell.ts";
 import { HostError, type Step } from "./errors.ts";
 import { type Connection, pathFrom } from "./settings.ts";
+import { codeOf, whole } from "./whole.ts";
 
 /** Runs shell scripts as root on one host. */
 export interface Remote {
   /**
    * @param script its $1 is where it was asked from, as sshd's SSH_CONNECTION says; $2, $3, … are the words
    * @returns standard output
-   * @throws HostError named after the step: unreachable, host_key_differs, login_refused, timed_out or failed
+   * @throws HostError named after the step: unreachable, host_key_differs, login_refused, timed_out, failed, not_whole, or no_program where
+   * this machine lacks ssh or tar
    */
   sh(step: Step, script: string, options?: RemoteOptions): Promise<string>;
 }
 
 export interface RemoteOptions {
   readonly words?: readonly string[];
-  /** Standard input of the script: text, or files of a local folder as a tar archive. */
+  /** Standard input of the script: text, which it gets whole or does not begin, or files of a local folder as a tar archive. */
   readonly input?: string | { readonly folder: string; readonly files: readonly string[] };
   readonly timeoutMs?: number;
 }
@@ -49,7 +52,7 @@ export class Ssh implements Remote, Disposable {
     const options: Readonly<Record<string, string | number>> = {
       BatchMode: "yes",
       StrictHostKeyChecking: "yes",
-      UserKnownHostsFile: known,
+      UserKnownHostsFile: quoted(known),
       GlobalKnownHostsFile: "/dev/null",
       HostKeyAlias: name,
       CheckHostIP: "no",
@@ -61,7 +64,8 @@ export class Ssh implements Remote, Disposable {
       LogLevel: "ERROR",
       Port: port,
       User: user,
-      ...(key === null ? {} : { IdentitiesOnly: "yes", IdentityFile: pathFrom(settingsFile, key) }),
+      // Without a key it is the SSH agent's alone: this machine's own files are shown to nobody.
+      ...(key === null ? { IdentityFile: "none" } : { IdentitiesOnly: "yes", IdentityFile: quoted(pathFrom(settingsFile, key)) }),
     };
     this.#options = ["-F", "none", "-T", ...Object.entries(options).flatMap(([option, value]) => ["-o", `${option}=${value}`])];
   }
@@ -70,8 +74,13 @@ export class Ssh implements Remote, Disposable {
     const { name, address, user } = this.#connection;
     const root = user === "root" ? [] : ["sudo", "-n", "--"];
     // Who asks is the first word: its own gate must not lock it out.
-    const command = `exec ${shellLine([...root, "sh", "-eu", "-c", script, name])} "\${SSH_CONNECTION-}" ${shellLine(words)}`;
-    const { code, output, errors } = await this.#run([...this.#options, "--", address, command], input, timeoutMs);
+    const told = typeof input === "string" ? whole(script, input) : script;
+    const command = `exec ${shellLine([...root, "sh", "-eu", "-c", told, name])} "\${SSH_CONNECTION-}" ${shellLine(words)}`;
+    const running = this.#run([...this.#options, "--", address, command], input, timeoutMs);
+    const { code, output, errors } = await running.catch((cause: NodeJS.ErrnoException) => {
+      const program = cause.syscall?.replace("spawn ", "") ?? "ssh";
+      throw new HostError(name, step, "no_program", `${program} cannot be started here (${cause.code}): install it`, cause);
+    });
     if (code === 0) return output;
     throw new HostError(name, step, ...reasonOf(code, errors || output));
   }
@@ -82,12 +91,17 @@ export class Ssh implements Remote, Disposable {
     timeoutMs: number,
   ): Promise<{ readonly code: number | null; readonly output: string; readonly errors: string }> {
     return new Promise((resolve, reject) => {
-      const child = spawn("ssh", words, { timeout: timeoutMs, killSignal: "SIGKILL", stdio: ["pipe", "pipe", "pipe"] });
+      const child = spawn("ssh", words, { stdio: ["pipe", "pipe", "pipe"] });
       const tooMuch = () => child.kill("SIGKILL");
+      const timer = setTimeout(tooMuch, timeoutMs);
       const output = collect(child.stdout, MAX_OUTPUT_BYTES, tooMuch);
       const errors = collect(child.stderr, MAX_OUTPUT_BYTES, tooMuch);
-      child.once("error", reject);
-      child.once("close", (code) => resolve({ code, output: output(), errors: errors() }));
+      const end = (settle: () => void) => {
+        clearTimeout(timer);
+        settle();
+      };
+      child.once("error", (error) => end(() => reject(error)));
+      child.once("close", (code) => end(() => resolve({ code, output: output(), errors: errors() })));
       // A script may end without reading all.
       child.stdin.on("error", () => {});
       if (typeof input === "string") child.stdin.end(input);
@@ -110,12 +124,12 @@ export class Ssh implements Remote, Disposable {
 export function reasonOf(code: number | null, said: string): [code: string, detail: string] {
   const words = said.trim().slice(-2_000);
   if (code === null) return ["timed_out", words || "it did not end in time"];
-  if (code !== SSH_FAILED) return ["failed", words || `exit code ${code}`];
+  if (code !== SSH_FAILED) return [codeOf(code) ?? "failed", words || `exit code ${code}`];
   if (/host key verification failed|host key for .* has changed|host identification has changed/i.test(words))
     return ["host_key_differs", "it shows another key than ssh.hostKey"];
   if (/permission denied|no such identity|too many authentication failures/i.test(words)) return ["login_refused", words];
   return ["unreachable", words || "no answer"];
 }
 
-const shellWord = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-const shellLine = (command: readonly string[]): string => command.map(shellWord).join(" ");
+/** A file as ssh_config(5) takes it in one word. */
+const quoted = (path: string): string => `"${path.replaceAll("%", "%%").replace(/["\\]/g, "\\$&")}"`;

@@ -31,6 +31,8 @@ export class MetalStack extends TerraformStack {
         forEach: hosts,
         input: hosts.value,
         dependsOn: after,
+        // Refused with the plan, before anything of it is done; the program that removes it looks at the name once more.
+        lifecycle: { preventDestroy: role === "registry" && settings.purge.length === 0 },
         provisioners: [
           {
             ...common,

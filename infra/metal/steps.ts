@@ -1,4 +1,7 @@
 import { dirname } from "node:path";
+import { contains, parseAddress, parsePrefix, prefixOf } from "../../lib/ip.ts";
+import { PATH } from "../../lib/service.ts";
+import { INSTALL } from "./apt.ts";
 import { AGENT_FOLDER } from "./configurations.ts";
 import type { Desired } from "./desired.ts";
 import { HostError } from "./errors.ts";
@@ -7,10 +10,6 @@ import { openParcel, PACK, parcelOf, UNPACK } from "./parcel.ts";
 import type { AgentHost, Host } from "./settings.ts";
 import type { Remote } from "./ssh.ts";
 
-/** Where packages are put for apt; a folder that its sandbox user may enter. */
-export const DELIVERY = "/var/cache/entityos-metal";
-const APT =
-  "apt-get -y -q --no-install-recommends --allow-downgrades -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold";
 /** apt may have a mirror that is slow. */
 export const PACKAGES_MS = 900_000;
 
@@ -19,20 +18,17 @@ export async function installPackages(remote: Remote, folder: string, desired: D
   const others = desired.packages.filter(
     ({ name, version, sha256 }) => observed.packages[name] !== version || observed.record?.packages[name] !== sha256,
   );
+  // What is there in this version is installed once more by the word reinstall alone.
   const same = others.filter(({ name, version }) => observed.packages[name] === version);
   const missing = desired.system.filter((name) => observed.packages[name] === undefined);
-  await remote.sh("packages", `umask 022; rm -rf ${DELIVERY}; mkdir -p ${DELIVERY}; tar -C ${DELIVERY} -xf - --no-same-owner`, {
-    input: { folder, files: others.map(({ file }) => file) },
-    timeoutMs: PACKAGES_MS,
-  });
-  // What is there in this version is installed once more by the word reinstall alone.
-  const install = `shift; reinstall=$1; shift
-export DEBIAN_FRONTEND=noninteractive
-cd ${DELIVERY}
-${APT} install $reinstall "$@" >&2 </dev/null
-cd /; rm -rf ${DELIVERY}`;
-  const words = [same.length > 0 ? "--reinstall" : "", ...others.map(({ file }) => `./${file}`), ...missing];
-  await remote.sh("packages", install, { words, timeoutMs: PACKAGES_MS });
+  const words = [
+    others.map(({ file, sha256 }) => `${sha256}  ${file}`).join("\n"),
+    same.length > 0 ? "--reinstall" : "",
+    ...others.map(({ file }) => `./${file}`),
+    ...missing,
+  ];
+  const input = others.length === 0 ? "" : { folder, files: others.map(({ file }) => file) };
+  await remote.sh("packages", INSTALL, { words, input, timeoutMs: PACKAGES_MS });
 }
 
 /**
@@ -83,6 +79,7 @@ folder=out files='agent.crt ca.pem service.crt'; ${PACK}`,
     `cd ${ENROLMENT_FOLDER}; ${UNPACK}; chown root:root *; chmod 644 *.crt ca.pem
 rm -f *.csr
 for file in agent.key service.key service.crt ca.pem agent.crt; do [ ! -e "$file" ] || mv -f "$file" ${AGENT_FOLDER}/; done
+rm -f ${PATH.agentState}/${PATH.agentRenewedName}
 rmdir ${ENROLMENT_FOLDER}; systemd-tmpfiles --create entityos-agent.conf`,
     { input: opened(name, signed, ["agent.crt", "ca.pem", ...(host.service.length > 0 ? ["service.crt"] : [])]) },
   );
@@ -114,23 +111,39 @@ for unit; do systemctl start "$unit" || ${told('"$unit"')}; done`,
   );
 }
 
-/** Marks a host whose deploy has begun: what is interrupted is told by the next plan, and what still runs with the old is restarted. */
-export const begin = (remote: Remote): Promise<string> => remote.sh("record", `mkdir -p ${dirname(UNFINISHED)}; touch ${UNFINISHED}`);
+/**
+ * Marks a host whose deploy has begun, and says whose it is: what is interrupted is told by the next plan, and what still runs with the
+ * old is restarted.
+ */
+export const begin = (remote: Remote, who: string): Promise<string> =>
+  remote.sh("record", `mkdir -p ${dirname(UNFINISHED)}; echo "$2" >${UNFINISHED}`, { words: [who] });
 
 /** Says on the host what was deployed there, whole. */
-export async function record(remote: Remote, desired: Desired, generation: string): Promise<void> {
+export async function record(remote: Remote, host: string, desired: Desired, generation: string): Promise<void> {
   const packages = Object.fromEntries(desired.packages.map(({ name, sha256 }) => [name, sha256]));
   await remote.sh("record", `mkdir -p "\${2%/*}"; cat >"$2.new"; mv "$2.new" "$2"; rm -f ${UNFINISHED}`, {
     words: [RECORD],
-    input: `${JSON.stringify({ generation, packages, zone: desired.zone })}\n`,
+    input: `${JSON.stringify({ host, generation, packages, zone: desired.zone })}\n`,
   });
 }
 
-/** The gate lets operators in from named networks alone: who deploys must be in one, or nobody could mend the host. */
-export function mayStayConnected(host: AgentHost, { askedFrom }: Observed, inside: (network: string, address: string) => boolean): void {
-  const { networks, ports } = host.config.gate.management;
-  const { name, port } = host.connection;
-  if (!networks.some((network) => inside(network, askedFrom)))
-    throw new HostError(name, "plan", "would_lock_out", `gate.management.networks does not have ${askedFrom}, from where it is deployed`);
-  if (!ports.includes(port)) throw new HostError(name, "plan", "would_lock_out", `gate.management.ports does not have ${port}`);
+/**
+ * The gate lets operators in from named networks to named ports alone: what this connection came from and to must be among them, or nobody
+ * could mend the host. Null when it is; else what is missing.
+ */
+export function lockOut({ config }: AgentHost, { asked }: Observed): string | null {
+  const { networks, ports } = config.gate.management;
+  if (!networks.some((network) => isInside(network, asked.from)))
+    return `gate.management.networks does not have ${asked.from}, from where it is deployed`;
+  return ports.includes(asked.port) ? null : `gate.management.ports does not have ${asked.port}, where its SSH is asked`;
+}
+
+/** Whether a network has an address in it. */
+function isInside(network: string, address: string): boolean {
+  try {
+    const parsed = parseAddress(address);
+    return contains(parsePrefix(network), prefixOf(parsed.family, parsed.address, parsed.family === 4 ? 32 : 128));
+  } catch {
+    return false;
+  }
 }

@@ -206,6 +206,14 @@ export function destroyScenes(stand: () => Stand): void {
     await removed.sh("apt-get remove -y -q entityos-agent");
     expect(await removed.sh("nft list tables")).to.match(/inet entityos$/m);
     expect(await ask(stand(), stand().registered, removed)).to.equal(SILENT);
+    // Not even agents go where a registry would.
+    const refused = await metal.destroy();
+    expect(refused.code).to.not.equal(0);
+    expect(refused.said)
+      .to.include("Instance cannot be destroyed")
+      .and.not.match(/: removed$/m);
+    expect(await registry.sh("systemctl is-active entityos-registry")).to.equal("active\n");
+    metal.purge = [registry.name];
     const { code, said } = await metal.destroy();
     expect(code, said).to.equal(0);
     // Agents' certificates are revoked while their registry still stands.

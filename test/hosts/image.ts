@@ -8,7 +8,7 @@ export const SUITES = ["bookworm", "trixie"] as const;
 export type Suite = (typeof SUITES)[number];
 
 const CACHE = "/var/cache/entityos-hosts";
-const TIMEOUT_MS = 600_000;
+const TIMEOUT_MS = 1_800_000;
 /** What a host has before anything of ours: a minimal Debian with SSH, the gate's tools, and what a test asks from inside. */
 const INCLUDED = [
   "systemd",
@@ -44,7 +44,10 @@ export async function baseImage(suite: Suite): Promise<string> {
   await sweep(name);
   const making = join(CACHE, `.${name}.${process.pid}`);
   try {
-    await run(["debootstrap", "--variant=minbase", `--include=${INCLUDED.join(",")}`, suite, making], { timeoutMs: TIMEOUT_MS });
+    // What it mounts goes with it, also when it is killed: below that nothing could be taken away.
+    await run(["unshare", "--mount", "--", "debootstrap", "--variant=minbase", `--include=${INCLUDED.join(",")}`, suite, making], {
+      timeoutMs: TIMEOUT_MS,
+    });
     await run(["sh", "-ec", SETTLED, "sh", making]);
     if (existsSync(kept)) rmSync(making, { recursive: true });
     else renameSync(making, kept);

@@ -27,6 +27,8 @@ export class Metal {
   readonly agents: Record<string, Tree> = {};
   build: "1" | "2" = "1";
   width = 1;
+  /** Registries' hosts that may be purged. */
+  purge: readonly string[] = [];
   readonly #folder: string;
   readonly #operator: Device;
   readonly #machines: readonly Machine[];
@@ -89,6 +91,7 @@ export class Metal {
       backend: { kind: "local", folder: "state" },
       packages: `dist/${this.build}`,
       rolling: { width: this.width },
+      purge: this.purge,
       ssh: { key: "id" },
       registry: {
         name: REGISTRY_NAME,

@@ -54,7 +54,3 @@ export const inNetns = (netns: string, command: readonly string[]): readonly str
   "--",
   ...command,
 ];
-
-/** A word for a POSIX shell. */
-export const shellWord = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
-export const shellLine = (command: readonly string[]): string => command.map(shellWord).join(" ");

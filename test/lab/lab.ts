@@ -1,8 +1,8 @@
 import { copyFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
+import { shellLine } from "../../lib/shell.ts";
 import { controlSocket } from "./configs.ts";
-import { shellLine } from "./exec.ts";
 import { claimFolder, paths, removeLab, savePlan } from "./folder.ts";
 import { createNetwork } from "./network.ts";
 import { LAB, type LabOptions, type LabPlan, type Member, planLab } from "./plan.ts";

@@ -1,6 +1,7 @@
 import { join } from "node:path";
+import { shellLine, shellWord } from "../../lib/shell.ts";
 import { BIN, loginFile, registryName } from "./configs.ts";
-import { inNetns, shellLine, shellWord } from "./exec.ts";
+import { inNetns } from "./exec.ts";
 import { paths } from "./folder.ts";
 import type { Lab } from "./lab.ts";
 import { LAB, type Member } from "./plan.ts";

@@ -47,18 +47,28 @@ export const answering = (name: string, text: string | null): Remote & Disposabl
   [Symbol.dispose]() {},
 });
 
+/** What an agent says that is well. */
+export const STATUS = { pid: 1, zone: "restricted", state: "enforcing", revision: 1, alarms: [], feed: { connected: true } };
+
+export const base64 = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64");
+
 /** What the reading script says of a host that is what it is to be. */
 export function sound(host: Host, generation: string): string {
   const { files, packages, units, zone } = desiredOf(host, folder, "amd64");
-  const record = { generation, packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])), zone };
+  const record = {
+    host: host.connection.name,
+    generation,
+    packages: Object.fromEntries(packages.map(({ name, sha256 }) => [name, sha256])),
+    zone,
+  };
   return [
     "architecture amd64",
-    "asked 203.0.113.5",
+    "asked 203.0.113.5 22",
     ...packages.map(({ name, version }) => `package installed ${name} ${version}`),
     ...Object.entries(files).map(([path, text]) => `file ${path} ${sha256Of(text)}`),
     ...units.map((unit) => `unit ${unit} active enabled`),
-    ...(host.role === "agent" ? ["enrolled"] : []),
-    `record ${Buffer.from(JSON.stringify(record)).toString("base64")}`,
+    ...(host.role === "agent" ? ["enrolled", `status ${base64(STATUS)}`] : []),
+    `record ${base64(record)}`,
     "",
   ].join("\n");
 }

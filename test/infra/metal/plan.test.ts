@@ -1,14 +1,14 @@
 import { Testing } from "cdktf";
 import { expect } from "chai";
 import { desiredOf } from "../../../infra/metal/desired.ts";
-import { differencesOf, wordsOf } from "../../../infra/metal/differences.ts";
+import { differencesOf, notesOf, wordsOf } from "../../../infra/metal/differences.ts";
 import { HostError } from "../../../infra/metal/errors.ts";
 import { parseObserved } from "../../../infra/metal/observed.ts";
 import { type HostPlan, planHosts } from "../../../infra/metal/reading.ts";
 import type { Host } from "../../../infra/metal/settings.ts";
 import { reasonOf } from "../../../infra/metal/ssh.ts";
 import { MetalStack } from "../../../infra/metal/stack.ts";
-import { answering, folder, settings, sound } from "./hosts.ts";
+import { answering, base64, folder, STATUS, settings, sound } from "./hosts.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
 const YEAR_MS = 365 * DAY_MS;
@@ -78,8 +78,47 @@ describe("what a plan says of hosts", () => {
     expect(wordsOf(differencesOf({ ...desired, service: ["b.example"] }, observed, NOW))).to.deep.equal([
       "service.crt is for 2001:db8::1 app.example, to be for b.example",
     ]);
+    expect(wordsOf(differencesOf(desired, { ...observed, agentEnds: NOW + DAY_MS }, NOW))).to.deep.equal([]);
+    expect(wordsOf(differencesOf(desired, { ...observed, agentEnds: NOW + DAY_MS - 1 }, NOW))).to.deep.equal([
+      "its agent's certificate ends on 2026-11-24",
+    ]);
     expect(wordsOf(differencesOf(desired, { ...observed, service: null }, NOW))).to.deep.equal(["service.crt is not there"]);
     expect(wordsOf(differencesOf(desired, observed, NOW + YEAR_MS - 100 * DAY_MS))).to.deep.equal(["service.crt ends on 2027-11-24"]);
+  });
+
+  it("tells of a feed that is down and of an agent that does not answer, and deploys nothing for it", () => {
+    const notes = (change: object | null) => {
+      const text = sound(web, "7").replace(/status .*/, change === null ? "status " : `status ${base64({ ...STATUS, ...change })}`);
+      expect(words(web, text)).to.deep.equal([]);
+      return notesOf(desiredOf(web, folder, "amd64"), parseObserved(text));
+    };
+    expect(notes({})).to.deep.equal([]);
+    expect(notes({ state: "detached", feed: { connected: false }, alarms: [{ name: "stale" }, { name: "crl_old" }] })).to.deep.equal([
+      "its agent is detached, the feed is down, alarms: stale, crl_old",
+    ]);
+    expect(notes(null)).to.deep.equal(["its agent runs and does not answer"]);
+    // What would move a terminal's cursor is no state.
+    expect(notes({ state: "\u001b[2K" })).to.deep.equal(["its agent runs and does not answer"]);
+  });
+
+  it("says that a host would lock out who deploys it, whether or not it differs", async () => {
+    const text = sound(web, "7").replace("asked 203.0.113.5 22", "asked 203.0.113.5 2222");
+    const [plan] = await planHosts([web], folder, [], () => answering("web-1", text), NOW);
+    expect(plan?.differences).to.deep.equal([]);
+    expect(plan?.notes).to.deep.equal(["web-1: plan: would_lock_out: gate.management.ports does not have 2222, where its SSH is asked"]);
+  });
+
+  it("is refused where a host is a registry that the settings call otherwise, or something else, unless they say that it may be purged", async () => {
+    const renamed = { ...registry, connection: { ...registry.connection, name: "reg-2" } };
+    const plan = (host: Host, purge: readonly string[]) =>
+      planHosts([host], folder, purge, () => answering(host.connection.name, sound(registry, "7")), NOW).then(() => "planned", String);
+    const how =
+      "with it go Storage and the CAs' keys. To keep them, name the host reg and its role registry; to purge them, say purge: [reg] in the settings";
+    expect(await plan(registry, [])).to.equal("planned");
+    expect(await plan(renamed, [])).to.equal(`HostError: reg-2: plan: would_purge_registry: this host is the registry reg: ${how}`);
+    expect(await plan(web, [])).to.equal(`HostError: web-1: plan: would_purge_registry: this host is the registry reg: ${how}`);
+    expect(await plan(renamed, ["reg-2"])).to.include("would_purge_registry");
+    expect(await plan(renamed, ["reg"])).to.equal("planned");
   });
 
   it("names a host that there are no packages for, and goes on with the others", async () => {
@@ -90,6 +129,7 @@ describe("what a plan says of hosts", () => {
     const plans = await planHosts(
       [web, registry],
       folder,
+      [],
       ({ connection }) => answering(connection.name, said.get(connection.name) ?? null),
       NOW,
     );
@@ -103,6 +143,7 @@ describe("what a plan says of hosts", () => {
     const plans = await planHosts(
       hosts,
       folder,
+      [],
       ({ connection }) => answering(connection.name, said[hosts.findIndex((host) => host.connection === connection)] ?? null),
       NOW,
     );
@@ -137,15 +178,16 @@ describe("what ssh says", () => {
 interface Resource {
   readonly depends_on?: readonly string[];
   readonly triggers_replace?: Readonly<Record<string, string>>;
+  readonly lifecycle?: { readonly prevent_destroy?: boolean };
   readonly for_each?: Readonly<Record<string, unknown>>;
   readonly provisioner?: readonly { readonly "local-exec": { readonly command: string; readonly when?: string } }[];
 }
 
 describe("the metal stack", () => {
-  const resources = (width: number): Readonly<Record<string, Resource>> => {
-    const made = settings(width);
+  const resources = (width: number, purge: readonly string[] = []): Readonly<Record<string, Resource>> => {
+    const made = { ...settings(width), purge };
     const plans = all(made).map(
-      (host): HostPlan => ({ host, generation: "3", digest: "d", summary: { "entityos-cli": "1.0" }, differences: [] }),
+      (host): HostPlan => ({ host, generation: "3", digest: "d", summary: { "entityos-cli": "1.0" }, differences: [], notes: [] }),
     );
     const stack = new MetalStack(Testing.app(), made, plans, { root: "../../..", settings: "infra/environments/lab.yaml" });
     return (JSON.parse(Testing.synth(stack)) as { resource: { terraform_data: Record<string, Resource> } }).resource.terraform_data;
@@ -178,6 +220,10 @@ describe("the metal stack", () => {
       expect(resource.triggers_replace === undefined, name).to.equal(removes);
     }
     expect(Object.keys(made["agent-hosts"]?.for_each ?? {})).to.deep.equal(["web-1", "web-2", "web-3"]);
+    // Terraform itself refuses a plan by which a registry would go.
+    expect(made["registry-hosts"]?.lifecycle).to.deep.equal({ prevent_destroy: true });
+    expect(resources(1, ["reg"])["registry-hosts"]?.lifecycle?.prevent_destroy).to.equal(false);
+    expect(made["agent-hosts"]?.lifecycle?.prevent_destroy).to.equal(false);
     expect(made["agent-hosts"]?.depends_on).to.deep.equal(["terraform_data.registry-hosts"]);
     expect(made["deploy-web-2"]?.triggers_replace).to.deep.equal({ generation: "3", "entityos-cli": "1.0" });
   });

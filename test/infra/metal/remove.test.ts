@@ -44,10 +44,23 @@ describe("a host that is removed", () => {
     const asked: string[] = [];
     const registry = { sh: async () => Promise.reject(new Error("asked")), [Symbol.dispose]: () => undefined };
     const remote = { sh: async (_step: string, script: string) => String(asked.push(script) && ""), [Symbol.dispose]: () => undefined };
-    await removeHost({ name: "web-1", remote, registry, say: (words) => said.push(words) });
+    await removeHost({ name: "web-1", remote, registry, who: "ada", purge: [], say: (words) => said.push(words) });
     expect(said).to.deep.equal([
       "no certificate of it is revoked, for it shows none of its own: see 'entityos cert list', and whether web-1 has one there",
     ]);
     expect(asked.at(-1)).to.include("purge");
+  });
+
+  it("is a registry only where the settings name it as one that may be purged, and else nothing is changed", async () => {
+    const asked: string[] = [];
+    const remote = { sh: async (_step: string, script: string) => String(asked.push(script) && "") };
+    const remove = (purge: readonly string[]) =>
+      removeHost({ name: "reg", remote, registry: null, who: "ada", purge, say: () => {} }).catch(String);
+    expect(await remove(["reg-2"])).to.equal(
+      "HostError: reg: removal: would_purge_registry: with it go Storage and the CAs' keys. To keep them, name the host reg and its role registry; to purge them, say purge: [reg] in the settings",
+    );
+    expect(asked).to.deep.equal([]);
+    await remove(["reg"]);
+    expect(asked.join()).to.include("purge");
   });
 });

@@ -73,14 +73,67 @@ hosts:
       "hosts.3.ssh.user: a user's name is lower-case letters, digits, hyphens and underscores",
       '(whole file): Unrecognized key: "colour"',
       "hosts: one host has the role registry: here are 2",
+      "hosts.1.name: web-1 is named twice",
+      "hosts.1.address: 203.0.113.1 is named twice",
       "hosts.2.address: 203.0.113.1 is named twice",
       'agent.gate.lanes: Unrecognized key: "roming"',
       "overlays.0.agent.ceiling.widest4: Too big: expected number to be <=32",
+      "hosts.1.agent.stateDir: Too small: expected string to have >=1 characters",
       "hosts.2.agent.stateDir: Too small: expected string to have >=1 characters",
       "hosts.4.service: the registry's host has no gate",
       "registry.name: Invalid input: expected string, received undefined",
       "registry.control.port: Too small: expected number to be >=1",
       "hosts.5.agent: the registry's host has no agent: see registry",
+    ]);
+  });
+
+  it("hide nothing behind a host of which one part has the wrong form", () => {
+    const text = `
+environment: lab
+backend: { kind: local, folder: state }
+packages: dist
+registry: { name: register.example }
+overlays: [{ labels: { tier: web }, agent: { ceiling: { widest4: 33 } } }]
+hosts:
+  - { name: web-1, role: agnet, address: 203.0.113.1, ssh: { hostKey: "${KEY}" }, agent: { colour: green } }
+  - { name: web-1, role: agent, ssh: { hostKey: "${KEY}" }, labels: { tier: web }, agent: { terminator: { kind: haproxy } }, service: ["a b"] }
+  - { name: Web, role: agent, address: 203.0.113.3, ssh: none, agent: { terminator: { kind: haproxy } } }
+  - { name: reg, role: registry, address: "a b", ssh: { hostKey: "${KEY}" }, service: [a.example] }
+  - 5
+`;
+    expect(problems(text)).to.deep.equal([
+      'hosts.0.role: Invalid option: expected one of "registry"|"agent"',
+      "hosts.1.address: Invalid input: expected string, received undefined",
+      "hosts.1.service.0: a name or an address",
+      "hosts.2.name: a name is 1 to 63 lower-case letters, digits and hyphens",
+      "hosts.2.ssh: Invalid input: expected object, received string",
+      "hosts.3.address: an address is IPv4, IPv6 or a host name in lower case",
+      "hosts.4: Invalid input: expected object, received number",
+      "hosts.1.name: web-1 is named twice",
+      'hosts.0.agent: Unrecognized key: "colour"',
+      "overlays.0.agent.ceiling.widest4: Too big: expected number to be <=32",
+      "hosts.2.service: the terminator needs a certificate: name what it is for",
+      "hosts.3.service: the registry's host has no gate",
+    ]);
+  });
+
+  it("say nothing that no host has", () => {
+    const hosts = (agents: string) => `
+environment: lab
+backend: { kind: local, folder: state }
+packages: dist
+registry: { name: register.example }
+agent: { gate: { lanes: { ip: true } } }
+overlays: [{ labels: { tier: web }, agent: {} }, { labels: { tier: web, site: east }, agent: {} }]
+hosts:
+  - { name: reg, role: registry, address: 203.0.113.9, ssh: { hostKey: "${KEY}" }, labels: { tier: web, site: east } }
+${agents}`;
+    const web = `  - { name: web-1, role: agent, address: 203.0.113.1, ssh: { hostKey: "${KEY}" }, labels: { tier: web } }\n`;
+    expect(problems(hosts(web))).to.deep.equal(["overlays.1.labels: no host with the role agent has all of these labels"]);
+    expect(problems(hosts(""))).to.deep.equal([
+      "agent: no host has the role agent",
+      "overlays.0.labels: no host with the role agent has all of these labels",
+      "overlays.1.labels: no host with the role agent has all of these labels",
     ]);
   });
 });
