@@ -1,16 +1,17 @@
 import { Problem } from "../../lib/problem.ts";
 import type { Submission } from "../../lib/registration/submission.ts";
-import { recordOutcome, takeFromInbox } from "../store/intake.ts";
-import { prepared } from "../store/prepared.ts";
+import { recordOutcomes, takeFromInbox } from "../store/intake.ts";
+import { preparedRows } from "../store/prepared.ts";
 import { assertLead } from "../store/queries.ts";
-import { type Builder, type Command, first, type Lead } from "../store/store.ts";
+import type { Database } from "../store/schema.ts";
+import type { Builder, Command, Lead } from "../store/store.ts";
 import { type Prepared, type Signed, signedNow, type Wanted } from "./certificates.ts";
 import { permitLeave } from "./leave.ts";
 import { permitReenroll } from "./reenroll.ts";
-import { permitRegister } from "./register.ts";
+import { permitRegister, registerAll } from "./register.ts";
 import { permitRenew } from "./renew.ts";
 import { makeRoom } from "./retention.ts";
-import type { Act, Permit, Work } from "./work.ts";
+import type { Act, Done, Permit, Work } from "./work.ts";
 
 /** What became of a submission; null when somebody else concluded it. */
 export type Conclusion = {
@@ -36,11 +37,11 @@ export function* previewSubmission(db: Builder, lead: Lead, work: Work): Command
  */
 export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certificate: Prepared): Command<Conclusion> {
   yield* assertLead(db, lead);
-  if (!(yield* takeFromInbox(db, work.id))) return null;
+  if (!(yield* takeFromInbox(db, [work.id])).has(work.id)) return null;
   let act: Act;
   let signed: Signed | null;
   try {
-    yield* useNonce(db, work.submission);
+    if ((yield* useNonces(db, [work.submission])).size === 0) throw replayed();
     act = yield* permitOf(work)(db, lead, work);
     signed = yield* signedNow(db, certificate, act.wants);
   } catch (error) {
@@ -48,17 +49,44 @@ export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certifi
     throw error;
   }
   const { body, ...done } = yield* act.run(signed);
-  const { status, device, revision } = done;
-  if (done.outcome !== "registered") yield* makeRoom(db, device);
-  yield* recordOutcome(db, {
-    submission: work.id,
-    at: work.now,
-    status,
-    body: JSON.stringify({ id: work.id, ...body }),
-    device,
-    revision,
-  });
+  if (done.outcome !== "registered") yield* makeRoom(db, done.device);
+  yield* recordOutcomes(db, [outcomeOf(work, { body, ...done })]);
   return done;
+}
+
+/**
+ * As {@link concludeSubmission}, of many registrations that carry no certificate request: what Storage has one of for all of them, such
+ * as head and audit log, is read and written once.
+ * @returns what became of each; null where somebody else concluded it
+ * @throws Problem not_leading, and whatever keeps one of them from being concluded
+ */
+export function* concludeRegistrations(db: Builder, lead: Lead, works: readonly Work[]): Command<readonly Conclusion[]> {
+  yield* assertLead(db, lead);
+  const ids = works.map((work) => work.id);
+  const taken = yield* takeFromInbox(db, ids);
+  const mine = works.filter((work) => taken.has(work.id));
+  const unused = yield* useNonces(
+    db,
+    mine.map((work) => work.submission),
+  );
+  const done = yield* registerAll(db, lead, mine, (work) => {
+    if (!unused.has(work.submission)) throw replayed();
+  });
+  const conclusions = new Map<string, Conclusion>();
+  const outcomes = mine.map((work, index) => {
+    const result = done[index];
+    if (result === undefined) throw new Error("a registration without its result");
+    if (result instanceof Problem) {
+      const { outcome, conclusion } = refusal(work, result);
+      conclusions.set(work.id, conclusion);
+      return outcome;
+    }
+    const { body: _, ...conclusion } = result;
+    conclusions.set(work.id, conclusion);
+    return outcomeOf(work, result);
+  });
+  yield* recordOutcomes(db, outcomes);
+  return works.map((work) => conclusions.get(work.id) ?? null);
 }
 
 /** Concludes a submission with a problem, in one transaction. Its nonce stays unused: its proof was not right. @throws Problem not_leading */
@@ -68,7 +96,7 @@ export function* concludeRefused(
   { id, now, problem }: { readonly id: string; readonly now: number; readonly problem: Problem },
 ): Command<Conclusion> {
   yield* assertLead(db, lead);
-  return (yield* takeFromInbox(db, id)) ? yield* refuse(db, { id, now }, problem) : null;
+  return (yield* takeFromInbox(db, [id])).has(id) ? yield* refuse(db, { id, now }, problem) : null;
 }
 
 /** A code registers; a device, with the key it registered, does the rest. @throws Problem action_not_offered */
@@ -95,20 +123,46 @@ function permitOf({ submission: { action, signer }, shown }: Work): Permit {
 }
 
 function* refuse(db: Builder, { id, now }: Pick<Work, "id" | "now">, problem: Problem): Command<Conclusion> {
-  const { status, code } = problem;
-  yield* recordOutcome(db, { submission: id, at: now, status, body: JSON.stringify(problem), device: null, revision: 0 });
-  return { status, outcome: code, device: null, revision: 0 };
+  const { outcome, conclusion } = refusal({ id, now }, problem);
+  yield* recordOutcomes(db, [outcome]);
+  return conclusion;
 }
 
-const insertNonce = prepared((db, v: { signer: string; nonce: string; time: number }) =>
+/** A refusal as it is stored, and as it is told. */
+function refusal(
+  { id, now }: Pick<Work, "id" | "now">,
+  problem: Problem,
+): { readonly outcome: Database["outcomes"]; readonly conclusion: NonNullable<Conclusion> } {
+  const { status, code } = problem;
+  return {
+    outcome: { submission: id, at: now, status, body: JSON.stringify(problem), device: null, revision: 0 },
+    conclusion: { status, outcome: code, device: null, revision: 0 },
+  };
+}
+
+const outcomeOf = ({ id, now }: Pick<Work, "id" | "now">, { status, body, device, revision }: Done): Database["outcomes"] => ({
+  submission: id,
+  at: now,
+  status,
+  body: JSON.stringify({ id, ...body }),
+  device,
+  revision,
+});
+
+const insertNonces = preparedRows((db, rows: readonly Database["nonces"][]) =>
   db
     .insertInto("nonces")
-    .values({ signer: v.signer, nonce: v.nonce, time: v.time })
+    .values(rows.map((v) => ({ signer: v.signer, nonce: v.nonce, time: v.time })))
     .onConflict((conflict) => conflict.columns(["signer", "nonce"]).doNothing())
-    .returning("time"),
+    .returning(["signer", "nonce"]),
 );
 
-function* useNonce(db: Builder, { signer, nonce, time }: Submission): Command<void> {
-  if ((yield* first(insertNonce(db, { signer, nonce, time }))) !== undefined) return;
-  throw new Problem(409, "proof_replayed", "This proof came before: sign again with a new nonce, or repeat with the same Idempotency-Key.");
+/** Uses up the submissions' nonces. @returns those submissions whose nonce nobody had used; of two alike the first */
+function* useNonces(db: Builder, submissions: readonly Submission[]): Command<ReadonlySet<Submission>> {
+  const named = ({ signer, nonce }: Pick<Submission, "signer" | "nonce">) => `${signer} ${nonce}`;
+  const used = new Set((yield* insertNonces(db, submissions)).map(named));
+  return new Set(submissions.filter((submission) => used.delete(named(submission))));
 }
+
+const replayed = (): Problem =>
+  new Problem(409, "proof_replayed", "This proof came before: sign again with a new nonce, or repeat with the same Idempotency-Key.");

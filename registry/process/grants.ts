@@ -4,16 +4,17 @@ import type { Change } from "../../lib/feed/messages.ts";
 import { type Prefix, prefixBytes } from "../../lib/ip.ts";
 import type { RuleLane } from "../../lib/service.ts";
 import { effectiveExpiry, ruleChange } from "../rules/effective.ts";
-import { prepared } from "../store/prepared.ts";
-import { ruleExpiry, trustBody } from "../store/queries.ts";
+import { prepared, preparedRows } from "../store/prepared.ts";
+import { trustBody } from "../store/queries.ts";
+import { type RuleKey, ruleExpiries, ruleName } from "../store/rules.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command } from "../store/store.ts";
 import { settleCrowd } from "./crowds.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
-const insertGrant = prepared(
-  (db, v: { id: string; device: string; lane: RuleLane; prefix: string; bytes: Uint8Array; createdAt: number; expiresAt: number }) =>
-    db.insertInto("grants").values({
+const insertGrants = preparedRows((db, rows: readonly (Omit<NewGrant, "prefix"> & { prefix: string; bytes: Uint8Array })[]) =>
+  db.insertInto("grants").values(
+    rows.map((v) => ({
       id: v.id,
       device: v.device,
       lane: v.lane,
@@ -23,7 +24,8 @@ const insertGrant = prepared(
       expires_at: v.expiresAt,
       ended_at: null,
       end_reason: null,
-    }),
+    })),
+  ),
 );
 
 export interface NewGrant {
@@ -35,9 +37,12 @@ export interface NewGrant {
   readonly expiresAt: number;
 }
 
-/** Stores one grant; the rule that follows from it is {@link settleRule}'s. */
-export function* addGrant(db: Builder, { prefix, ...grant }: NewGrant): Command<void> {
-  yield* all(insertGrant(db, { ...grant, prefix: prefix.text, bytes: prefixBytes(prefix) }));
+/** Stores grants; the rules that follow from them are {@link settleGrants}'. */
+export function* addGrants(db: Builder, grants: readonly NewGrant[]): Command<void> {
+  yield* insertGrants(
+    db,
+    grants.map(({ prefix, ...grant }) => ({ ...grant, prefix: prefix.text, bytes: prefixBytes(prefix) })),
+  );
 }
 
 const selectLive = prepared((db, v: { device: string; now: number }) =>
@@ -61,7 +66,7 @@ const setExpiry = prepared((db, v: { id: string; expiresAt: number }) =>
   db.updateTable("grants").set({ expires_at: v.expiresAt }).where("id", "=", v.id),
 );
 
-/** Gives a live grant another end; the rule that follows from it is {@link settleRule}'s. */
+/** Gives a live grant another end; the rule that follows from it is {@link settleGrants}'. */
 export function* extendGrant(db: Builder, { id, expiresAt }: { readonly id: string; readonly expiresAt: number }): Command<void> {
   yield* all(setExpiry(db, { id, expiresAt }));
 }
@@ -90,8 +95,7 @@ export function* endGrants(
     touched.set(`${grant.lane} ${grant.prefix}`, grant);
     if (grant.lane === "ipcert") bound.set(bindingId(grant.device, grant.prefix), grant);
   }
-  const changes: (Change | null)[] = [];
-  for (const { lane, prefix } of touched.values()) changes.push(yield* settleRule(db, lane, prefix, now));
+  const changes: (Change | null)[] = [...(yield* settleRules(db, [...touched.values()], now))];
   for (const { device, prefix } of bound.values()) changes.push(yield* settleBinding(db, device, prefix, now));
   return changes.filter((change) => change !== null);
 }
@@ -108,27 +112,47 @@ const selectLongest = prepared((db, v: { lane: RuleLane; prefix: string }) =>
     .limit(sql.lit(1)),
 );
 
-/** What must change for the effective rule of a prefix to follow its grants; null when it does already. */
-export function* settleRule(db: Builder, lane: RuleLane, prefix: string, now: number): Command<Change | null> {
-  const longest = yield* all(selectLongest(db, { lane, prefix }));
-  const after = effectiveExpiry(
-    longest.map((grant) => ({ expiresAt: grant.expires_at, endedAt: null })),
-    now,
-  );
-  const before = yield* ruleExpiry(db, lane, prefix);
-  // A prefix that had no rule is one device's now.
-  if (before !== null) yield* settleCrowd(db, lane, prefix, now);
-  return ruleChange(lane, prefix, before, after);
+/**
+ * What must change for the effective rules of prefixes to follow their grants, for each of them; null where one does already, as it does
+ * for the second of two that are alike.
+ */
+function* settleRules(db: Builder, keys: readonly RuleKey[], now: number): Command<(Change | null)[]> {
+  const expiries = yield* ruleExpiries(db, keys);
+  const crowds = new Map<string, RuleKey>();
+  const changes: (Change | null)[] = [];
+  for (const key of keys) {
+    const { lane, prefix } = key;
+    const name = ruleName(key);
+    const before = expiries.get(name) ?? null;
+    // A prefix that had no rule is one device's now.
+    if (before !== null) crowds.set(name, key);
+    const longest = yield* all(selectLongest(db, { lane, prefix }));
+    const after = effectiveExpiry(
+      longest.map((grant) => ({ expiresAt: grant.expires_at, endedAt: null })),
+      now,
+    );
+    if (after === null) expiries.delete(name);
+    else expiries.set(name, after);
+    changes.push(ruleChange(lane, prefix, before, after));
+  }
+  for (const { lane, prefix } of crowds.values()) yield* settleCrowd(db, lane, prefix, now);
+  return changes;
 }
 
-/** What a grant that was made or changed changes for the agents: its rule, and for pattern `both` its binding. */
-export function* settleGrant(
-  db: Builder,
-  { device, lane, prefix, now }: { readonly device: string; readonly lane: RuleLane; readonly prefix: string; readonly now: number },
-): Command<Change[]> {
-  const rule = yield* settleRule(db, lane, prefix, now);
-  const binding = lane === "ipcert" ? yield* settleBinding(db, device, prefix, now) : null;
-  return [rule, binding].filter((change) => change !== null);
+/** A grant that was made or changed. */
+export interface Settling extends RuleKey {
+  readonly device: string;
+}
+
+/** What grants that were made or changed change for the agents, grant by grant: its rule, and for pattern `both` its binding. */
+export function* settleGrants(db: Builder, grants: readonly Settling[], now: number): Command<Change[][]> {
+  const rules = yield* settleRules(db, grants, now);
+  const changes: Change[][] = [];
+  for (const [index, { device, lane, prefix }] of grants.entries()) {
+    const binding = lane === "ipcert" ? yield* settleBinding(db, device, prefix, now) : null;
+    changes.push([rules[index] ?? null, binding].filter((change) => change !== null));
+  }
+  return changes;
 }
 
 const bindingId = (device: string, prefix: string): string => `${device} ${prefix}`;
@@ -146,7 +170,7 @@ const selectLongestBinding = prepared((db, v: { device: string; prefix: string }
     .limit(sql.lit(1)),
 );
 
-/** As {@link settleRule}, for which device holds a prefix: that device's grants alone decide. */
+/** As {@link settleRules}, for which device holds a prefix: that device's grants alone decide. */
 function* settleBinding(db: Builder, device: string, prefix: string, now: number): Command<Change | null> {
   const longest = yield* all(selectLongestBinding(db, { device, prefix }));
   const expiresAt = effectiveExpiry(

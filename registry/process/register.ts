@@ -2,13 +2,14 @@ import type { Change } from "../../lib/feed/messages.ts";
 import { Problem } from "../../lib/problem.ts";
 import { plainCodeRefused, publicKeyFromRaw } from "../../lib/registration/code.ts";
 import { assertCertificate } from "../rules/lane.ts";
+import type { AuditEntry } from "../store/audit.ts";
 import { newId } from "../store/id.ts";
-import { prepared } from "../store/prepared.ts";
-import { appendAudit, commitChanges } from "../store/queries.ts";
+import { prepared, preparedRows } from "../store/prepared.ts";
+import { appendAudit, commitEach } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { addCertificate, certificateAnswer, type Signed } from "./certificates.ts";
-import { addGrant, settleGrant } from "./grants.ts";
+import { addGrants, type NewGrant, settleGrants } from "./grants.ts";
 import { type Place, requestedPlaces } from "./places.ts";
 import type { Act, Done, Work } from "./work.ts";
 
@@ -35,72 +36,178 @@ type CodeRow = Database["profiles"] & {
  *   certificate_required, and those of the profile's addresses
  */
 export function* permitRegister(db: Builder, lead: Lead, work: Work): Command<Act> {
+  const code = yield* first(selectCode(db, { selector: selectorOf(work) }));
+  const permitted = permit(work, code, 0);
+  return {
+    wants: work.submission.csrDigest === null ? null : { device: null, lifeMs: permitted.code.certificate_lifetime_ms },
+    *run(signed) {
+      const [done] = yield* enrol(db, lead, [{ ...permitted, signed }]);
+      return done as Done;
+    },
+  };
+}
+
+/**
+ * As {@link permitRegister} and what it permits, of many without certificate requests in one transaction, each as if those before it
+ * were concluded already.
+ * @param assertFresh throws a Problem for a work that comes too late, whatever its code says
+ * @returns for each what it came to, or why it is refused
+ */
+export function* registerAll(
+  db: Builder,
+  lead: Lead,
+  works: readonly Work[],
+  assertFresh: (work: Work) => void,
+): Command<readonly (Done | Problem)[]> {
+  const codes = new Map<string, CodeRow | undefined>();
+  for (const selector of new Set(works.map(selectorOf))) codes.set(selector, yield* first(selectCode(db, { selector })));
+  const uses = new Map<string, number>();
+  const results: (Enrolment | Problem)[] = [];
+  for (const work of works) {
+    const selector = selectorOf(work);
+    const usesHere = uses.get(selector) ?? 0;
+    try {
+      assertFresh(work);
+      results.push({ ...permit(work, codes.get(selector), usesHere), signed: null });
+      uses.set(selector, usesHere + 1);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error;
+      results.push(error);
+    }
+  }
+  const done = (yield* enrol(
+    db,
+    lead,
+    results.filter((result): result is Enrolment => !(result instanceof Problem)),
+  )).values();
+  return results.map((result) => (result instanceof Problem ? result : (done.next().value as Done)));
+}
+
+const selectorOf = ({ submission }: Work): string => submission.signer.slice("code:".length);
+
+interface Permitted {
+  readonly work: Work;
+  readonly code: CodeRow;
+  readonly places: readonly Place[];
+}
+
+/** @param usesHere how often others use the code in this transaction, before it @throws Problem as {@link permitRegister} */
+function permit(work: Work, code: CodeRow | undefined, usesHere: number): Permitted {
   const { submission, now } = work;
-  const code = yield* first(selectCode(db, { selector: submission.signer.slice("code:".length) }));
   if (code === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this selector: check the security code.");
   if (work.plain && code.plain_code !== 1) throw plainCodeRefused();
   if (code.withdrawn_at !== null)
     throw new Problem(403, "code_withdrawn", "This security code was withdrawn: ask the operator for a new one.");
   if (code.expires_at <= now) throw new Problem(403, "code_expired", "This security code has expired: ask the operator for a new one.");
-  if (code.used >= code.uses) throw new Problem(403, "code_spent", "This security code was used up: ask the operator for a new one.");
+  if (code.used + usesHere >= code.uses)
+    throw new Problem(403, "code_spent", "This security code was used up: ask the operator for a new one.");
   if (submission.deviceKey !== null) publicKeyFromRaw(submission.deviceKey);
-  const certified = submission.csrDigest !== null;
   const places = requestedPlaces(work, code);
-  assertCertificate(code.pattern, certified);
-  return {
-    wants: certified ? { device: null, lifeMs: code.certificate_lifetime_ms } : null,
-    run: (signed) => enrol(db, lead, work, { code, places, signed }),
-  };
+  assertCertificate(code.pattern, submission.csrDigest !== null);
+  return { work, code, places };
 }
 
-const useCode = prepared((db, v: { selector: string }) =>
+const useCode = prepared((db, v: { selector: string; uses: number }) =>
   db
     .updateTable("codes")
-    .set((eb) => ({ used: eb("used", "+", 1) }))
+    .set((eb) => ({ used: eb("used", "+", v.uses) }))
     .where("selector", "=", v.selector),
 );
-const insertDevice = prepared(
-  (
-    db,
-    v: { id: string; subject: string; profile: string; pattern: string; selector: string; publicKey: string | null; enrolledAt: number },
-  ) =>
-    db.insertInto("devices").values({
+const insertDevices = preparedRows((db, rows: readonly Omit<Database["devices"], "ended_at" | "end_reason">[]) =>
+  db.insertInto("devices").values(
+    rows.map((v) => ({
       id: v.id,
       subject: v.subject,
       profile: v.profile,
       pattern: v.pattern,
       selector: v.selector,
-      public_key: v.publicKey,
-      enrolled_at: v.enrolledAt,
+      public_key: v.public_key,
+      enrolled_at: v.enrolled_at,
       ended_at: null,
       end_reason: null,
-    }),
+    })),
+  ),
 );
 
-interface Permitted {
-  readonly code: CodeRow;
-  readonly places: readonly Place[];
+interface Enrolment extends Permitted {
   readonly signed: Signed | null;
 }
 
-function* enrol(db: Builder, lead: Lead, work: Work, { code, places, signed }: Permitted): Command<Done> {
-  const { submission, now } = work;
-  const { selector, subject, name: profile, pattern } = code;
+/** An enrolment with what it makes. */
+interface Made extends Enrolment {
+  readonly device: string;
+  readonly expiresAt: number;
+  readonly grants: readonly NewGrant[];
+}
+
+/** Makes the devices, one revision after the other: what Storage has one of for all of them is read and written once. */
+function* enrol(db: Builder, lead: Lead, enrolments: readonly Enrolment[]): Command<readonly Done[]> {
+  const [one] = enrolments;
+  if (one === undefined) return [];
+  const { now } = one.work;
+  const made = enrolments.map((enrolment) => makeOne(enrolment));
+  yield* useCodes(db, made);
+  yield* insertDevices(db, made.map(deviceRow));
+  const changes = yield* changesOf(db, made, now);
+  const revisions = yield* commitEach(db, lead, { parts: changes, now });
+  const told = made.map((each, index) => tellOne(each, revisions[index] as number));
+  yield* appendAudit(db, ...told.map(({ entry }) => entry));
+  return told.map(({ done }) => done);
+}
+
+function makeOne(enrolment: Enrolment): Made {
+  const { work, code, places, signed } = enrolment;
+  const { now } = work;
   const device = signed?.device ?? newId(now);
-  yield* all(useCode(db, { selector }));
-  yield* all(insertDevice(db, { id: device, subject, profile, pattern, selector, publicKey: submission.deviceKey, enrolledAt: now }));
   const expiresAt = now + code.address_lifetime_ms;
-  const changes: Change[] = signed === null ? [] : [yield* addCertificate(db, signed, { pattern, subject })];
-  for (const { lane, prefix } of places) {
-    yield* addGrant(db, { id: newId(now), device, lane, prefix, createdAt: now, expiresAt });
-    changes.push(...(yield* settleGrant(db, { device, lane, prefix: prefix.text, now })));
-  }
-  const { revision } = yield* commitChanges(db, lead, { changes, now });
+  const grants = places.map(({ lane, prefix }) => ({ id: newId(now), device, lane, prefix, createdAt: now, expiresAt }));
+  return { ...enrolment, device, expiresAt, grants };
+}
+
+function* useCodes(db: Builder, made: readonly Made[]): Command<void> {
+  const uses = new Map<string, number>();
+  for (const { code } of made) uses.set(code.selector, (uses.get(code.selector) ?? 0) + 1);
+  for (const [selector, times] of uses) yield* all(useCode(db, { selector, uses: times }));
+}
+
+const deviceRow = ({ work, code, device }: Made) => ({
+  id: device,
+  subject: code.subject,
+  profile: code.name,
+  pattern: code.pattern,
+  selector: code.selector,
+  public_key: work.submission.deviceKey,
+  enrolled_at: work.now,
+});
+
+/** What the enrolments change for the agents, one by one; their certificates and grants are stored. */
+function* changesOf(db: Builder, made: readonly Made[], now: number): Command<readonly Change[][]> {
+  const changes: Change[][] = [];
+  for (const { signed, code } of made) changes.push(signed === null ? [] : [yield* addCertificate(db, signed, code)]);
+  const grants = made.flatMap((each) => each.grants);
+  yield* addGrants(db, grants);
+  const settled = (yield* settleGrants(
+    db,
+    grants.map(({ device, lane, prefix }) => ({ device, lane, prefix: prefix.text })),
+    now,
+  )).values();
+  for (const [index, each] of made.entries()) for (const _ of each.grants) changes[index]?.push(...(settled.next().value ?? []));
+  return changes;
+}
+
+/** What the audit log and the device are told. */
+function tellOne(
+  { work, code, places, signed, device, expiresAt }: Made,
+  revision: number,
+): { readonly entry: AuditEntry; readonly done: Done } {
+  const { subject, name: profile, pattern } = code;
   const addresses = places.map(({ lane, prefix }) => ({ prefix: prefix.text, lane, expiresAt }));
   const certificate = signed === null ? {} : { certificate: signed.issued.fingerprint };
   // Whose code passed register in the plain is named: those are what a burnt open zone may have learned.
   const how = work.plain ? { plainCode: true } : {};
   const detail = { device, subject, profile, registration: work.id, observed: work.observed, addresses, ...certificate, ...how, revision };
-  yield* appendAudit(db, { at: now, actor: submission.signer, action: "device.enrolled", detail });
-  return { status: 201, outcome: "registered", device, revision, body: { device, pattern, addresses, ...certificateAnswer(signed) } };
+  return {
+    entry: { at: work.now, actor: work.submission.signer, action: "device.enrolled", detail },
+    done: { status: 201, outcome: "registered", device, revision, body: { device, pattern, addresses, ...certificateAnswer(signed) } },
+  };
 }

@@ -8,7 +8,7 @@ import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { addCertificate, certificateAnswer, type Signed } from "./certificates.ts";
 import { assertDeviceLives } from "./devices.ts";
-import { addGrant, endGrants, extendGrant, liveGrants, settleGrant } from "./grants.ts";
+import { addGrants, endGrants, extendGrant, liveGrants, type NewGrant, settleGrants } from "./grants.ts";
 import { repatternCertificates, revokeCertificates, supersedeCertificates } from "./held-certificates.ts";
 import { type Place, requestedPlaces } from "./places.ts";
 import type { Act, Done, Work } from "./work.ts";
@@ -132,11 +132,13 @@ function* replaceGrants(db: Builder, { device, places, expiresAt, now }: Holding
     dropped.map((grant) => ({ ...grant, device, endedAt: now })),
     { reason: "left", now },
   );
+  const added: NewGrant[] = [];
   for (const { lane, prefix } of places) {
     const held = live.filter((grant) => grant.lane === lane && grant.prefix === prefix.text);
     for (const { id } of held) yield* extendGrant(db, { id, expiresAt });
-    if (held.length === 0) yield* addGrant(db, { id: newId(now), device, lane, prefix, createdAt: now, expiresAt });
-    changes.push(...(yield* settleGrant(db, { device, lane, prefix: prefix.text, now })));
+    if (held.length === 0) added.push({ id: newId(now), device, lane, prefix, createdAt: now, expiresAt });
   }
-  return changes;
+  yield* addGrants(db, added);
+  const held = places.map(({ lane, prefix }) => ({ device, lane, prefix: prefix.text }));
+  return [...changes, ...(yield* settleGrants(db, held, now)).flat()];
 }

@@ -1,9 +1,9 @@
 import { type InboxItem, readNewest } from "../store/intake.ts";
 import type { Builder, Command, Rider } from "../store/store.ts";
-import { NO_CERTIFICATE } from "./certificates.ts";
-import { type Conclusion, concludeSubmission } from "./conclude.ts";
+import { type Conclusion, concludeRegistrations } from "./conclude.ts";
 import { type IntakeParts, tellConclusion } from "./intake.ts";
 import { knownSubmission } from "./proof.ts";
+import type { Work } from "./work.ts";
 
 /** Most submissions concluded in the transaction that stores them; the others follow in one of their own. */
 const RIDING = 128;
@@ -32,14 +32,17 @@ export function ridingIntake(parts: Parts): Rider<readonly Concluded[]> {
 
 function* concludeKnown(db: Builder, parts: Parts, now: number): Command<readonly Concluded[]> {
   const { lead, allowed } = parts;
-  const concluded: Concluded[] = [];
+  const known: { readonly item: InboxItem; readonly work: Work }[] = [];
   for (const item of yield* readNewest(db, { limit: RIDING })) {
     // What takes access away wakes others too.
-    const verified = item.action === "register" ? knownSubmission(item, parts, now) : null;
-    if (verified === null) continue;
-    const work = { id: item.id, ...verified, observed: item.observed.split(","), allowed, now };
-    const conclusion = yield* concludeSubmission(db, lead, work, NO_CERTIFICATE);
-    if (conclusion !== null) concluded.push({ item, conclusion });
+    const verified = item.action === "register" && item.signer.startsWith("code:") ? knownSubmission(item, parts, now) : null;
+    if (verified !== null) known.push({ item, work: { id: item.id, ...verified, observed: item.observed.split(","), allowed, now } });
   }
-  return concluded;
+  if (known.length === 0) return [];
+  const works = known.map(({ work }) => work);
+  const conclusions = yield* concludeRegistrations(db, lead, works);
+  return known.flatMap(({ item }, index) => {
+    const conclusion = conclusions[index] ?? null;
+    return conclusion === null ? [] : [{ item, conclusion }];
+  });
 }

@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { sql } from "kysely";
-import { prepared } from "./prepared.ts";
+import { prepared, preparedRows } from "./prepared.ts";
+import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first, type Reader } from "./store.ts";
 
 const PAGE = 1_000;
@@ -18,20 +19,32 @@ export interface AuditEntry {
 }
 
 const selectLast = prepared((db) => db.selectFrom("audit").select(["seq", "hash"]).orderBy("seq", "desc").limit(sql.lit(1)));
-const insertEntry = prepared(
-  (db, v: { seq: number; at: number; actor: string; action: string; detail: string; previous: string; hash: string }) =>
-    db
-      .insertInto("audit")
-      .values({ seq: v.seq, at: v.at, actor: v.actor, action: v.action, detail: v.detail, previous: v.previous, hash: v.hash }),
+const insertEntries = preparedRows((db, rows: readonly Database["audit"][]) =>
+  db.insertInto("audit").values(
+    rows.map((v) => ({
+      seq: v.seq,
+      at: v.at,
+      actor: v.actor,
+      action: v.action,
+      detail: v.detail,
+      previous: v.previous,
+      hash: v.hash,
+    })),
+  ),
 );
 
-/** Adds one entry to the chain, in the transaction of what it tells. @returns its number, counted from 1 without gaps */
-export function* appendAudit(db: Builder, { at, actor, action, detail }: AuditEntry): Command<number> {
+/** Adds entries to the chain, in the transaction of what they tell, in their order. @returns the last one's number; they count from 1 without gaps */
+export function* appendAudit(db: Builder, ...entries: readonly AuditEntry[]): Command<number> {
   const last = yield* first(selectLast(db, {}));
-  const seq = (last?.seq ?? 0) + 1;
-  const previous = last?.hash ?? BEGINNING;
-  const row = { seq, at, actor, action, detail: JSON.stringify(detail), previous };
-  yield* all(insertEntry(db, { ...row, hash: chained(row) }));
+  let [seq, previous] = [last?.seq ?? 0, last?.hash ?? BEGINNING];
+  const rows: Database["audit"][] = [];
+  for (const { at, actor, action, detail } of entries) {
+    seq++;
+    const row = { seq, at, actor, action, detail: JSON.stringify(detail), previous };
+    previous = chained(row);
+    rows.push({ ...row, hash: previous });
+  }
+  yield* insertEntries(db, rows);
   return seq;
 }
 

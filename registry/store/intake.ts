@@ -3,7 +3,7 @@ import { sql } from "kysely";
 import { z } from "zod";
 import { Problem } from "../../lib/problem.ts";
 import { addressesSchema, deviceKeySchema, proofSchema } from "../../lib/registration/fields.ts";
-import { atMost, prepared } from "./prepared.ts";
+import { atMost, prepared, preparedRows } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
 
@@ -186,26 +186,34 @@ export function* readNewest(db: Builder, { limit }: { readonly limit: number }):
   return (yield* all(selectNewest(db, { limit }))).reverse();
 }
 
-const deleteInbox = prepared((db, v: { submission: string }) =>
-  db.deleteFrom("inbox").where("submission", "=", v.submission).returning("submission"),
+const deleteInbox = preparedRows((db, rows: readonly { submission: string }[]) =>
+  db
+    .deleteFrom("inbox")
+    .where(
+      "submission",
+      "in",
+      rows.map((v) => v.submission),
+    )
+    .returning("submission"),
 );
-const insertOutcome = prepared((db, v: Database["outcomes"]) =>
-  db.insertInto("outcomes").values({
-    submission: v.submission,
-    at: v.at,
-    status: v.status,
-    body: v.body,
-    device: v.device,
-    revision: v.revision,
-  }),
+const insertOutcomes = preparedRows((db, rows: readonly Database["outcomes"][]) =>
+  db
+    .insertInto("outcomes")
+    .values(
+      rows.map((v) => ({ submission: v.submission, at: v.at, status: v.status, body: v.body, device: v.device, revision: v.revision })),
+    ),
 );
 
-/** Takes a submission out of the inbox; false when it is not there (any more): then somebody else concluded it. */
-export function* takeFromInbox(db: Builder, submission: string): Command<boolean> {
-  return (yield* first(deleteInbox(db, { submission }))) !== undefined;
+/** Takes submissions out of the inbox. @returns which were there; whoever is not was concluded by somebody else */
+export function* takeFromInbox(db: Builder, submissions: readonly string[]): Command<ReadonlySet<string>> {
+  const rows = yield* deleteInbox(
+    db,
+    submissions.map((submission) => ({ submission })),
+  );
+  return new Set(rows.map((row) => row.submission));
 }
 
-/** Stores what became of a submission. Write it with wake "outcome". */
-export function* recordOutcome(db: Builder, outcome: Database["outcomes"]): Command<void> {
-  yield* all(insertOutcome(db, outcome));
+/** Stores what became of submissions. Write it with wake "outcome". */
+export function recordOutcomes(db: Builder, outcomes: readonly Database["outcomes"][]): Command<unknown> {
+  return insertOutcomes(db, outcomes);
 }

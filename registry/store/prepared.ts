@@ -1,12 +1,24 @@
 import { type Compilable, type CompiledQuery, sql } from "kysely";
-import type { Builder } from "./store.ts";
+import type { Builder, Command } from "./store.ts";
 
 /** Stands for a value while a query is compiled. */
 class Slot {
   readonly name: string;
-  constructor(name: string) {
+  readonly row: number;
+  constructor(name: string, row: number) {
     this.name = name;
+    this.row = row;
   }
+}
+
+const slotsOf = (row: number) => new Proxy({}, { get: (_, name) => new Slot(String(name), row) });
+
+/** The query with its values, which stand in `rows` from `at` on. */
+function filled<R>(query: CompiledQuery<R>, rows: readonly object[], at: number): CompiledQuery<R> {
+  const parameters = query.parameters.map((parameter) =>
+    parameter instanceof Slot ? (rows[at + parameter.row] as Record<string, unknown>)[parameter.name] : parameter,
+  );
+  return { ...query, parameters };
 }
 
 /**
@@ -16,7 +28,7 @@ class Slot {
  */
 export function prepared<P extends object, R>(build: (db: Builder, values: P) => Compilable<R>): (db: Builder, values: P) => Compilable<R> {
   const compiled = new WeakMap<Builder, CompiledQuery<R>>();
-  const slots = new Proxy({}, { get: (_, name) => new Slot(String(name)) }) as P;
+  const slots = slotsOf(0) as P;
   return (db, values) => ({
     compile() {
       let query = compiled.get(db);
@@ -24,12 +36,42 @@ export function prepared<P extends object, R>(build: (db: Builder, values: P) =>
         query = build(db, slots).compile();
         compiled.set(db, query);
       }
-      const parameters = query.parameters.map((parameter) =>
-        parameter instanceof Slot ? (values as Record<string, unknown>)[parameter.name] : parameter,
-      );
-      return { ...query, parameters };
+      return filled(query, [values], 0);
     },
   });
+}
+
+/** Rows of one statement: as few statements as these sizes make of any number. */
+const SIZES = [64, 16, 4, 1] as const;
+
+/**
+ * As {@link prepared}, for many rows at a time, whose number may be any: `build` is called for a few sizes only. What it makes of rows
+ * must be the same for all of them together and for each by itself.
+ * @returns a command: the rows that the statements gave
+ */
+export function preparedRows<P extends object, R>(
+  build: (db: Builder, rows: readonly [P, ...P[]]) => Compilable<R>,
+): (db: Builder, rows: readonly P[]) => Command<R[]> {
+  const compiled = new WeakMap<Builder, Map<number, CompiledQuery<R>>>();
+  const querySized = (db: Builder, size: number): CompiledQuery<R> => {
+    const sized = compiled.get(db) ?? new Map<number, CompiledQuery<R>>();
+    compiled.set(db, sized);
+    let query = sized.get(size);
+    if (query === undefined) {
+      query = build(db, Array.from({ length: size }, (_, row) => slotsOf(row)) as unknown as [P, ...P[]]).compile();
+      sized.set(size, query);
+    }
+    return query;
+  };
+  return function* (db, rows) {
+    const found: R[] = [];
+    for (let at = 0; at < rows.length; ) {
+      const size = SIZES.find((each) => each <= rows.length - at) ?? 1;
+      found.push(...((yield filled(querySized(db, size), rows, at)) as R[]));
+      at += size;
+    }
+    return found;
+  };
 }
 
 /** A `limit` that is a value: SQLite plans a query anew, at every run, whose `limit` is a parameter and nothing else. */

@@ -1,12 +1,14 @@
 import { ruleLine, StateDigest, trustLine } from "../../lib/feed/digest.ts";
 import type { Change, TrustTarget } from "../../lib/feed/messages.ts";
-import { parsePrefix, prefixBytes } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { RuleLane } from "../../lib/service.ts";
-import { atMost, prepared } from "./prepared.ts";
+import { atMost, prepared, preparedRows } from "./prepared.ts";
+import { RuleTable } from "./rules.ts";
+import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first, type Lead, type Store } from "./store.ts";
 
 export { appendAudit, verifyAudit } from "./audit.ts";
+export { ruleExpiries } from "./rules.ts";
 
 /** The change log keeps this many of the newest revisions; an agent further behind gets a snapshot. */
 export const CHANGES_KEPT = 100_000;
@@ -115,8 +117,8 @@ export function* assertLead(db: Builder, lead: Lead): Command<void> {
   }
 }
 
-const insertChange = prepared((db, v: { revision: number; at: number; body: string; digest: string }) =>
-  db.insertInto("changes").values({ revision: v.revision, at: v.at, body: v.body, digest: v.digest }),
+const insertChanges = preparedRows((db, rows: readonly Database["changes"][]) =>
+  db.insertInto("changes").values(rows.map((v) => ({ revision: v.revision, at: v.at, body: v.body, digest: v.digest }))),
 );
 /** Lets the oldest part of the change log go, up to that revision: agents behind it get a snapshot. */
 export function* forgetChanges(db: Builder, last: number): Command<void> {
@@ -138,76 +140,69 @@ export function* commitChanges(
   lead: Lead,
   { changes, now }: { readonly changes: readonly Change[]; readonly now: number },
 ): Command<{ revision: number }> {
-  yield* assertLead(db, lead);
-  const head = yield* readHead(db);
-  if (changes.length === 0) return { revision: head.revision };
-  const state = { digest: new StateDigest(head.digest), rules: head.rules };
-  let { revision } = head;
-  for (const change of changes) {
-    revision++;
-    yield* apply(db, change, state);
-    yield* all(insertChange(db, { revision, at: now, body: JSON.stringify(change), digest: state.digest.hex }));
-  }
-  yield* all(trimChanges(db, { last: revision - CHANGES_KEPT }));
-  yield* all(updateHead(db, { revision, digest: state.digest.hex, rules: state.rules }));
-  return { revision };
+  const [revision] = yield* commitEach(db, lead, { parts: [changes], now });
+  return { revision: revision as number };
 }
 
-const selectRule = prepared((db, v: { lane: RuleLane; prefix: string }) =>
-  db.selectFrom("rules").select("expires_at").where("lane", "=", v.lane).where("prefix", "=", v.prefix),
-);
-const upsertRule = prepared((db, v: { lane: RuleLane; prefix: string; bytes: Uint8Array; expiresAt: number }) =>
-  db
-    .insertInto("rules")
-    .values({ lane: v.lane, prefix: v.prefix, bytes: v.bytes, expires_at: v.expiresAt })
-    .onConflict((conflict) => conflict.columns(["lane", "prefix"]).doUpdateSet({ expires_at: v.expiresAt })),
-);
-const deleteRule = prepared((db, v: { lane: RuleLane; prefix: string }) =>
-  db.deleteFrom("rules").where("lane", "=", v.lane).where("prefix", "=", v.prefix),
-);
-
-/** The effective rule's expiry as it stands, null when there is none. */
-export function* ruleExpiry(db: Builder, lane: RuleLane, prefix: string): Command<number | null> {
-  return (yield* first(selectRule(db, { lane, prefix })))?.expires_at ?? null;
+/**
+ * As {@link commitChanges}, for parts of which each wants to know its own revision.
+ * @returns the head's revision after each part
+ */
+export function* commitEach(
+  db: Builder,
+  lead: Lead,
+  { parts, now }: { readonly parts: readonly (readonly Change[])[]; readonly now: number },
+): Command<readonly number[]> {
+  yield* assertLead(db, lead);
+  const head = yield* readHead(db);
+  let { revision } = head;
+  const changes = parts.flat();
+  if (changes.length === 0) return parts.map(() => revision);
+  const state = { digest: new StateDigest(head.digest), rules: yield* RuleTable.open(db, changes, head.rules) };
+  const logged: Database["changes"][] = [];
+  const revisions: number[] = [];
+  for (const part of parts) {
+    for (const change of part) {
+      revision++;
+      yield* apply(db, change, state);
+      logged.push({ revision, at: now, body: JSON.stringify(change), digest: state.digest.hex });
+    }
+    revisions.push(revision);
+  }
+  yield* state.rules.write(db);
+  yield* insertChanges(db, logged);
+  yield* all(trimChanges(db, { last: revision - CHANGES_KEPT }));
+  yield* all(updateHead(db, { revision, digest: state.digest.hex, rules: state.rules.size }));
+  return revisions;
 }
 
 interface State {
   readonly digest: StateDigest;
-  rules: number;
+  readonly rules: RuleTable;
 }
 
-function* apply(db: Builder, change: Change, state: State): Command<void> {
+function* apply(db: Builder, change: Change, { digest, rules }: State): Command<void> {
   switch (change.kind) {
-    case "rule.set": {
-      const { lane, prefix, expiresAt } = change;
-      yield* dropFromDigest(db, lane, prefix, state);
-      yield* all(upsertRule(db, { lane, prefix, bytes: prefixBytes(parsePrefix(prefix)), expiresAt }));
-      state.digest.add(ruleLine(lane, prefix, expiresAt));
-      state.rules++;
+    case "rule.set":
+    case "rule.remove": {
+      const { lane, prefix } = change;
+      const expiresAt = change.kind === "rule.set" ? change.expiresAt : null;
+      const before = rules.replace(lane, prefix, expiresAt);
+      if (before !== null) digest.remove(ruleLine(lane, prefix, before));
+      if (expiresAt !== null) digest.add(ruleLine(lane, prefix, expiresAt));
       return;
     }
-    case "rule.remove":
-      yield* dropFromDigest(db, change.lane, change.prefix, state);
-      yield* all(deleteRule(db, change));
-      return;
     case "trust.set":
-      yield* dropTrust(db, change, state);
+      yield* dropTrust(db, change, digest);
       yield* all(insertTrust(db, change));
-      state.digest.add(trustLine(change));
+      digest.add(trustLine(change));
       return;
     case "trust.remove":
-      yield* dropTrust(db, change, state);
+      yield* dropTrust(db, change, digest);
       return;
     default:
       change satisfies never;
   }
-}
-
-function* dropFromDigest(db: Builder, lane: RuleLane, prefix: string, state: State): Command<void> {
-  const expiresAt = yield* ruleExpiry(db, lane, prefix);
-  if (expiresAt === null) return;
-  state.digest.remove(ruleLine(lane, prefix, expiresAt));
-  state.rules--;
 }
 
 const selectTrust = prepared((db, v: { target: TrustTarget; id: string }) =>
@@ -226,9 +221,13 @@ const deleteTrust = prepared((db, v: { target: TrustTarget; id: string }) =>
   db.deleteFrom("trust").where("target", "=", v.target).where("id", "=", v.id).returning("body"),
 );
 
-function* dropTrust(db: Builder, { target, id }: Extract<Change, { kind: "trust.remove" | "trust.set" }>, state: State): Command<void> {
+function* dropTrust(
+  db: Builder,
+  { target, id }: Extract<Change, { kind: "trust.remove" | "trust.set" }>,
+  digest: StateDigest,
+): Command<void> {
   const old = yield* first(deleteTrust(db, { target, id }));
-  if (old !== undefined) state.digest.remove(trustLine({ kind: "trust.set", target, id, body: old.body }));
+  if (old !== undefined) digest.remove(trustLine({ kind: "trust.set", target, id, body: old.body }));
 }
 
 const updateAck = prepared((db, v: { name: string; revision: number; seenAt: number }) =>

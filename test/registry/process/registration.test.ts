@@ -1,7 +1,7 @@
 import { expect } from "chai";
 import { Problem } from "../../../lib/problem.ts";
 import { Proofs } from "../../../lib/registration/proofs.ts";
-import { PROOF_WINDOW_MS, signSubmission } from "../../../lib/registration/submission.ts";
+import { PROOF_WINDOW_MS, type Submission, signSubmission } from "../../../lib/registration/submission.ts";
 import { NO_CERTIFICATE } from "../../../registry/process/certificates.ts";
 import { concludeRefused, concludeSubmission } from "../../../registry/process/conclude.ts";
 import { revokeDevice } from "../../../registry/process/devices.ts";
@@ -166,6 +166,63 @@ describe("Process", () => {
     expect(await waiting(code, true)).to.equal(0);
     expect(await waiting(code, false)).to.equal(1);
     expect([await harness.used(code), await count("devices"), await count("inbox")]).to.deep.equal([2, 2, 0]);
+  });
+
+  /** Stores registrations that this process has proven, all in one transaction. */
+  async function together(...submissions: readonly (readonly [TestCode, Partial<Submission>])[]) {
+    const signed = submissions.map(([code, change]) => ({ code, submission: unsigned(code, harness.clock.now(), change) }));
+    const stored = signed.map(async ({ code, submission }) => {
+      const signature = signSubmission(submission, code.privateKey);
+      await harness.proofs.isRight(submission, code.publicKey, signature);
+      return { code, submission, signature };
+    });
+    const ready = await Promise.all(stored);
+    const ids = await Promise.all(ready.map(({ code, submission, signature }) => harness.submit(code, submission, { signature })));
+    expect(await count("inbox")).to.equal(0);
+    return Promise.all(ids.map((id) => harness.outcome(id)));
+  }
+
+  it("concludes those of one transaction as if one came after the other", async () => {
+    harness.now = 1_800_000_000_000;
+    const twice = await harness.code({ addressLifetimeMs: HOUR_MS }, { uses: 2 });
+    const long = await harness.code({ addressLifetimeMs: 2 * HOUR_MS, maxAddresses: 2 }, { profile: "long", uses: 5 });
+    await using _process = await harness.process();
+    const [before, used] = [await count("audit"), nonce()];
+    const outcomes = await together(
+      [twice, { addresses: ["8.8.8.1"], nonce: used }],
+      [twice, { addresses: ["8.8.8.2"], nonce: used }],
+      [long, { addresses: ["8.8.8.1", "8.8.8.3"] }],
+      [long, { addresses: ["10.0.0.1"] }],
+      [twice, { addresses: ["8.8.8.1"] }],
+      [twice, { addresses: ["8.8.8.4"] }],
+    );
+    expect(outcomes.map(({ status, body, revision }) => `${status} ${body.code ?? "done"} ${revision}`)).to.deep.equal([
+      "201 done 1",
+      "409 proof_replayed 0",
+      "201 done 2",
+      "422 address_private 0",
+      "201 done 2",
+      "403 code_spent 0",
+    ]);
+    expect(await harness.rules()).to.deep.equal(["ip 8.8.8.1/32 1800007200000", "ip 8.8.8.3/32 1800007200000"]);
+    expect([await harness.used(twice), await harness.used(long), await count("devices"), await count("grants")]).to.deep.equal([
+      2, 1, 3, 4,
+    ]);
+    expect(await verifyAudit(harness.store)).to.deep.equal({ entries: before + 3, ok: true, brokenAt: null });
+  });
+
+  it("leaves those of one transaction to be tried one by one when one of them fails for no reason of its own", async () => {
+    const [bad, good] = [await harness.code({}, { profile: "bad" }), await harness.code()];
+    await harness.store.write((db) => all(db.updateTable("profiles").set({ addresses: "{" }).where("name", "=", "bad")));
+    await using _process = await harness.process();
+    const signed = [bad, good].map((code) => {
+      const submission = unsigned(code, harness.clock.now());
+      return { code, submission, signature: signSubmission(submission, code.privateKey) };
+    });
+    await Promise.all(signed.map(({ code, submission, signature }) => harness.proofs.isRight(submission, code.publicKey, signature)));
+    const outcomes = await Promise.all(signed.map(({ code, submission, signature }) => harness.register(code, submission, { signature })));
+    expect(outcomes.map(({ status }) => status)).to.deep.equal([500, 201]);
+    expect([await harness.used(bad), await harness.used(good)]).to.deep.equal([0, 1]);
   });
 
   it("refuses in that transaction too, and spends nothing", async () => {
