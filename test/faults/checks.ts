@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { StateFile } from "../../agent/state.ts";
@@ -7,8 +7,10 @@ import { silentLog } from "../../lib/log.ts";
 import type { Control } from "../../registry/cli/control.ts";
 import { paths } from "../lab/folder.ts";
 import type { LabPlan, Member } from "../lab/plan.ts";
-import { agentStatus } from "../lab/programs.ts";
+import { findProcess, type ProcessId } from "../lab/processes.ts";
+import { agentOf, agentStatus } from "../lab/programs.ts";
 import { waitFor } from "../lab/wait.ts";
+import { copyAsCrashed } from "./crash-copy.ts";
 import { differences, readElements } from "./kernel.ts";
 import type { Model } from "./model.ts";
 
@@ -87,20 +89,29 @@ async function audit(control: Control): Promise<readonly string[]> {
   return verdict.ok ? [] : [`the audit log is broken at entry ${verdict.brokenAt}`];
 }
 
-/** A copy of the agent's state as a crash at this moment would leave it: it must load, as the revision that is in force. */
+/**
+ * The agent's state as a crash at this moment would leave it: it must load, as a revision that is in force. What runs out is a revision too:
+ * where two came between the first look and the last, all of it is looked at again.
+ */
 async function stateFile(plan: LabPlan, host: Member): Promise<readonly string[]> {
+  for (;;) {
+    const before = await agentStatus(plan, host);
+    const agent = findProcess(plan.folder, agentOf(host));
+    if (agent === undefined) return [`${host.name}'s agent is down`];
+    const crashed = await loadCrashed(agent, paths(plan).dataOf(host.name), host.name);
+    const after = await agentStatus(plan, host);
+    if (before?.digest === crashed.digest || after?.digest === crashed.digest) return [];
+    if (before?.revision === after?.revision)
+      return [`${host.name}'s saved state loads as revision ${crashed.revision} with ${crashed.digest}, in force is ${after?.revision}`];
+  }
+}
+
+async function loadCrashed(agent: ProcessId, data: string, name: string): Promise<{ readonly revision: number; readonly digest: string }> {
   const folder = mkdtempSync(join(tmpdir(), "entityos-faults-"));
   try {
-    const status = await agentStatus(plan, host);
-    for (const suffix of ["", "-wal"]) {
-      const file = join(paths(plan).dataOf(host.name), `state.db${suffix}`);
-      if (existsSync(file)) copyFileSync(file, join(folder, `state.db${suffix}`));
-    }
-    using state = StateFile.open(join(folder, "state.db"), host.name, silentLog);
-    const desired = state.load({ widest4: 0, widest6: 0, rules: 5_000_000 }, null, silentLog);
-    const after = await agentStatus(plan, host);
-    if (status?.digest === desired.digest || after?.digest === desired.digest) return [];
-    return [`${host.name}'s saved state loads as revision ${desired.revision} with ${desired.digest}, in force is ${status?.revision}`];
+    await copyAsCrashed(agent, data, folder);
+    using state = StateFile.open(join(folder, "state.db"), name, silentLog);
+    return state.load({ widest4: 0, widest6: 0, rules: 5_000_000 }, null, silentLog);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -58,7 +58,7 @@ export const LAB = {
   registerPort: 443,
   controlPort: 8444,
   servicePort: 443,
-  readyTimeoutMs: 30_000,
+  readyTimeoutMs: 120_000,
 } as const;
 
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
