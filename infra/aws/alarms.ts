@@ -62,16 +62,19 @@ export class AlarmsStack extends AwsStack {
   #topic(email: string): SnsTopic {
     const account = { StringEquals: { "aws:SourceAccount": this.account } };
     const principal = { Service: "cloudwatch.amazonaws.com" };
-    const key = this.encryptionKey("alarms-key", "alarms", [
-      {
-        Sid: "Alarms",
-        Effect: "Allow",
-        Principal: principal,
-        Action: ["kms:Decrypt", "kms:GenerateDataKey"],
-        Resource: "*",
-        Condition: account,
-      },
-    ]);
+    const key = this.encryptionKey("alarms-key", "alarms", {
+      keeps: false,
+      services: [
+        {
+          Sid: "Alarms",
+          Effect: "Allow",
+          Principal: principal,
+          Action: ["kms:Decrypt", "kms:GenerateDataKey"],
+          Resource: "*",
+          Condition: account,
+        },
+      ],
+    });
     const topic = new SnsTopic(this, "topic", { name: this.named("alarms"), kmsMasterKeyId: key.arn });
     new SnsTopicPolicy(this, "topic-policy", {
       arn: topic.arn,

@@ -19,7 +19,7 @@ export class DatabaseStack extends AwsStack {
     super(scope, "database", settings);
     const { database } = settings.registry;
     if (database === undefined) throw new RangeError("Replicas need a database");
-    const key = this.encryptionKey("database-key", "database, its backups and its password");
+    const key = this.encryptionKey("database-key", "database, its backups and its password", { keeps: true });
     const name = this.named("registry");
     const subnets = new DbSubnetGroup(this, "subnets", { name, subnetIds: [...network.restricted.values()].map(({ id }) => id) });
     const parameters = new DbParameterGroup(this, "parameters", {
@@ -62,6 +62,6 @@ export class DatabaseStack extends AwsStack {
       performanceInsightsEnabled: true,
       performanceInsightsKmsKeyId: key.arn,
     });
-    if (settings.protection) this.instance.lifecycle = { preventDestroy: true };
+    this.keep(this.instance);
   }
 }

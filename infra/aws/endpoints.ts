@@ -36,10 +36,14 @@ interface Places {
 /** How the bucket of packages begins, so that the endpoint can let nothing else of S3 pass. */
 export const bucketPrefix = (stack: AwsStack): string => stack.named("entityos-gate-");
 
-/** AWS's services without the outside: S3 for the packages' bucket alone, and those that the settings name, for this account alone. */
+/**
+ * AWS's services without the outside: S3 for the packages' bucket alone, and those that the settings name. Nothing passes that is not
+ * of this account on both sides, so that no data leaves to somebody else's bucket or key; Session Manager's channels are of nobody.
+ */
 export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, names, after }: Places): void {
   const service = (name: string) => `com.amazonaws.${stack.settings.region}.${name}`;
-  const account = { StringEquals: { "aws:PrincipalAccount": stack.account } };
+  const byUs = { "aws:PrincipalAccount": stack.account };
+  const toOurs = { ...byUs, "aws:ResourceAccount": stack.account };
   const bucket = `arn:aws:s3:::${bucketPrefix(stack)}*`;
   new VpcEndpoint(stack, "endpoint-s3", {
     vpcId: vpc.id,
@@ -53,7 +57,7 @@ export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, n
         Principal: "*",
         Action: ["s3:GetObject", "s3:PutObject"],
         Resource: `${bucket}/*`,
-        Condition: account,
+        Condition: { StringEquals: toOurs },
       },
     ]),
     tags: { Name: stack.named("s3") },
@@ -69,7 +73,14 @@ export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, n
       subnetIds: subnets.map(({ id }) => id),
       securityGroupIds: [group.id],
       policy: policy([
-        { Sid: "Account", Effect: "Allow", Principal: "*", Action: ENDPOINT_ACTIONS[name], Resource: "*", Condition: account },
+        {
+          Sid: "Account",
+          Effect: "Allow",
+          Principal: "*",
+          Action: ENDPOINT_ACTIONS[name],
+          Resource: "*",
+          Condition: { StringEquals: name in SESSION_ACTIONS ? byUs : toOurs },
+        },
       ]),
       tags: { Name: stack.named(name) },
     });

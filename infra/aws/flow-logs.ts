@@ -10,25 +10,29 @@ export function writeFlowLogs(stack: AwsStack, vpc: Vpc, days: number): void {
   const { region } = stack.settings;
   const name = `/entityos-gate/${stack.settings.environment}/flows`;
   const arn = `arn:aws:logs:${region}:${stack.account}:log-group:${name}`;
-  const key = stack.encryptionKey("flows-key", "flow logs", [
-    {
-      Sid: "Logs",
-      Effect: "Allow",
-      Principal: { Service: `logs.${region}.amazonaws.com` },
-      Action: [
-        "kms:Encrypt",
-        "kms:Decrypt",
-        "kms:ReEncryptFrom",
-        "kms:ReEncryptTo",
-        "kms:GenerateDataKey",
-        "kms:GenerateDataKeyWithoutPlaintext",
-        "kms:DescribeKey",
-      ],
-      Resource: "*",
-      Condition: { ArnEquals: { "kms:EncryptionContext:aws:logs:arn": arn } },
-    },
-  ]);
+  const key = stack.encryptionKey("flows-key", "flow logs", {
+    keeps: true,
+    services: [
+      {
+        Sid: "Logs",
+        Effect: "Allow",
+        Principal: { Service: `logs.${region}.amazonaws.com` },
+        Action: [
+          "kms:Encrypt",
+          "kms:Decrypt",
+          "kms:ReEncryptFrom",
+          "kms:ReEncryptTo",
+          "kms:GenerateDataKey",
+          "kms:GenerateDataKeyWithoutPlaintext",
+          "kms:DescribeKey",
+        ],
+        Resource: "*",
+        Condition: { ArnEquals: { "kms:EncryptionContext:aws:logs:arn": arn } },
+      },
+    ],
+  });
   const group = new CloudwatchLogGroup(stack, "flows", { name, kmsKeyId: key.arn, retentionInDays: days });
+  stack.keep(group);
   const role = new IamRole(stack, "flows-role", {
     name: stack.named("flows"),
     assumeRolePolicy: trust("vpc-flow-logs.amazonaws.com", stack.account),

@@ -38,7 +38,7 @@ export class PkiStack extends AwsStack {
     const { pki } = settings;
     const names = pki.kind === "own" ? ISSUING : (["root", ...ISSUING] as const);
     this.signing = new Map(pki.kind === "kms" ? names.map((name) => [name, this.#signingKey(name).arn]) : []);
-    this.key = pki.kind === "kms" ? null : this.encryptionKey("pki-key", "keys of the CAs");
+    this.key = pki.kind === "kms" ? null : this.encryptionKey("pki-key", "keys of the CAs", { keeps: true });
     this.secrets = new Map(this.key === null ? [] : names.map((name) => [name, this.#secret(name, this.key?.arn ?? "")]));
     this.certificates = this.#certificates();
   }
@@ -67,7 +67,7 @@ export class PkiStack extends AwsStack {
       policy: policy([this.owner]),
       tags: { Name: this.named(name) },
     });
-    if (this.settings.protection) key.lifecycle = { preventDestroy: true };
+    this.keep(key);
     return key;
   }
 
@@ -78,7 +78,7 @@ export class PkiStack extends AwsStack {
       kmsKeyId,
       recoveryWindowInDays: 30,
     });
-    if (this.settings.protection) secret.lifecycle = { preventDestroy: true };
+    this.keep(secret);
     return secret;
   }
 
@@ -110,14 +110,14 @@ export class PkiStack extends AwsStack {
     });
     const made = [root, ...below.map(([, certificate]) => certificate)];
     // Another root is another system: every host would have to be enrolled anew.
-    if (this.settings.protection) for (const one of made) one.lifecycle = { preventDestroy: true };
+    for (const one of made) this.keep(one);
     const [infrastructure, device] = below.map(([, { certPem }]) => certPem);
     return { root: root.certPem, infrastructure: infrastructure ?? "", device: device ?? "" };
   }
 
   #privateKey(name: "root" | Issuing): PrivateKey {
     const key = new PrivateKey(this, `${name}-key`, { algorithm: "ECDSA", ecdsaCurve: name === "root" ? "P384" : "P256" });
-    if (this.settings.protection) key.lifecycle = { preventDestroy: true };
+    this.keep(key);
     const secretId = this.secrets.get(name)?.id ?? "";
     new SecretsmanagerSecretVersion(this, `${name}-secret-version`, { secretId, secretString: key.privateKeyPem });
     return key;

@@ -45,9 +45,9 @@ export class RegistryStack extends AwsStack {
     const zone = settings.network.zones.find(({ name }) => name === settings.registry.zone) ?? first;
     const subnet = network.restricted.get(zone?.name ?? "");
     if (zone === undefined || subnet === undefined) throw new RangeError("An environment has one zone at least");
-    this.key = this.encryptionKey("key", "disks and snapshots");
+    this.key = this.encryptionKey("key", "disks and snapshots", { keeps: true });
     // Hosts use the bucket's key themselves; a disk's key is used by EC2 alone.
-    this.bucketKey = this.encryptionKey("bucket-key", "packages and enrolments");
+    this.bucketKey = this.encryptionKey("bucket-key", "packages and enrolments", { keeps: false });
     const files = new Set(Object.values(packageFiles(settings)).flat());
     this.bucket = writeBucket(this, this.bucketKey, plannedPackages(this, [...files]));
     this.address = Fn.cidrhost(zone.restricted, HOST_NUMBER);
@@ -89,7 +89,7 @@ export class RegistryStack extends AwsStack {
 
   /** What the registry keeps outlives every machine: snapshots while it runs, a last one when it goes. */
   #volume(availabilityZone: string): EbsVolume {
-    const { registry, protection } = this.settings;
+    const { registry } = this.settings;
     const tags = { Name: this.named("registry"), snapshots: this.named("registry") };
     const volume = new EbsVolume(this, "volume", {
       availabilityZone,
@@ -100,7 +100,7 @@ export class RegistryStack extends AwsStack {
       finalSnapshot: true,
       tags,
     });
-    if (protection) volume.lifecycle = { preventDestroy: true };
+    this.keep(volume);
     writeSnapshots(this, { snapshots: tags.snapshots }, registry.snapshots);
     return volume;
   }

@@ -15,7 +15,7 @@ import { METADATA, userData } from "./user-data.ts";
 
 const ETC = "/etc/entityos-agent";
 /** What the agent's own parser sees in the place of what AWS assigns. */
-const EXAMPLE_NETWORK = "2001:db8::/56";
+const exampleNetwork = (index: number): string => `2001:db8:0:${index}::/64`;
 
 interface Around {
   readonly network: NetworkStack;
@@ -105,9 +105,9 @@ export class RestrictedStack extends AwsStack {
   }
 
   /** Load balancers ask from their own addresses in the open zone; nobody else does, and nobody at all comes for SSH. */
-  #agentYaml(name: string, { vpc }: NetworkStack): string {
+  #agentYaml(name: string, { open }: NetworkStack): string {
     const { network, restricted, domain } = this.settings;
-    const ipv6 = vpc.ipv6CidrBlock;
+    const ipv6 = [...open.values()].map(({ ipv6CidrBlock }) => ipv6CidrBlock);
     return agentYaml(
       {
         name,
@@ -120,11 +120,11 @@ export class RestrictedStack extends AwsStack {
         gate: {
           lanes: restricted.lanes,
           management: { networks: [] },
-          probe: { networks: [...network.zones.map(({ open }) => open), ipv6] },
+          probe: { networks: [...network.zones.map((zone) => zone.open), ...ipv6] },
         },
         terminator: { kind: "haproxy" },
       },
-      new Map([[ipv6, EXAMPLE_NETWORK]]),
+      new Map(ipv6.map((token, index) => [token, exampleNetwork(index)])),
     );
   }
 }

@@ -1,5 +1,5 @@
 import { costRows } from "./cost.ts";
-import { statementsOf } from "./forbidden/access.ts";
+import { statementsOf } from "./forbidden/policy.ts";
 import { graph } from "./graph.ts";
 import { type Json, list, type Resource, references, resourcesOf, type Synthesis } from "./synthesis.ts";
 
@@ -80,7 +80,7 @@ function policyRows(synthesis: Synthesis): string[][] {
       ["policy", "assume_role_policy"].flatMap((field) =>
         statementsOf(resource.fields[field]).map((said) => [
           `${resource.part} ${resource.type.replace(/^aws_/, "")}.${resource.id}${field === "policy" ? "" : " (trust)"}`,
-          `${said.Effect === "Deny" ? "**denies** " : ""}${String((said as { readonly Sid?: Json }).Sid ?? "")}`,
+          `${said.Effect === "Deny" ? "**denies** " : ""}${String(said.Sid ?? "")}`,
           short(synthesis, said.Principal),
           list(said.Action)
             .map((one) => short(synthesis, one))

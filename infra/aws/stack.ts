@@ -1,7 +1,7 @@
 import { DataAwsCallerIdentity } from "@cdktf/provider-aws/lib/data-aws-caller-identity/index.js";
 import { KmsKey } from "@cdktf/provider-aws/lib/kms-key/index.js";
 import { AwsProvider } from "@cdktf/provider-aws/lib/provider/index.js";
-import { S3Backend, TerraformStack } from "cdktf";
+import { S3Backend, type TerraformResource, TerraformStack } from "cdktf";
 import type { Construct } from "constructs";
 import type { AwsSettings } from "./form.ts";
 
@@ -69,15 +69,23 @@ export class AwsStack extends TerraformStack {
   }
 
   /**
-   * A key for one purpose, turned over every year, for the account's policies and the named services.
+   * A key for one purpose, turned over every year, for the account's policies and the named services. @param keeps whether it encrypts what
+   * cannot be made again: without the key that is lost, so Terraform destroys none of those where the settings protect.
    */
-  encryptionKey(id: string, purpose: string, services: readonly Statement[] = []): KmsKey {
-    return new KmsKey(this, id, {
+  encryptionKey(id: string, purpose: string, { keeps, services = [] }: { keeps: boolean; services?: readonly Statement[] }): KmsKey {
+    const key = new KmsKey(this, id, {
       description: `${this.settings.environment}: ${purpose}`,
       enableKeyRotation: true,
       deletionWindowInDays: 30,
       policy: policy([this.owner, ...services]),
       tags: { Name: this.named(id) },
     });
+    if (keeps) this.keep(key);
+    return key;
+  }
+
+  /** Terraform refuses a plan that would destroy it, where the settings protect. */
+  keep(resource: TerraformResource): void {
+    if (this.settings.protection) resource.lifecycle = { ...resource.lifecycle, preventDestroy: true };
   }
 }

@@ -8,6 +8,7 @@ export type Fields = { readonly [key: string]: Json };
 
 /** A stack as Terraform reads it. */
 export interface StackJson {
+  readonly provider?: { readonly [name: string]: Json };
   readonly terraform: { readonly backend: { readonly [kind: string]: Fields }; readonly required_providers: Fields };
   readonly resource: { readonly [type: string]: { readonly [id: string]: Fields } };
   readonly data?: { readonly [type: string]: { readonly [id: string]: Fields } };

@@ -1,103 +1,57 @@
+import { isDeepStrictEqual } from "node:util";
 import { type Json, list, type Resource, references, resourcesOf, type Synthesis } from "../synthesis.ts";
+import { type Grant, grantsFor } from "./grants.ts";
+import { meaning } from "./meaning.ts";
+import { policiesOf, readPolicy, type Said, statementsOf } from "./policy.ts";
 import { at, each, type Forbidden } from "./rule.ts";
 
-/** Actions that know no resources (AWS's Service Authorization Reference, for each of these services). */
-const WITHOUT_RESOURCES = new Set([
-  "ssm:UpdateInstanceInformation",
-  "ssmmessages:CreateControlChannel",
-  "ssmmessages:CreateDataChannel",
-  "ssmmessages:OpenControlChannel",
-  "ssmmessages:OpenDataChannel",
-  "ec2:DescribeInstances",
-  "ec2:DescribeVolumes",
-  "ec2:DescribeSnapshots",
-]);
-
-interface Said {
-  readonly Effect?: Json;
-  readonly Principal?: Json;
-  readonly Action?: Json;
-  readonly NotAction?: Json;
-  readonly Resource?: Json;
-  readonly NotResource?: Json;
-  readonly Condition?: Json;
-}
-
-/** Statements of a policy as it stands in Terraform's JSON. */
-export function statementsOf(policy: Json | undefined): readonly Said[] {
-  if (typeof policy !== "string" || policy.startsWith("$")) return [];
-  const read = JSON.parse(policy) as { readonly Statement?: Said | readonly Said[] };
-  return Array.isArray(read.Statement) ? (read.Statement as readonly Said[]) : read.Statement === undefined ? [] : [read.Statement as Said];
-}
-
-const withPolicy = (synthesis: Synthesis): Resource[] => resourcesOf(synthesis).filter(({ fields }) => typeof fields.policy === "string");
 const text = (value: Json | undefined): string[] => list(value).map(String);
 
-/** In a key's own policy "*" is that key; in an endpoint's it is what passes there. */
-const resourceIsItself = ({ type }: Resource): boolean => type === "aws_kms_key" || type === "aws_vpc_endpoint";
+const opaquePolicy: Forbidden = {
+  name: "opaque-policy",
+  why: "policies are written out as JSON, with no element that says all but something: these rules read every one",
+  look: (synthesis) =>
+    resourcesOf(synthesis).flatMap((resource) =>
+      policiesOf(resource).flatMap(([field, policy]) => {
+        const read = readPolicy(policy);
+        return typeof read === "string" ? [at(resource, `${field} ${read}`)] : [];
+      }),
+    ),
+};
 
-/** AWS's default for keys: the account's IAM policies decide. */
-const isOwner = (resource: Resource, { Principal, Action }: Said): boolean =>
-  resource.type === "aws_kms_key" &&
-  /"AWS":"arn:aws:iam::[^"]+:root"/.test(JSON.stringify(Principal ?? null)) &&
-  text(Action).join() === "kms:*";
+const notGranted: Forbidden = {
+  name: "not-granted",
+  why: "who is allowed what is a closed list: principals of this account and AWS's services for it, actions, resources, conditions",
+  look: (synthesis) =>
+    resourcesOf(synthesis).flatMap((resource) =>
+      policiesOf(resource).flatMap(([field, policy]) => {
+        const grants = grantsFor(synthesis.settings, resource, field);
+        return statementsOf(policy).flatMap((one) => {
+          const said = inFull(synthesis, resource, one);
+          return grants.some((grant) => covers(grant, said)) ? [] : [at(resource, told(said))];
+        });
+      }),
+    ),
+};
 
-function wildcard(resource: Resource, said: Said): string | null {
-  if (said.Effect !== "Allow" || isOwner(resource, said)) return null;
-  if ("NotAction" in said || "NotResource" in said) return "allows all but something";
-  const actions = text(said.Action);
-  const wide = actions.find((action) => action.includes("*"));
-  if (wide !== undefined) return `allows ${wide}`;
-  if (!text(said.Resource).includes("*") || resourceIsItself(resource)) return null;
-  const bound = actions.find((action) => !WITHOUT_RESOURCES.has(action));
-  return bound === undefined ? null : `allows ${bound} on everything`;
+const inFull = (synthesis: Synthesis, { part }: Resource, said: Said): Said =>
+  JSON.parse(meaning(synthesis, part, JSON.stringify(said))) as Said;
+
+const covers = ({ effect = "Allow", principal, actions, resources, condition }: Grant, said: Said): boolean =>
+  said.Effect === effect &&
+  isDeepStrictEqual(said.Principal, principal) &&
+  isDeepStrictEqual(said.Condition, condition) &&
+  text(said.Action).length > 0 &&
+  text(said.Action).every((action) => actions.includes(action)) &&
+  (resources === undefined) === (said.Resource === undefined) &&
+  text(said.Resource).every((resource) => resources?.includes(resource));
+
+function told({ Effect, Principal, Action, Resource, Condition }: Said): string {
+  const who = Principal === undefined ? "" : ` to ${JSON.stringify(Principal)}`;
+  const on = Resource === undefined ? "" : ` on ${text(Resource).join(", ")}`;
+  const when = Condition === undefined ? "" : ` if ${JSON.stringify(Condition)}`;
+  return `${Effect === "Allow" ? "allows" : Effect === "Deny" ? "denies" : "says"} ${text(Action).join(", ")}${on}${who}${when}`;
 }
-
-const wildcardIam: Forbidden = {
-  name: "wildcard-iam",
-  why: "policies name their actions and resources; * stands where an action knows no resource",
-  look: (synthesis) => [
-    ...withPolicy(synthesis).flatMap((resource) =>
-      statementsOf(resource.fields.policy).flatMap((said) => {
-        const what = wildcard(resource, said);
-        return what === null ? [] : [at(resource, what)];
-      }),
-    ),
-    ...resourcesOf(synthesis, "aws_iam_role_policy_attachment", "aws_iam_policy_attachment").map((one) =>
-      at(one, "is a policy that is not here"),
-    ),
-    ...resourcesOf(synthesis, "aws_iam_user", "aws_iam_access_key").map((one) => at(one, "has keys that do not end")),
-  ],
-};
-
-const openPrincipal: Forbidden = {
-  name: "open-principal",
-  why: "nobody is allowed anything who is not of this account",
-  look: (synthesis) =>
-    withPolicy(synthesis).flatMap((resource) =>
-      statementsOf(resource.fields.policy).flatMap(({ Effect, Principal, Condition }) => {
-        const anyone = Effect === "Allow" && JSON.stringify(Principal ?? null).includes('"*"');
-        return anyone && !JSON.stringify(Condition ?? null).includes('"aws:PrincipalAccount"')
-          ? [at(resource, "allows anyone something")]
-          : [];
-      }),
-    ),
-};
-
-const confusedDeputy: Forbidden = {
-  name: "confused-deputy",
-  why: "AWS's services act for this account alone",
-  look: (synthesis) =>
-    each(resourcesOf(synthesis, "aws_iam_role"), ({ fields }) => {
-      for (const { Principal, Condition } of statementsOf(fields.assume_role_policy)) {
-        const principal = JSON.stringify(Principal ?? null);
-        if (principal.includes('"*"')) return "is taken by anyone";
-        if (!principal.includes("ec2.amazonaws.com") && !JSON.stringify(Condition ?? null).includes("aws:SourceAccount"))
-          return "is taken by a service for whatever account";
-      }
-      return null;
-    }),
-};
 
 /** Roots whose key the settings keep away from hosts. */
 const rootReadable: Forbidden = {
@@ -139,4 +93,4 @@ const otherFolders: Forbidden = {
     ),
 };
 
-export const ACCESS: readonly Forbidden[] = [wildcardIam, openPrincipal, confusedDeputy, rootReadable, otherFolders];
+export const ACCESS: readonly Forbidden[] = [opaquePolicy, notGranted, rootReadable, otherFolders];

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { block, type Json, list, references, resourcesOf, type Synthesis } from "../synthesis.ts";
 import { at, each, type Forbidden } from "./rule.ts";
 
@@ -34,7 +35,7 @@ const secretsInUserData: Forbidden = {
 };
 
 /** Of a file, when Terraform plans. */
-const CHECKSUM = /^\$\{filesha256\("[^"]+"\)\}$/;
+const CHECKSUM = /^\$\{filesha256\("([^"]+)"\)\}$/;
 
 const uncheckedPackages: Forbidden = {
   name: "unchecked-packages",
@@ -43,7 +44,12 @@ const uncheckedPackages: Forbidden = {
     const packages = resourcesOf(synthesis, "aws_s3_object").filter(({ fields }) => String(fields.key).startsWith("packages/"));
     const known = new Map(packages.map(({ fields }) => [String(fields.key).slice("packages/".length), String(fields.source_hash ?? "")]));
     return [
-      ...each(packages, ({ fields }) => !CHECKSUM.test(String(fields.source_hash ?? "")) && "has no checksum"),
+      ...each(packages, ({ fields }) => {
+        const [, hashed] = CHECKSUM.exec(String(fields.source_hash ?? "")) ?? [];
+        if (hashed === undefined) return "has no checksum";
+        const file = String(fields.key).slice("packages/".length);
+        return hashed !== fields.source || basename(hashed) !== file ? `is ${fields.source} with the checksum of ${hashed}` : null;
+      }),
       ...each(resourcesOf(synthesis, "aws_instance"), ({ fields }) => {
         const wanted = [...String(fields.user_data).matchAll(/ (\S+):(\S+?\.deb)\b/g)];
         if (wanted.length === 0) return "installs nothing by checksum";

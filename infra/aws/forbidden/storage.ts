@@ -1,5 +1,5 @@
 import { block, type Fields, list, type Resource, referred, resourcesOf } from "../synthesis.ts";
-import { statementsOf } from "./access.ts";
+import { statementsOf } from "./policy.ts";
 import { at, each, type Forbidden } from "./rule.ts";
 
 const MIN_BACKUP_DAYS = 7;
@@ -94,11 +94,14 @@ const retention: Forbidden = {
     ),
 };
 
+/** Keys of what passes through alone: packages and enrolments, mails of alarms. Every other key goes with what it encrypts. */
+const PASSING_KEYS = ["bucket-key", "alarms-key"];
 /** What is lost for good when it is destroyed. */
 const KEEPERS = [
   "aws_ebs_volume",
   "aws_db_instance",
   "aws_secretsmanager_secret",
+  "aws_cloudwatch_log_group",
   "tls_private_key",
   "tls_self_signed_cert",
   "tls_locally_signed_cert",
@@ -120,7 +123,7 @@ const protection: Forbidden = {
         return fields[field] !== true && `has no ${field}`;
       }),
       ...each(
-        resourcesOf(synthesis, "aws_kms_key").filter(({ fields }) => isAsymmetric(fields)),
+        resourcesOf(synthesis, "aws_kms_key").filter(({ id }) => !PASSING_KEYS.includes(id)),
         ({ fields }) => block(fields.lifecycle).prevent_destroy !== true && "may be destroyed",
       ),
       ...each(resourcesOf(synthesis, ...KEEPERS), ({ fields }) => block(fields.lifecycle).prevent_destroy !== true && "may be destroyed"),

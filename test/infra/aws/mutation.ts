@@ -21,8 +21,8 @@ export const inside = (open: Open, key: string): Open => {
   const one = open[key];
   return (Array.isArray(one) ? one[0] : one) as Open;
 };
-export const addStatement = (open: Open, statement: Readonly<Record<string, unknown>>): void => {
-  const policy = JSON.parse(String(open.policy)) as { Statement: unknown[] };
+export const addStatement = (open: Open, statement: Readonly<Record<string, unknown>>, field = "policy"): void => {
+  const policy = JSON.parse(String(open[field])) as { Statement: unknown[] };
   policy.Statement.push(statement);
-  open.policy = JSON.stringify(policy);
+  open[field] = JSON.stringify(policy);
 };

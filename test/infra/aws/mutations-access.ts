@@ -1,60 +1,104 @@
 import { addStatement, DATABASE, HOST, inside, type Mutation, ref } from "./mutation.ts";
+import type { Open } from "./synthesised.ts";
 
 /** Slips about who may do what with what is kept, by the name of their rule. */
 export const ACCESS: Readonly<Record<string, readonly Mutation[]>> = {
-  "wildcard-iam": [
-    {
-      break: ({ resource }) =>
-        addStatement(resource("restricted", "aws_iam_role_policy", "web-1-policy"), {
-          Effect: "Allow",
-          Action: ["s3:*"],
-          Resource: "arn:aws:s3:::x",
-        }),
-      found: ["restricted aws_iam_role_policy.web-1-policy: allows s3:*"],
-    },
-    {
-      break: ({ resource }) =>
-        addStatement(resource("restricted", "aws_iam_role_policy", "web-1-policy"), {
-          Effect: "Allow",
-          Action: "kms:Decrypt",
-          Resource: "*",
-        }),
-      found: ["restricted aws_iam_role_policy.web-1-policy: allows kms:Decrypt on everything"],
-    },
-    {
-      break: ({ resource }) =>
-        addStatement(resource("pki", "aws_kms_key", "pki-key"), { Effect: "Allow", NotAction: "kms:Decrypt", Resource: "*" }),
-      found: ["pki aws_kms_key.pki-key: allows all but something"],
-    },
-    {
-      break: ({ put }) =>
-        put("restricted", "aws_iam_role_policy_attachment", "slip", { policy_arn: "arn:aws:iam::aws:policy/AdministratorAccess" }),
-      found: ["restricted aws_iam_role_policy_attachment.slip: is a policy that is not here"],
-    },
-  ],
-  "open-principal": [
-    {
-      break: ({ resource }) =>
-        addStatement(resource("registry", "aws_s3_bucket_policy", "bucket-policy"), {
-          Effect: "Allow",
-          Principal: { AWS: "*" },
-          Action: ["s3:GetObject"],
-          Resource: "arn:aws:s3:::x/packages/a",
-        }),
-      found: ["registry aws_s3_bucket_policy.bucket-policy: allows anyone something"],
-    },
-  ],
-  "confused-deputy": [
+  "opaque-policy": [
     {
       break: ({ resource }) => {
-        const role = resource("network", "aws_iam_role", "flows-role");
-        const { Version, Statement } = JSON.parse(String(role.assume_role_policy)) as {
-          Version: string;
-          Statement: { Condition?: unknown }[];
-        };
-        role.assume_role_policy = JSON.stringify({ Version, Statement: Statement.map(({ Condition: _, ...rest }) => rest) });
+        resource("restricted", "aws_iam_role_policy", "web-1-policy").policy = ref("jsonencode({})");
+        resource("registry", "aws_iam_role_policy", "registry-policy").policy = ref("data.aws_iam_policy_document.slip.json");
+        resource("network", "aws_iam_role", "flows-role").assume_role_policy = '{"Version":"2008-10-17","Statement":[]}';
+        resource("pki", "aws_kms_key", "pki-key").policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Effect":"Allow"}]}';
+        addStatement(resource("registry", "aws_kms_key", "key"), { Effect: "Allow", NotAction: "kms:Decrypt", Resource: "*" });
+        resource("alarms", "aws_sns_topic_policy", "topic-policy").policy = { Version: "2012-10-17" };
       },
-      found: ["network aws_iam_role.flows-role: is taken by a service for whatever account"],
+      found: [
+        "restricted aws_iam_role_policy.web-1-policy: policy is not written out as JSON",
+        "registry aws_iam_role_policy.registry-policy: policy is not written out as JSON",
+        "network aws_iam_role.flows-role: assume_role_policy is not of version 2012-10-17 alone",
+        "pki aws_kms_key.pki-key: policy is written in another form than its own",
+        "registry aws_kms_key.key: policy says NotAction",
+        "alarms aws_sns_topic_policy.topic-policy: policy is no text",
+      ],
+    },
+  ],
+  "not-granted": [
+    {
+      break: ({ resource }) => {
+        const host = resource("restricted", "aws_iam_role_policy", "web-1-policy");
+        addStatement(host, { Effect: "Allow", Action: ["s3:*"], Resource: "arn:aws:s3:::x" });
+        addStatement(host, { Effect: "Allow", Action: "kms:Decrypt", Resource: "*" });
+        addStatement(host, { Effect: "Allow", Action: "s3:GetObject", Resource: "arn:aws:s3:::production-entityos-gate-*/packages/*" });
+        addStatement(host, { Effect: "Allow", Action: "iam:PassRole", Resource: ref("aws_iam_role.web-1-role.arn") });
+      },
+      found: [
+        "allows s3:* on arn:aws:s3:::x",
+        "allows kms:Decrypt on *",
+        "allows s3:GetObject on arn:aws:s3:::production-entityos-gate-*/packages/*",
+        `allows iam:PassRole on ${ref("restricted aws_iam_role.web-1-role.arn")}`,
+      ].map((what) => `restricted aws_iam_role_policy.web-1-policy: ${what}`),
+    },
+    {
+      break: ({ resource }) => {
+        const anyone = { Effect: "Allow", Action: ["s3:GetObject"], Resource: "arn:aws:s3:::x/packages/a" };
+        const bucket = resource("registry", "aws_s3_bucket_policy", "bucket-policy");
+        addStatement(bucket, { ...anyone, Principal: { AWS: "*" } });
+        addStatement(bucket, { ...anyone, Principal: "*", Condition: { StringLike: { "aws:PrincipalAccount": "*" } } });
+        addStatement(bucket, { ...anyone, Principal: { AWS: "arn:aws:iam::999988887777:root" } });
+      },
+      found: ['to {"AWS":"*"}', 'to "*" if {"StringLike":{"aws:PrincipalAccount":"*"}}', 'to {"AWS":"arn:aws:iam::999988887777:root"}'].map(
+        (who) => `registry aws_s3_bucket_policy.bucket-policy: allows s3:GetObject on arn:aws:s3:::x/packages/a ${who}`,
+      ),
+    },
+    {
+      break: ({ resource }) => {
+        const withoutCondition = (open: Open, field: string): void => {
+          const { Version, Statement } = JSON.parse(String(open[field])) as { Version: string; Statement: { Condition?: unknown }[] };
+          open[field] = JSON.stringify({ Version, Statement: Statement.map(({ Condition: _, ...rest }) => rest) });
+        };
+        withoutCondition(resource("network", "aws_iam_role", "flows-role"), "assume_role_policy");
+        withoutCondition(resource("network", "aws_vpc_endpoint", "endpoint-secretsmanager"), "policy");
+        withoutCondition(resource("alarms", "aws_kms_key", "alarms-key"), "policy");
+        const s3 = resource("network", "aws_vpc_endpoint", "endpoint-s3");
+        s3.policy = String(s3.policy).replace(/,"aws:ResourceAccount":"[^"]*"/, "");
+      },
+      found: [
+        'network aws_iam_role.flows-role: allows sts:AssumeRole to {"Service":"vpc-flow-logs.amazonaws.com"}',
+        'network aws_vpc_endpoint.endpoint-secretsmanager: allows secretsmanager:GetSecretValue on * to "*"',
+        'alarms aws_kms_key.alarms-key: allows kms:Decrypt, kms:GenerateDataKey on * to {"Service":"cloudwatch.amazonaws.com"}',
+        `network aws_vpc_endpoint.endpoint-s3: allows s3:GetObject, s3:PutObject on arn:aws:s3:::production-entityos-gate-*/* to "*" if {"StringEquals":{"aws:PrincipalAccount":"${ref("account")}"}}`,
+      ],
+    },
+    {
+      break: ({ resource }) => {
+        addStatement(resource("pki", "aws_kms_key", "pki-key"), {
+          Effect: "Allow",
+          Principal: { AWS: "arn:aws:iam::999988887777:root" },
+          Action: ["kms:Decrypt"],
+          Resource: "*",
+        });
+        addStatement(
+          resource("registry", "aws_iam_role", "registry-role"),
+          {
+            Effect: "Allow",
+            Principal: { Federated: "accounts.google.com" },
+            Action: ["sts:AssumeRoleWithWebIdentity"],
+          },
+          "assume_role_policy",
+        );
+        addStatement(resource("registry", "aws_kms_key", "bucket-key"), {
+          Effect: "Deny",
+          Principal: "*",
+          Action: ["kms:Decrypt"],
+          Resource: "*",
+        });
+      },
+      found: [
+        'pki aws_kms_key.pki-key: allows kms:Decrypt on * to {"AWS":"arn:aws:iam::999988887777:root"}',
+        'registry aws_iam_role.registry-role: allows sts:AssumeRoleWithWebIdentity to {"Federated":"accounts.google.com"}',
+        'registry aws_kms_key.bucket-key: denies kms:Decrypt on * to "*"',
+      ],
     },
   ],
   "root-key-readable": [

@@ -40,12 +40,18 @@ describe("an environment on AWS, synthesised", function () {
   it("configures each agent so that load balancers alone ask the probe, nobody reaches SSH, and its lanes are the settings'", () => {
     const config = parseAgentConfig(
       "agent.yaml",
-      file("restricted", "web-2", "/etc/entityos-agent/agent.yaml").replace(/\$\{[^}]*\}/, "2001:db8::/56"),
+      ["2001:db8:0:0::/64", "2001:db8:0:1::/64"].reduce(
+        (text, assigned) => text.replace(/\$\{[^}]*\}/, assigned),
+        file("restricted", "web-2", "/etc/entityos-agent/agent.yaml"),
+      ),
     );
     expect(config.name).to.equal("web-2");
     expect(config.gate.lanes).to.deep.equal({ ip: true, ipcert: true, roaming: false });
     expect(config.gate.management).to.deep.equal({ ports: [22], networks: [] });
-    expect(config.gate.probe).to.deep.equal({ port: 8440, networks: ["10.20.0.0/24", "10.20.1.0/24", "2001:db8::/56"] });
+    expect(config.gate.probe).to.deep.equal({
+      port: 8440,
+      networks: ["10.20.0.0/24", "10.20.1.0/24", "2001:db8::/64", "2001:db8:0:1::/64"],
+    });
     expect(config.registry.addresses).to.deep.equal(["https://control.gate.example:8444"]);
     expect(config.terminator.kind).to.equal("haproxy");
   });

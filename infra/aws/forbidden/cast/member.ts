@@ -1,0 +1,44 @@
+import type { AwsSettings } from "../../form.ts";
+
+/**
+ * What a field may be: null is whatever it is, because another rule looks at it or nothing hangs on it; a text is that value alone; a
+ * list is all that it holds, in whatever order. References are written in full, as `meaning` says them.
+ */
+export type Allowed = null | string | readonly string[];
+
+/** A resource's fields by their path, "metadata_options.http_tokens". What is not here must not be there; what says a value must be. */
+export type Member = Readonly<Record<string, Allowed>>;
+
+/** Who may be in a stack, by "TYPE.ID". "TYPE.*" is any number of them, whose own rules say which. */
+export type Cast = Readonly<Record<string, Member>>;
+
+/** Everything of a stack that is to be there, from the settings alone. */
+export type Casting = (settings: AwsSettings) => Cast;
+
+export const ref = (place: string): string => ["$", `{${place}}`].join("");
+export const VPC = ref("network aws_vpc.vpc.id");
+export const group = (name: string): string => ref(`network aws_security_group.${name}.id`);
+export const subnet = (kind: "open" | "restricted", zone: string): string => ref(`network aws_subnet.${kind}-${zone}.id`);
+export const subnets = (kind: "open" | "restricted", { network }: AwsSettings): string[] =>
+  network.zones.map(({ name }) => subnet(kind, name));
+
+/** Many of one kind. */
+export const cast = <T>(of: readonly T[], each: (one: T) => Cast): Cast => Object.assign({}, ...of.map(each)) as Cast;
+
+/** What says that Terraform is not to destroy it, where the settings protect. */
+export const kept = ({ protection }: AwsSettings): Member => (protection ? { "lifecycle.prevent_destroy": "true" } : {});
+
+/** A key that encrypts. */
+export const encryptionKey: Member = {
+  deletion_window_in_days: "30",
+  description: null,
+  enable_key_rotation: "true",
+  policy: null,
+  tags: null,
+};
+
+/** A role with its one policy. */
+export const role = (part: string, name: string, said: string): Cast => ({
+  [`aws_iam_role.${name}-role`]: { assume_role_policy: null, name: null },
+  [`aws_iam_role_policy.${name}-policy`]: { name: said, policy: null, role: ref(`${part} aws_iam_role.${name}-role.id`) },
+});

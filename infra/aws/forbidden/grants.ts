@@ -1,0 +1,169 @@
+import type { AwsSettings } from "../form.ts";
+import type { Json, Resource } from "../synthesis.ts";
+import { ref } from "./cast/member.ts";
+
+/** What a policy may say: no other principal, no other condition, no further action, no further resource. */
+export interface Grant {
+  readonly effect?: "Allow" | "Deny";
+  readonly principal?: Json;
+  readonly actions: readonly string[];
+  readonly resources?: readonly string[];
+  readonly condition?: Json;
+}
+
+const ACCOUNT = ref("account");
+const BUCKET = ref("registry aws_s3_bucket.bucket.arn");
+const BUCKET_KEY = ref("registry aws_kms_key.bucket-key.arn");
+const EVERYTHING = ["*"];
+const ofService = (name: string): Json => ({ Service: `${name}.amazonaws.com` });
+const forUs: Json = { StringEquals: { "aws:SourceAccount": ACCOUNT } };
+const ours: Json = { StringEquals: { "aws:PrincipalAccount": ACCOUNT, "aws:ResourceAccount": ACCOUNT } };
+const SESSION = [
+  "ssm:UpdateInstanceInformation",
+  "ssmmessages:CreateControlChannel",
+  "ssmmessages:CreateDataChannel",
+  "ssmmessages:OpenControlChannel",
+  "ssmmessages:OpenDataChannel",
+];
+
+/** The account's IAM policies decide who uses a key: AWS's default. */
+const owner: Grant = { principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, actions: ["kms:*"], resources: EVERYTHING };
+
+/** Every instance: packages, the bucket's key, Session Manager, whose actions know no resources. */
+const machine: readonly Grant[] = [
+  { actions: ["s3:GetObject"], resources: [`${BUCKET}/packages/*`] },
+  { actions: ["kms:Decrypt", "kms:GenerateDataKey"], resources: [BUCKET_KEY] },
+  { actions: SESSION, resources: EVERYTHING },
+];
+
+/** A host has its own folder, asks for certificates in it, and writes none. */
+const host = (name: string): readonly Grant[] => [
+  ...machine,
+  { actions: ["s3:GetObject"], resources: ["agent.crt", "service.crt"].map((file) => `${BUCKET}/hosts/${name}/*/${file}`) },
+  { actions: ["s3:PutObject"], resources: ["agent.csr", "service.csr"].map((file) => `${BUCKET}/hosts/${name}/*/${file}`) },
+];
+
+function registry({ pki }: AwsSettings): readonly Grant[] {
+  const names = [...(pki.kind !== "own" && pki.rootAtHand ? ["root"] : []), "infrastructure", "device"];
+  const keys: readonly Grant[] =
+    pki.kind === "kms"
+      ? [{ actions: ["kms:GetPublicKey", "kms:Sign"], resources: names.map((name) => ref(`pki aws_kms_key.${name}-key.arn`)) }]
+      : [
+          {
+            actions: ["secretsmanager:GetSecretValue"],
+            resources: names.map((name) => ref(`pki aws_secretsmanager_secret.${name}-secret.arn`)),
+          },
+          { actions: ["kms:Decrypt"], resources: [ref("pki aws_kms_key.pki-key.arn")] },
+        ];
+  return [
+    ...machine,
+    ...keys,
+    { actions: ["s3:GetObject"], resources: ["agent.csr", "service.csr"].map((file) => `${BUCKET}/hosts/*/${file}`) },
+    { actions: ["s3:PutObject"], resources: ["agent.crt", "service.crt"].map((file) => `${BUCKET}/hosts/*/${file}`) },
+  ];
+}
+
+function snapshots({ region }: AwsSettings): readonly Grant[] {
+  const snapshot = `arn:aws:ec2:${region}::snapshot/*`;
+  return [
+    { actions: ["ec2:DescribeInstances", "ec2:DescribeVolumes", "ec2:DescribeSnapshots"], resources: EVERYTHING },
+    { actions: ["ec2:CreateSnapshot"], resources: [`arn:aws:ec2:${region}:${ACCOUNT}:volume/*`, snapshot] },
+    { actions: ["ec2:DeleteSnapshot"], resources: [snapshot], condition: { StringEquals: { "aws:ResourceAccount": ACCOUNT } } },
+    { actions: ["ec2:CreateTags"], resources: [snapshot] },
+  ];
+}
+
+const flows = ({ region, environment }: AwsSettings): string =>
+  `arn:aws:logs:${region}:${ACCOUNT}:log-group:/entityos-gate/${environment}/flows`;
+
+/** CloudWatch's logs encrypt with a key for one group of logs. */
+const logsKey = (settings: AwsSettings): Grant => ({
+  principal: ofService(`logs.${settings.region}`),
+  actions: [
+    "kms:Encrypt",
+    "kms:Decrypt",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:DescribeKey",
+  ],
+  resources: EVERYTHING,
+  condition: { ArnEquals: { "kms:EncryptionContext:aws:logs:arn": flows(settings) } },
+});
+
+/** An endpoint lets pass who is of this account, to what is of this account; Session Manager knows nothing that is of one. */
+function endpoint({ environment }: AwsSettings, name: string): Grant {
+  const byAccount: Json = { StringEquals: { "aws:PrincipalAccount": ACCOUNT } };
+  const everyone = { principal: "*", resources: EVERYTHING } as const;
+  switch (name) {
+    case "s3":
+      return {
+        principal: "*",
+        actions: ["s3:GetObject", "s3:PutObject"],
+        resources: [`arn:aws:s3:::${environment}-entityos-gate-*/*`],
+        condition: ours,
+      };
+    case "kms":
+      return { ...everyone, actions: ["kms:GetPublicKey", "kms:Sign"], condition: ours };
+    case "secretsmanager":
+      return { ...everyone, actions: ["secretsmanager:GetSecretValue"], condition: ours };
+    default:
+      return { ...everyone, actions: SESSION.filter((action) => action.startsWith(`${name}:`)), condition: byAccount };
+  }
+}
+
+const take = (service: string, condition?: Json): Grant => ({
+  principal: ofService(service),
+  actions: ["sts:AssumeRole"],
+  ...(condition === undefined ? {} : { condition }),
+});
+
+/** All that a resource's policy may say; nothing for whom no policy is on the list. */
+export function grantsFor(
+  settings: AwsSettings,
+  { part, type, id }: Pick<Resource, "part" | "type" | "id">,
+  field: string,
+): readonly Grant[] {
+  const name = id.replace(/-(role|policy)$/, "");
+  switch (`${type} ${field}`) {
+    case "aws_iam_role assume_role_policy":
+      if (name === "flows") return [take("vpc-flow-logs", forUs)];
+      return name === "snapshots" && part === "registry" ? [take("dlm", forUs)] : [take("ec2")];
+    case "aws_iam_role_policy policy":
+      if (part === "restricted") return host(name);
+      if (part === "network")
+        return [{ actions: ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"], resources: [`${flows(settings)}:*`] }];
+      return name === "snapshots" ? snapshots(settings) : registry(settings);
+    case "aws_kms_key policy":
+      if (id === "flows-key") return [owner, logsKey(settings)];
+      if (id !== "alarms-key") return [owner];
+      return [
+        owner,
+        { principal: ofService("cloudwatch"), actions: ["kms:Decrypt", "kms:GenerateDataKey"], resources: EVERYTHING, condition: forUs },
+      ];
+    case "aws_vpc_endpoint policy":
+      return [endpoint(settings, id.replace("endpoint-", ""))];
+    case "aws_s3_bucket_policy policy":
+      return [
+        {
+          effect: "Deny",
+          principal: "*",
+          actions: ["s3:*"],
+          resources: [BUCKET, `${BUCKET}/*`],
+          condition: { Bool: { "aws:SecureTransport": "false" } },
+        },
+      ];
+    case "aws_sns_topic_policy policy":
+      return [
+        {
+          principal: ofService("cloudwatch"),
+          actions: ["sns:Publish"],
+          resources: [ref("alarms aws_sns_topic.topic.arn")],
+          condition: forUs,
+        },
+      ];
+    default:
+      return [];
+  }
+}
