@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import { parse } from "yaml";
+import { z } from "zod";
+import { parseConfig } from "../../../lib/config.ts";
 import { PATH } from "../../../lib/service.ts";
 import { namesOf } from "../names.ts";
 import { type Resource, resourcesOf, type Synthesis } from "../synthesis.ts";
@@ -56,7 +57,7 @@ const gateOpened: Forbidden = {
       const text = filesOf(synthesis, instance).get(file);
       if (text === undefined) return [at(instance, `gets no ${file}`)];
       const wanted = isAgent ? agentWanted(synthesis, instance.id) : registryWanted(synthesis);
-      const tree = parse(text) as Tree;
+      const tree = parseConfig(file, text, z.unknown()) as Tree;
       return Object.entries(wanted).flatMap(([path, value]) => {
         const is = path.split(".").reduce<Tree | undefined>((inside, key) => inside?.[key], tree);
         return isDeepStrictEqual(is, value) ? [] : [at(instance, `${file} says ${path}: ${JSON.stringify(is) ?? "nothing"}`)];
