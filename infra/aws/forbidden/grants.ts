@@ -36,32 +36,41 @@ const machine: readonly Grant[] = [
   { actions: SESSION, resources: EVERYTHING },
 ];
 
-/** A host has its own folder, asks for certificates in it, and writes none. */
-const host = (name: string): readonly Grant[] => [
-  ...machine,
-  { actions: ["s3:GetObject"], resources: ["agent.crt", "service.crt"].map((file) => `${BUCKET}/hosts/${name}/*/${file}`) },
-  { actions: ["s3:PutObject"], resources: ["agent.csr", "service.csr"].map((file) => `${BUCKET}/hosts/${name}/*/${file}`) },
-];
+/** What is for that very instance, not for another one with its role. */
+const isInstance = (part: string, name: string): Json => ({
+  StringEquals: { "aws:userid": `${ref(`${part} aws_iam_role.${name}-role.unique_id`)}:${ref(`${part} aws_instance.${name}.id`)}` },
+});
 
-function registry({ pki }: AwsSettings): readonly Grant[] {
-  const names = [...(pki.kind !== "own" && pki.rootAtHand ? ["root"] : []), "infrastructure", "device"];
-  const keys: readonly Grant[] =
-    pki.kind === "kms"
-      ? [{ actions: ["kms:GetPublicKey", "kms:Sign"], resources: names.map((name) => ref(`pki aws_kms_key.${name}-key.arn`)) }]
-      : [
-          {
-            actions: ["secretsmanager:GetSecretValue"],
-            resources: names.map((name) => ref(`pki aws_secretsmanager_secret.${name}-secret.arn`)),
-          },
-          { actions: ["kms:Decrypt"], resources: [ref("pki aws_kms_key.pki-key.arn")] },
-        ];
+/** A host has its own folder, asks for certificates in it, and writes none. */
+function host(name: string): readonly Grant[] {
+  const folder = `${BUCKET}/hosts/${name}/${ref(`restricted aws_instance.${name}.id`)}`;
+  const condition = isInstance("restricted", name);
   return [
-    ...machine,
-    ...keys,
-    { actions: ["s3:GetObject"], resources: ["agent.csr", "service.csr"].map((file) => `${BUCKET}/hosts/*/${file}`) },
-    { actions: ["s3:PutObject"], resources: ["agent.crt", "service.crt"].map((file) => `${BUCKET}/hosts/*/${file}`) },
+    { actions: ["s3:GetObject"], resources: [`${folder}/agent.crt`, `${folder}/service.crt`], condition },
+    { actions: ["s3:PutObject"], resources: [`${folder}/agent.csr`, `${folder}/service.csr`], condition },
   ];
 }
+
+function registry({ pki }: AwsSettings): readonly Grant[] {
+  const condition = isInstance("registry", "registry");
+  const names = [...(pki.kind !== "own" && pki.rootAtHand ? ["root"] : []), "infrastructure", "device"];
+  const folder = `${BUCKET}/hosts/*`;
+  return [
+    pki.kind === "kms"
+      ? { actions: ["kms:GetPublicKey", "kms:Sign"], resources: names.map((name) => ref(`pki aws_kms_key.${name}-key.arn`)), condition }
+      : {
+          actions: ["secretsmanager:GetSecretValue"],
+          resources: names.map((name) => ref(`pki aws_secretsmanager_secret.${name}-secret.arn`)),
+          condition,
+        },
+    { actions: ["s3:GetObject"], resources: [`${folder}/agent.csr`, `${folder}/service.csr`], condition },
+    { actions: ["s3:PutObject"], resources: [`${folder}/agent.crt`, `${folder}/service.crt`], condition },
+  ];
+}
+
+/** The secrets' key is of use for the secrets alone, which the instance's own policy names. */
+const withKeys = ({ pki }: AwsSettings): readonly Grant[] =>
+  pki.kind === "kms" ? machine : [...machine, { actions: ["kms:Decrypt"], resources: [ref("pki aws_kms_key.pki-key.arn")] }];
 
 function snapshots({ region }: AwsSettings): readonly Grant[] {
   const snapshot = `arn:aws:ec2:${region}::snapshot/*`;
@@ -113,6 +122,20 @@ function endpoint({ environment }: AwsSettings, name: string): Grant {
   }
 }
 
+function rolePolicy(settings: AwsSettings, part: string, name: string): readonly Grant[] {
+  switch (part) {
+    case "network":
+      return [{ actions: ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"], resources: [`${flows(settings)}:*`] }];
+    case "restricted":
+      return name.endsWith("-own") ? host(name.replace(/-own$/, "")) : machine;
+    case "registry":
+      if (name === "snapshots") return snapshots(settings);
+      return name === "registry-own" ? registry(settings) : withKeys(settings);
+    default:
+      return [];
+  }
+}
+
 const take = (service: string, condition?: Json): Grant => ({
   principal: ofService(service),
   actions: ["sts:AssumeRole"],
@@ -131,10 +154,7 @@ export function grantsFor(
       if (name === "flows") return [take("vpc-flow-logs", forUs)];
       return name === "snapshots" && part === "registry" ? [take("dlm", forUs)] : [take("ec2")];
     case "aws_iam_role_policy policy":
-      if (part === "restricted") return host(name);
-      if (part === "network")
-        return [{ actions: ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"], resources: [`${flows(settings)}:*`] }];
-      return name === "snapshots" ? snapshots(settings) : registry(settings);
+      return rolePolicy(settings, part, name);
     case "aws_kms_key policy":
       if (id === "flows-key") return [owner, logsKey(settings)];
       if (id !== "alarms-key") return [owner];

@@ -100,6 +100,18 @@ export const ACCESS: Readonly<Record<string, readonly Mutation[]>> = {
         'registry aws_kms_key.bucket-key: denies kms:Decrypt on * to "*"',
       ],
     },
+    {
+      break: ({ resource }) => {
+        const own = resource("restricted", "aws_iam_role_policy", "web-1-own-policy");
+        own.policy = String(own.policy).replaceAll(ref("aws_instance.web-1.id"), "*");
+      },
+      found: ["GetObject agent.crt service.crt", "PutObject agent.csr service.csr"].map((said) => {
+        const [action, ...files] = said.split(" ");
+        const folder = `${ref("registry aws_s3_bucket.bucket.arn")}/hosts/web-1/*`;
+        const who = `${ref("restricted aws_iam_role.web-1-role.unique_id")}:*`;
+        return `restricted aws_iam_role_policy.web-1-own-policy: allows s3:${action} on ${files.map((file) => `${folder}/${file}`).join(", ")} if {"StringEquals":{"aws:userid":"${who}"}}`;
+      }),
+    },
   ],
   "root-key-readable": [
     {

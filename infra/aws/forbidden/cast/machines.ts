@@ -122,6 +122,7 @@ interface Machine {
 function machine({ image, protection }: AwsSettings, { part, name, zone, of, type, gb }: Machine): Cast {
   return {
     ...role(part, name, "host"),
+    [`aws_iam_role_policy.${name}-own-policy`]: { name: "own", policy: null, role: ref(`${part} aws_iam_role.${name}-role.id`) },
     [`aws_iam_instance_profile.${name}-profile`]: { name: null, role: ref(`${part} aws_iam_role.${name}-role.name`) },
     [`aws_instance.${name}`]: {
       ami: typeof image === "string" ? image : ref(`${part} data.aws_ami.debian.id`),
