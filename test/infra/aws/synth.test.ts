@@ -11,7 +11,7 @@ import { parseAws } from "../../../infra/aws/settings.ts";
 import { block, references, resourcesOf } from "../../../infra/aws/synthesis.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
 import { ref } from "./mutation.ts";
-import { kmsText, settingsText, synthesised } from "./synthesised.ts";
+import { fileOf as file, kmsText, settingsText, synthesised } from "./synthesised.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 
@@ -23,12 +23,6 @@ describe("an environment on AWS, synthesised", function () {
     const found = resourcesOf(production(), type).find((resource) => resource.part === part && resource.id === id);
     if (found === undefined) throw new Error(`There is no ${part} ${type}.${id}`);
     return found.fields;
-  };
-  /** A file that an instance's user data writes. */
-  const file = (part: string, id: string, path: string): string => {
-    const text = String(one(part, "aws_instance", id).user_data);
-    const [, written = ""] = text.split(`/dev/stdin ${path} <<'END_OF_ENTITYOS_FILE'\n`);
-    return written.slice(0, written.indexOf("END_OF_ENTITYOS_FILE"));
   };
 
   for (const name of ["production", "trial", "single-zone"] as const) {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { synthesise } from "../../../infra/aws/app.ts";
 import { parseAws } from "../../../infra/aws/settings.ts";
-import type { Fields, Json, StackJson, Synthesis } from "../../../infra/aws/synthesis.ts";
+import { type Fields, type Json, resourcesOf, type StackJson, type Synthesis } from "../../../infra/aws/synthesis.ts";
 
 const ENVIRONMENTS = join(import.meta.dirname, "../../../infra/environments");
 
@@ -91,4 +91,11 @@ export function copyOf({ settings, stacks }: Synthesis): OpenSynthesis {
     },
     synthesis: { settings, stacks: copy },
   };
+}
+
+/** A file that an instance of production writes when it first starts. */
+export function fileOf(part: string, id: string, path: string): string {
+  const instance = resourcesOf(synthesised("production"), "aws_instance").find((resource) => resource.part === part && resource.id === id);
+  const [, written = ""] = String(instance?.fields.user_data).split(`/dev/stdin ${path} <<'END_OF_ENTITYOS_FILE'\n`);
+  return written.slice(0, written.indexOf("END_OF_ENTITYOS_FILE"));
 }
