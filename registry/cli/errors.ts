@@ -13,6 +13,7 @@ export interface Told {
 /** What to do next, where the sentence alone does not say it. */
 const HINTS: Readonly<Record<string, string>> = {
   profile_unknown: "See what there is: entityos profile list",
+  authority_unknown: "See what there is: entityos ca show",
   agent_exists: "Choose another name, or take its place with --replace.",
   request_role: "Use an operator's certificate (entityos operator enroll), or the local socket.",
   audit_broken: "Keep a copy of the database, and compare with your last backup.",

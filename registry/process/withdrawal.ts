@@ -39,7 +39,7 @@ export function* withdrawAuthority(
       throw new Problem(
         409,
         "root_key_away",
-        `The key of the root that signed ${ca} is not with the registry: its list must name this CA.`,
+        `The key of ${root?.id ?? known.signedBy}, which signed ${ca}, is not with the registry: put it back into its pki folder, for its list must name that CA.`,
       );
     yield* revokeCertificate(db, issuedFacts(row.certificate).fingerprint, now, reason);
   }
