@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, symlinkSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /**
@@ -38,6 +38,24 @@ export function linkAtomic(path: string, target: string): void {
     throw error;
   }
   syncFolder(dirname(path));
+}
+
+const TEMPORARY = /^\.(\d+)\.[a-z0-9]+\.tmp$/;
+
+/** Takes away what processes that were killed in {@link writeFileAtomic} left in a folder; of those that live nothing. */
+export function sweepTemporaries(folder: string): void {
+  for (const file of readdirSync(folder)) {
+    const pid = Number(TEMPORARY.exec(file)?.[1] ?? Number.NaN);
+    if (pid > 0 && pid !== process.pid && !lives(pid)) rmSync(join(folder, file), { force: true });
+  }
+}
+
+function lives(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return !(error instanceof Error && "code" in error && error.code === "ESRCH");
+  }
 }
 
 const temporaryBeside = (path: string): string => join(dirname(path), `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`);

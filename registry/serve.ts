@@ -9,6 +9,7 @@ import { registerUrl } from "./admin/register-url.ts";
 import { type StartedAdmin, startAdmin } from "./admin/start.ts";
 import { openAuthorities } from "./ca/authorities.ts";
 import { fileOf, generationFiles } from "./ca/folder.ts";
+import { sweepFiles } from "./ca/generations.ts";
 import type { InfrastructureCa } from "./ca/infrastructure.ts";
 import { openSealing } from "./ca/sealing.ts";
 import { ownTls, type TlsSource, tlsFromFiles } from "./ca/server-tls.ts";
@@ -60,6 +61,7 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
   const door = stack.use(await claimLocalDoor(config));
   const stopping = new AbortController();
   const keys = keysOf(config, clock, stopping.signal);
+  sweepFiles(paths.pki);
   const authorities = openAuthorities(paths.pki, registerUrl(config), keys);
   const { infrastructure: ca } = authorities;
   const sealing = openSealing(paths.pki);

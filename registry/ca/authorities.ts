@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { Problem } from "../../lib/problem.ts";
 import { type CaKind, type CaRole, issuedFacts, ROLES } from "./authority.ts";
 import type { Issuer } from "./certificate.ts";
 import { createDeviceCa, type DeviceCa } from "./device.ts";
@@ -52,7 +53,7 @@ export interface Authorities {
   anchors(): Promise<readonly Anchor[]>;
   /** From now on that generation signs; of roots, it is the one to pin. What is not there signs nothing. */
   activate(id: string): void;
-  /** Makes the next generation, which signs nothing yet. @throws PkiError when the root's key is not there | KeyError | Problem signer_unavailable */
+  /** Makes the next generation, which signs nothing yet. @throws PkiError when the root's key is not there | KeyError | Problem rotation_running, signer_unavailable */
   makeNext(kind: CaKind, now: number): Promise<Authority>;
   /** Forgets a generation for ever, with its key. */
   remove(id: string): void;
@@ -81,6 +82,7 @@ class FolderAuthorities implements Authorities {
   readonly #anchors = new Map<string, Promise<Anchor>>();
   readonly #watchers = new Set<() => void>();
   #crosses: readonly Cross[] = [];
+  #making = false;
   readonly infrastructure: InfrastructureCa;
 
   constructor(folder: string, registerUrl: string, keys: KeyStore) {
@@ -133,12 +135,18 @@ class FolderAuthorities implements Authorities {
   }
 
   async makeNext(kind: CaKind, now: number): Promise<Authority> {
-    this.#lookForRootKeys();
-    const root = this.#root().generation;
-    const { authority } = this.#add(await makeGeneration(this.#folder, kind, { root, now, keys: this.#keys }));
-    this.#lookForCrosses();
-    this.#changed();
-    return authority;
+    if (this.#making) throw new Problem(409, "rotation_running", "The next CA is being made at this moment: 'ca show' tells of it.");
+    this.#making = true;
+    try {
+      this.#lookForRootKeys();
+      const root = this.#root().generation;
+      const { authority } = this.#add(await makeGeneration(this.#folder, kind, { root, now, keys: this.#keys }));
+      this.#lookForCrosses();
+      this.#changed();
+      return authority;
+    } finally {
+      this.#making = false;
+    }
   }
 
   remove(id: string): void {

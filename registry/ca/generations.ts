@@ -1,12 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { writeFileAtomic } from "../../lib/file.ts";
+import { basename, join } from "node:path";
+import { sweepTemporaries, writeFileAtomic } from "../../lib/file.ts";
 import { type CaKind, caId, crossId, issuedFacts, makeCross, makeRoot, ROLES } from "./authority.ts";
 import type { Issuer } from "./certificate.ts";
 import { certify } from "./certify.ts";
 import { fileOf, generationFiles, type IssuingKind, PkiError, readPem } from "./folder.ts";
 import { issuerOf } from "./issuer-of.ts";
+import { isKeyReference } from "./key-reference.ts";
 import { makeRootCrl } from "./root-crl.ts";
 import { FILE_KEYS, type KeyStore, loadSigner, type Signer } from "./signer.ts";
 
@@ -34,8 +35,8 @@ export interface Cross {
 }
 
 const CROSS = /^cross-[0-9a-f]{8}\.crt$/;
-/** Keys of later generations: without their certificate they signed nothing, or have ended. A root's key is never swept: it may be all that is left. */
-const KEY = /^((?:infrastructure|device)-[0-9a-f]{8})\.key$/;
+/** Keys and lists of later generations: without their certificate they signed nothing, or have ended. */
+const BESIDE = /^((?:root|infrastructure|device)-[0-9a-f]{8})\.(?:key|crl)$/;
 
 /** Every generation whose certificate is there. @throws PkiError | KeyError when files do not fit together */
 export function openGenerations(folder: string, kind: CaKind, keys: KeyStore = FILE_KEYS): Generation[] {
@@ -148,13 +149,21 @@ export function removeGeneration(folder: string, { file, kind }: Pick<Generation
   sweepFiles(folder);
 }
 
-/** Takes away what is left of a generation that was half made or half removed: a key without its certificate, cross certificates without a root. */
+/**
+ * Takes away what is left of generations that were half made or half removed: keys and lists without their certificate, cross certificates
+ * without a root, files that were not written to their end. A root's own key is never swept: it may be all that is left. Only for the one
+ * program that makes generations in that folder.
+ */
 export function sweepFiles(folder: string): void {
+  sweepTemporaries(folder);
   for (const file of readdirSync(folder)) {
-    const name = KEY.exec(file)?.[1];
-    if (name !== undefined && !existsSync(fileOf(folder, name, "crt"))) rmSync(join(folder, file));
+    const name = BESIDE.exec(file)?.[1];
+    if (name !== undefined && !existsSync(fileOf(folder, name, "crt")) && !isRootKey(join(folder, file))) rmSync(join(folder, file));
   }
   const roots = generationFiles(folder, "root").map((file) => ({ certificate: readFileSync(fileOf(folder, file, "crt"), "utf8") }));
   const kept = new Set(openCrosses(folder, roots).map(({ id }) => `${id}.crt`));
   for (const file of readdirSync(folder)) if (CROSS.test(file) && !kept.has(file)) rmSync(join(folder, file));
 }
+
+/** The name of a key that is kept elsewhere is none: left there, it would say that the key was used, and no rotation took it again. */
+const isRootKey = (path: string): boolean => /^root.*\.key$/.test(basename(path)) && !isKeyReference(readFileSync(path, "utf8"));

@@ -6,7 +6,7 @@ import { PkiError } from "../ca/folder.ts";
 import { KeyError } from "../ca/key-error.ts";
 import { readCrlState } from "../store/crls.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
-import { all, type Builder, type Command, first, type Lead, type Store } from "../store/store.ts";
+import { all, type Builder, type Command, type Lead, type Store } from "../store/store.ts";
 import { waitingFor } from "./rotation-steps.ts";
 
 /** Every CA that counts, the root first. */
@@ -48,9 +48,12 @@ export async function beginRotation(
   const { authorities, kind, now, actor } = input;
   await store.write(function* (db) {
     yield* assertLead(db, lead);
-    const running = yield* first(db.selectFrom("authorities").select("ca").where("state", "=", "next").limit(1));
+    const rows = yield* all(db.selectFrom("authorities").select(["ca", "state"]));
+    const known = new Set(rows.map(({ ca }) => ca));
+    // One that was made and is not noted yet is under way too.
+    const running = rows.find(({ state }) => state === "next")?.ca ?? authorities.all.find(({ id }) => !known.has(id))?.id;
     if (running !== undefined)
-      throw new Problem(409, "rotation_running", `A rotation to ${running.ca} is under way: 'ca show' says which gates it waits for.`);
+      throw new Problem(409, "rotation_running", `A rotation to ${running} is under way: 'ca show' says which gates it waits for.`);
     yield* appendAudit(db, { at: now, actor, action: "ca.rotation_begun", detail: { kind } });
   });
   try {

@@ -1,96 +1,45 @@
 import { X509Certificate } from "node:crypto";
-import { mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { silentLog } from "../../../lib/log.ts";
 import { encodePem } from "../../../lib/pem.ts";
-import { type Authorities, openAuthorities } from "../../../registry/ca/authorities.ts";
 import { CA_LIFE_MS, type Issued } from "../../../registry/ca/authority.ts";
 import { parseCsr } from "../../../registry/ca/csr.ts";
 import { makePki } from "../../../registry/ca/files.ts";
 import { recordCertificate } from "../../../registry/ca/ledger.ts";
 import { FILE_KEYS } from "../../../registry/ca/signer.ts";
 import { enrollAgent } from "../../../registry/process/agents.ts";
-import { rootEntries, settleAuthorities } from "../../../registry/process/authorities.ts";
-import { CRL_MARGIN_MS, CrlMaker } from "../../../registry/process/crl-maker.ts";
-import { Rotation } from "../../../registry/process/rotation.ts";
-import { beginRotation, showAuthorities } from "../../../registry/process/shown-authorities.ts";
+import { rootEntries } from "../../../registry/process/authorities.ts";
+import { CRL_MARGIN_MS } from "../../../registry/process/crl-maker.ts";
 import { withdrawAuthority } from "../../../registry/process/withdrawal.ts";
 import { readCrlDer } from "../../../registry/store/crls.ts";
-import { readHead, recordAcks } from "../../../registry/store/queries.ts";
 import { all } from "../../../registry/store/store.ts";
 import { opensslFolder } from "../ca/openssl.ts";
 import { csr } from "./authorities.ts";
-import { Harness, HOUR_MS } from "./harness.ts";
-
-const START = Date.UTC(2026, 10, 24, 12, 0, 0);
-const URL = "https://register.example";
+import { HOUR_MS } from "./harness.ts";
+import { rotationScene, START } from "./rotating.ts";
 
 describe("a rotation of root and infrastructure CA", () => {
-  let harness: Harness;
-  let folder: string;
-  let authorities: Authorities;
-  beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), "entityos-ca-"));
-    await makePki(folder, START);
-    authorities = openAuthorities(folder, URL);
-    harness = await Harness.open();
-    harness.now = START;
-    for (const [name, zone] of [
-      ["gate-1", "restricted"],
-      ["open-1", "open"],
-    ] as const) {
-      const input = { name, zone, fingerprint: "f".repeat(64), replace: false, now: START, actor: "test" };
-      await harness.store.write((db) => enrollAgent(db, harness.lead, input));
-    }
-  });
-  afterEach(async () => {
-    await harness[Symbol.asyncDispose]();
-    rmSync(folder, { recursive: true });
-  });
-
-  /** What a program that was just started finds, before it does anything. */
-  const restart = async (): Promise<void> => {
-    authorities = openAuthorities(folder, URL);
-    await settleAuthorities(harness.store, authorities);
-  };
-  /** Infrastructure CAs whose clients control takes. */
-  const taken = new Set<string>();
-  /** One step of a program that was just started, and dies. */
-  const step = async (): Promise<boolean> => {
-    await restart();
-    const parts = { store: harness.store, lead: harness.lead, clock: harness.clock, log: silentLog };
-    await new CrlMaker({ ...parts, authorities: () => authorities.all }).turn(1);
-    return (await new Rotation({ ...parts, authorities, anchored: (ca) => taken.has(ca) }).turn(1)) === 0;
-  };
-  const steps = async (): Promise<number> => {
-    let count = 0;
-    while (await step()) count++;
-    await restart();
-    return count;
-  };
-  const begin = (kind: "device" | "infrastructure" | "root") =>
-    beginRotation(harness.store, harness.lead, { authorities, kind, now: harness.clock.now(), actor: "operator:a" });
+  const scene = rotationScene([
+    ["gate-1", "restricted"],
+    ["open-1", "open"],
+  ]);
+  const { taken, steps, begin, states, trusted, acknowledge, idOf, files } = scene;
   const withdraw = (ca: string) =>
-    harness.store
+    scene.harness.store
       .write((db) =>
-        withdrawAuthority(db, harness.lead, { authorities, ca, reason: "keyCompromise", now: harness.clock.now(), actor: "operator:a" }),
+        withdrawAuthority(db, scene.harness.lead, {
+          authorities: scene.authorities,
+          ca,
+          reason: "keyCompromise",
+          now: scene.harness.clock.now(),
+          actor: "operator:a",
+        }),
       )
       .then(
         () => null,
         (error: { code: string }) => error.code,
       );
-  const states = async () => (await harness.rows((db) => showAuthorities(db, authorities))).map(({ id, state }) => `${state} ${id}`);
-  const trusted = async (target: "ca" | "crl") =>
-    (await harness.rows((db) => all(db.selectFrom("trust").select("id").where("target", "=", target).orderBy("id")))).map(({ id }) => id);
-  const acknowledge = async (...names: string[]) => {
-    const { revision } = await harness.rows(readHead);
-    const acks = names.map((name) => ({ name, revision, seenAt: START }));
-    await harness.store.write((db) => recordAcks(db, acks));
-  };
-  const idOf = (kind: string) => authorities.all.find((one) => one.kind === kind)?.id ?? "";
-  const files = () => readdirSync(folder).sort();
 
   /** Whether openssl takes a chain strictly, with every CA's list as Storage has it. */
   async function verify(
@@ -101,15 +50,22 @@ describe("a rotation of root and infrastructure CA", () => {
   ): Promise<string> {
     using openssl = opensslFolder();
     const ders = [...more];
-    for (const { id } of authorities.all) {
-      const der = await harness.rows((db) => readCrlDer(db, { ca: id }));
+    for (const { id } of scene.authorities.all) {
+      const der = await scene.harness.rows((db) => readCrlDer(db, { ca: id }));
       if (der !== null) ders.push(der);
     }
     const lists = ders.map((der) => encodePem("X509 CRL", der));
     openssl.write("pins.pem", pins.join(""));
     openssl.write("chain.pem", chain.join(""));
     openssl.write("lists.pem", lists.join(""));
-    const options = ["-x509_strict", "-crl_check_all", "-attime", String(Math.floor(harness.clock.now() / 1000)), "-CRLfile", "lists.pem"];
+    const options = [
+      "-x509_strict",
+      "-crl_check_all",
+      "-attime",
+      String(Math.floor(scene.harness.clock.now() / 1000)),
+      "-CRLfile",
+      "lists.pem",
+    ];
     try {
       openssl.run("verify", ...options, "-CAfile", "pins.pem", "-untrusted", "chain.pem", openssl.write("leaf.pem", leaf));
       return "OK";
@@ -118,31 +74,35 @@ describe("a rotation of root and infrastructure CA", () => {
     }
   }
   const listed = async <T extends Issued>(issued: T, device: string | null = null): Promise<T> => {
-    await harness.store.write((db) => recordCertificate(db, issued, device));
+    await scene.harness.store.write((db) => recordCertificate(db, issued, device));
     return issued;
   };
   const server = async () =>
-    (await listed(await authorities.infrastructure.issueServer(parseCsr(await csr()), ["control.example"], harness.clock.now()))).pem;
+    (
+      await listed(
+        await scene.authorities.infrastructure.issueServer(parseCsr(await csr()), ["control.example"], scene.harness.clock.now()),
+      )
+    ).pem;
 
   it("ties the new root to the old one both ways, so that who pinned either takes what the other one signs, step by step across kills", async () => {
     await steps();
-    const [first] = authorities.all.filter(({ kind }) => kind === "root");
+    const [first] = scene.authorities.all.filter(({ kind }) => kind === "root");
     const old = first?.certificate ?? "";
-    const before = { leaf: await server(), chain: authorities.infrastructure.chain };
+    const before = { leaf: await server(), chain: scene.authorities.infrastructure.chain };
     const next = await begin("root");
     // Noted, told; then nothing until every agent of both zones has it.
     expect(await steps()).to.equal(2);
     expect((await trusted("ca")).filter((id) => !id.startsWith("device"))).to.deep.equal(
-      [...authorities.crosses.map(({ id }) => id), idOf("root"), next].sort(),
+      [...scene.authorities.crosses.map(({ id }) => id), idOf("root"), next].sort(),
     );
     expect(await trusted("crl")).to.include(next);
     await acknowledge("gate-1");
-    expect([await steps(), authorities.infrastructure.root]).to.deep.equal([0, old]);
+    expect([await steps(), scene.authorities.infrastructure.root]).to.deep.equal([0, old]);
     await acknowledge("gate-1", "open-1");
     expect(await steps()).to.equal(1);
-    const young = authorities.infrastructure.root;
+    const young = scene.authorities.infrastructure.root;
     expect(young).not.to.equal(old);
-    const { chain } = authorities.infrastructure;
+    const { chain } = scene.authorities.infrastructure;
     expect(await Promise.all([verify([old], [chain], before.leaf), verify([young], [chain], before.leaf)])).to.deep.equal(["OK", "OK"]);
     expect(await verify([young], [before.chain], before.leaf)).to.equal("20");
     // What the new root signs is taken by those who pinned the old one.
@@ -151,7 +111,7 @@ describe("a rotation of root and infrastructure CA", () => {
     taken.add(infrastructure);
     expect(await steps()).to.equal(1);
     expect(await states()).to.include(`active ${infrastructure}`);
-    const after = { leaf: await server(), chain: authorities.infrastructure.chain };
+    const after = { leaf: await server(), chain: scene.authorities.infrastructure.chain };
     expect(new X509Certificate(after.leaf).issuer.slice(-8)).to.equal(infrastructure.slice(-8));
     for (const pins of [[old], [young], [old, young]]) {
       expect(await verify(pins, [after.chain], after.leaf)).to.equal("OK");
@@ -172,16 +132,16 @@ describe("a rotation of root and infrastructure CA", () => {
       await acknowledge("gate-1", "open-1");
       await steps();
     }
-    harness.now = START + CA_LIFE_MS.intermediate + CRL_MARGIN_MS;
+    scene.harness.now = START + CA_LIFE_MS.intermediate + CRL_MARGIN_MS;
     await steps();
     expect(await states()).to.include(`retired ${old}`);
-    harness.now = START + CA_LIFE_MS.root + CRL_MARGIN_MS;
+    scene.harness.now = START + CA_LIFE_MS.root + CRL_MARGIN_MS;
     await steps();
     expect(await trusted("ca")).not.to.include(old);
     expect((await trusted("ca")).filter((id) => id.startsWith("cross"))).to.deep.equal([]);
     expect(files().filter((file) => /^(root|cross)/.test(file))).to.deep.equal([`${next}.crl`, `${next}.crt`, `${next}.key`]);
     // `init` makes nothing anew for what was rotated.
-    expect(await makePki(folder, START + HOUR_MS)).to.deep.equal([]);
+    expect(await makePki(scene.folder, START + HOUR_MS)).to.deep.equal([]);
   });
 
   it("takes out what an operator retires: the root's list names the CA, all that it signed is revoked, and it leaves", async () => {
@@ -189,14 +149,14 @@ describe("a rotation of root and infrastructure CA", () => {
     const [root, infrastructure, device] = [idOf("root"), idOf("infrastructure"), idOf("device")];
     expect(await withdraw(device)).to.equal("authority_signs");
     expect(await withdraw("device-00000000")).to.equal("authority_unknown");
-    const agent = await authorities.infrastructure.issueAgent(parseCsr(await csr()), "gate-1", START);
+    const agent = await scene.authorities.infrastructure.issueAgent(parseCsr(await csr()), "gate-1", START);
     const { fingerprint } = agent;
     await listed(agent);
-    await harness.store.write((db) =>
-      enrollAgent(db, harness.lead, { name: "gate-1", zone: "restricted", fingerprint, replace: true, now: START, actor: "test" }),
+    await scene.harness.store.write((db) =>
+      enrollAgent(db, scene.harness.lead, { name: "gate-1", zone: "restricted", fingerprint, replace: true, now: START, actor: "test" }),
     );
-    const leaf = await listed((await authorities.device?.issue(parseCsr(await csr()), "d", HOUR_MS, START)) ?? agent);
-    const device1 = authorities.device?.chain ?? "";
+    const leaf = await listed((await scene.authorities.device?.issue(parseCsr(await csr()), "d", HOUR_MS, START)) ?? agent);
+    const device1 = scene.authorities.device?.chain ?? "";
     taken.add(await begin("infrastructure"));
     await steps();
     expect(await withdraw(infrastructure)).to.equal("authority_needed");
@@ -205,27 +165,29 @@ describe("a rotation of root and infrastructure CA", () => {
     await acknowledge("gate-1", "open-1");
     await steps();
     expect(await states()).to.include.members([`active ${next}`, `retired ${device}`]);
-    const { root: pin } = authorities.infrastructure;
+    const { root: pin } = scene.authorities.infrastructure;
     expect(await verify([pin], [device1], leaf.pem)).to.equal("OK");
-    renameSync(join(folder, "root.key"), join(folder, "away"));
+    renameSync(join(scene.folder, "root.key"), join(scene.folder, "away"));
     expect(await withdraw(device)).to.equal("root_key_away");
-    renameSync(join(folder, "away"), join(folder, "root.key"));
+    renameSync(join(scene.folder, "away"), join(scene.folder, "root.key"));
     expect(await withdraw(root)).to.equal("authority_signs");
-    const last = (await harness.rows((db) => readCrlDer(db, { ca: device }))) ?? new Uint8Array();
+    const last = (await scene.harness.rows((db) => readCrlDer(db, { ca: device }))) ?? new Uint8Array();
     expect(await withdraw(device)).to.equal(null);
-    harness.now = START + 2_000;
+    scene.harness.now = START + 2_000;
     await steps();
     // 23 is X509_V_ERR_CERT_REVOKED: the CA's, by the root's list.
     expect(await verify([pin], [device1], leaf.pem, [last])).to.equal("23");
     expect(await trusted("ca")).to.deep.equal([next, root]);
-    const row = await harness.rows((db) => all(db.selectFrom("certificates").select("state").where("fingerprint", "=", leaf.fingerprint)));
+    const row = await scene.harness.rows((db) =>
+      all(db.selectFrom("certificates").select("state").where("fingerprint", "=", leaf.fingerprint)),
+    );
     expect(row).to.deep.equal([{ state: "revoked" }]);
     expect(files().filter((file) => file.startsWith("device"))).to.deep.equal([`${next}.crt`, `${next}.key`]);
     // The list that `init` makes when the root's key comes back for it names it too.
-    rmSync(join(folder, "root.crl"));
-    await makePki(folder, START + HOUR_MS, "P-256", FILE_KEYS, await harness.rows((db) => rootEntries(db, START)));
+    rmSync(join(scene.folder, "root.crl"));
+    await makePki(scene.folder, START + HOUR_MS, "P-256", FILE_KEYS, await scene.harness.rows((db) => rootEntries(db, START)));
     using openssl = opensslFolder();
-    const text = openssl.run("crl", "-inform", "DER", "-in", join(folder, "root.crl"), "-noout", "-text").toString();
+    const text = openssl.run("crl", "-inform", "DER", "-in", join(scene.folder, "root.crl"), "-noout", "-text").toString();
     expect(text).to.contain(`Serial Number: ${new X509Certificate(device1).serialNumber}`);
     expect(text).to.contain("Key Compromise");
   });

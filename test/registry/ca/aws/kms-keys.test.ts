@@ -92,6 +92,16 @@ describe("the CAs' keys in AWS KMS", () => {
     expect(await refusal(() => authorities.makeNext("device", NOW))).to.include("There is no key for the next CA");
   });
 
+  it("are taken all the same after a registry was killed between a root's key file and its certificate", async () => {
+    const root = arns(2);
+    const keys = store({ root });
+    await makePki(folder, NOW, "P-256", keys);
+    const { id } = await openAuthorities(folder, URL, keys).makeNext("root", NOW);
+    rmSync(join(folder, `${id}.crt`));
+    const next = await openAuthorities(folder, URL, keys).makeNext("root", NOW);
+    expect(file(`${next.id}.key`).split("\n")[0]).to.equal(root[1]);
+  });
+
   it("take the place of keys in files by a rotation", async () => {
     await makePki(folder, NOW);
     const keys = store({ device: arns(1) });
