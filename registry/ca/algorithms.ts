@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { NULL, oid, sequence } from "../../lib/der.ts";
+import { bitString, integer, NULL, oid, sequence } from "../../lib/der.ts";
 
 /** Kinds of keys that a certificate may be made for (DESIGN.md §6). */
 export const KEY_KINDS = ["P-256", "P-384", "Ed25519", "RSA"] as const;
@@ -9,16 +9,25 @@ const RSA_BITS = { min: 2048, max: 4096 };
 
 /**
  * @returns null for a key of another kind, and for a known kind in a form that relying parties disagree on: explicit curve
- * parameters, compressed points, RSA exponents other than 65537 (RFC 5480 §2.1.1, RFC 8301 §3.2)
+ * parameters, compressed points, RSA exponents other than 65537 (RFC 5480 §2.1.1, RFC 8301 §3.2), RSA keys in any but their one DER form
  */
 export function keyKindOf(spki: Buffer, key: KeyObject): KeyKind | null {
   if (key.asymmetricKeyType === "rsa") {
     const { modulusLength: bits = 0, publicExponent } = key.asymmetricKeyDetails ?? {};
-    return bits >= RSA_BITS.min && bits <= RSA_BITS.max && publicExponent === 65537n ? "RSA" : null;
+    return bits >= RSA_BITS.min && bits <= RSA_BITS.max && publicExponent === 65537n && spki.equals(plainRsa(key)) ? "RSA" : null;
   }
   const plain = PLAIN_FORMS.find(({ head, bytes }) => spki.length === head.length + bytes && spki.subarray(0, head.length).equals(head));
   return plain?.kind ?? null;
 }
+
+/** OpenSSL reads negative numbers, padding, any parameters and what stands behind the key: none of that may get into a certificate. */
+function plainRsa(key: KeyObject): Buffer {
+  const { n = "", e = "" } = key.export({ format: "jwk" });
+  const numbers = [n, e].map((number) => integer(Buffer.from(number, "base64url")));
+  return sequence(RSA_KEY, bitString(sequence(...numbers)));
+}
+
+const RSA_KEY = sequence(oid("1.2.840.113549.1.1.1"), NULL);
 
 /** What stands before the point, or the key, in the one form that all read alike: named curve, uncompressed point (RFC 5480 §2, RFC 8410 §4). */
 const PLAIN_FORMS = (

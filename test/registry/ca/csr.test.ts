@@ -1,6 +1,6 @@
-import { createPublicKey, X509Certificate } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, sign, X509Certificate } from "node:crypto";
 import { expect } from "chai";
-import { bitString, integer, NULL, oid, sequence, tagged } from "../../../lib/der.ts";
+import { bitString, integer, NULL, oid, sequence, TAG, tagged, tlv, utf8String } from "../../../lib/der.ts";
 import { decodePem, encodePem } from "../../../lib/pem.ts";
 import { Problem } from "../../../lib/problem.ts";
 import { makeKeyAndCsr, parseCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
@@ -84,6 +84,28 @@ describe("a certificate request", () => {
     const algorithm = sequence(oid("1.2.840.113549.1.1.1"), NULL);
     const info = sequence(integer(Buffer.of(0)), sequence(), sequence(algorithm, bitString(key)), tagged(0));
     return sequence(info, sequence(oid("1.2.840.113549.1.1.11"), NULL), bitString(number));
+  }
+
+  const odd: readonly [what: string, spki: (n: Buffer, e: Buffer) => Buffer][] = [
+    ["a negative modulus", (n, e) => rsaKey(sequence(tlv(TAG.integer, n), integer(e)))],
+    ["numbers padded with zeros", (n, e) => rsaKey(sequence(tlv(TAG.integer, Buffer.alloc(2), n), integer(e)))],
+    ["a length in the long form of BER", (n, e) => rsaKey(Buffer.concat([Buffer.from("308300010a", "hex"), integer(n), integer(e)]))],
+    ["bytes behind it", (n, e) => rsaKey(Buffer.concat([sequence(integer(n), integer(e)), Buffer.from("anything")]))],
+    ["parameters of its own", (n, e) => rsaKey(sequence(integer(n), integer(e)), [utf8String("anything")])],
+    ["no parameters", (n, e) => rsaKey(sequence(integer(n), integer(e)), [])],
+  ];
+  const rsaKey = (key: Buffer, parameters: readonly Buffer[] = [NULL]): Buffer =>
+    sequence(sequence(oid("1.2.840.113549.1.1.1"), ...parameters), bitString(key));
+  for (const [what, spki] of odd) {
+    it(`with an RSA key with ${what}, which openssl takes, is refused as csr_key_type`, () => {
+      const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+      const { n = "", e = "" } = publicKey.export({ format: "jwk" });
+      const made = spki(Buffer.from(n, "base64url"), Buffer.from(e, "base64url"));
+      expect(createPublicKey({ key: made, format: "der", type: "spki" }).asymmetricKeyDetails?.modulusLength).to.equal(2048);
+      const info = sequence(integer(Buffer.of(0)), sequence(), made, tagged(0));
+      const der = sequence(info, sequence(oid("1.2.840.113549.1.1.11"), NULL), bitString(sign("sha256", info, privateKey)));
+      expect(codeOf(() => parseCsr(der))).to.equal("csr_key_type");
+    });
   }
 
   it("with attributes of any kind is read, and nothing of them counts", () => {
