@@ -14,7 +14,7 @@ import type { DesiredState } from "./desired.ts";
 import { FeedClient } from "./feed/client.ts";
 import { fetchCrl } from "./feed/crl.ts";
 import { identityOf } from "./feed/identity.ts";
-import { renewInTime } from "./feed/renewal.ts";
+import { Renewing } from "./feed/renewing.ts";
 import type { Effect } from "./feed/session.ts";
 import { type AgentStateName, isStale } from "./lifecycle.ts";
 import { checkGate } from "./nft/check.ts";
@@ -25,6 +25,7 @@ import { type NftTarget, startNftTarget } from "./nft/target.ts";
 import { followedRoots, followRoots } from "./pins.ts";
 import { type Applied, Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
+import { serviceFiles } from "./service-certificate.ts";
 import type { StateFile } from "./state.ts";
 import type { AgentStatus } from "./status.ts";
 import type { Cut } from "./target.ts";
@@ -112,6 +113,7 @@ export async function startParts(
       return live.loaded.config;
     },
     acknowledged: () => reconciler.applied,
+    onRenew: (spreadMs) => renewing.soon(spreadMs),
   });
   const follower = new RootFollower();
   const reconciler: Reconciler = new Reconciler({
@@ -141,11 +143,22 @@ export async function startParts(
   });
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
   watching.monitor = stack.use(await startMonitor({ log, signal, onTampered, within }));
-  const onRenewed = (notAfter: number) => {
-    live.loaded = { ...live.loaded, notAfter };
-  };
-  const identity = () => identityOf(live.loaded.config);
-  crew.run(renewInTime({ identity, onRenewed, clock: { now: () => time.now() }, log }, signal));
+  const renewing: Renewing = new Renewing({
+    identity: () => identityOf(live.loaded.config),
+    service: () => serviceFiles(live.loaded.config),
+    asks: !restricted,
+    onRenewed: (notAfter, leaving) => {
+      live.loaded = { ...live.loaded, notAfter };
+      // The registry lets a CA be taken out once nobody shows a certificate of it.
+      if (leaving) feed.reconnect();
+    },
+    onServiceRenewed: () => {
+      if (terminator !== null) reconciler.requestResync("the service's certificate was renewed", [terminator]);
+    },
+    clock: { now: () => time.now(), monotonic: () => clock.monotonic() },
+    log,
+  });
+  crew.run(renewing.run(signal));
   crew.run(reconciler.run(signal));
   crew.run(comparing.run());
   const seen: Seen = {

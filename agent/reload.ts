@@ -1,8 +1,9 @@
 import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
-import { type AgentConfig, serviceKey } from "./config.ts";
+import type { AgentConfig } from "./config.ts";
 import { identityEnd, identityOf } from "./feed/identity.ts";
+import { serviceFiles, shownFile } from "./service-certificate.ts";
 
 /** What a running agent cannot change: who it is, and where it keeps what it holds. */
 const FIXED = ["name", "zone", "stateDir", "runtimeDir", "groundDir"] as const;
@@ -38,8 +39,8 @@ export interface Loaded {
 export function loaded(config: AgentConfig): Loaded {
   const { ca, certificate, key } = config.registry;
   const pinned = readFileSync(ca, "utf8");
-  const { terminator } = config;
-  const service = terminator.kind === "none" ? [] : [terminator.certificate, serviceKey(terminator)];
+  const files = serviceFiles(config);
+  const service = files === null ? [] : [shownFile(files), files.key];
   const notAfter = identityEnd(identityOf(config));
   return { pinned, notAfter, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
 }

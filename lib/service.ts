@@ -52,6 +52,8 @@ export const PATH = {
   agentSocketName: "agent.sock",
   /** The agent's renewed certificate, in its state folder. */
   agentRenewedName: "agent.crt",
+  /** The service's renewed certificate, in the agent's state folder. */
+  serviceRenewedName: "service.crt",
   /** Roots that the agent follows beside the pinned one, in its state folder. */
   agentRootsName: "roots.json",
   /** Where nginx asks the agent about every request. */

@@ -29,7 +29,7 @@ export const PLACES: readonly Place[] = [
   {
     name: "agent/base",
     files:
-      /^agent\/(belief|config|desired|lifecycle|packed-map|pins|room|rule|state|state-open|state-rules|target|time|tracked|trust|trust-bodies)\.ts$/,
+      /^agent\/(belief|config|desired|lifecycle|packed-map|pins|room|rule|service-certificate|state|state-open|state-rules|target|time|tracked|trust|trust-bodies)\.ts$/,
     may: ["lib"],
   },
   ...AGENT_PARTS.map((name) => ({ name, files: new RegExp(`^${name}/`), may: ["lib", "agent/base"] })),

@@ -32,6 +32,8 @@ export interface FeedParts {
   readonly log: Log;
   readonly settled: Latch;
   readonly onEffect: (effect: Effect) => void;
+  /** The CA of the agent's certificate leaves: the next one is to be asked for at a random moment within that time. */
+  readonly onRenew: (spreadMs: number) => void;
   readonly acknowledged: () => Acknowledgement | null;
 }
 
@@ -183,6 +185,9 @@ export class FeedClient {
         return;
       case "restart":
         this.#spreadMs = message.spreadMs;
+        return;
+      case "renew":
+        this.#parts.onRenew(message.spreadMs);
         return;
       case "ahead":
         this.#parts.log.error(

@@ -25,7 +25,7 @@ export const identityEnd = (identity: Identity): number => endOf(readIdentity(id
 export function readIdentity(identity: Identity): { readonly ca: (Buffer | string)[]; readonly cert: Buffer; readonly key: Buffer } {
   const [ca, cert, key] = [readFileSync(identity.ca), readFileSync(identity.certificate), readFileSync(identity.key)];
   const renewed = readRenewed(identity.renewed, key);
-  const newer = renewed !== null && endOf(renewed) > endOf(cert) ? renewed : cert;
+  const newer = renewed !== null && endOf(renewed) >= endOf(cert) ? renewed : cert;
   const followed = identity.roots === undefined ? [] : followedRoots(identity.roots, ca.toString());
   return { ca: [ca, ...followed], cert: newer, key };
 }

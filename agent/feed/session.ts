@@ -96,6 +96,7 @@ export class FeedSession {
         this.#inStep = false;
         return NONE;
       case "restart":
+      case "renew":
         return NONE;
       default:
         return message satisfies never;

@@ -102,7 +102,7 @@ export class HaproxyTarget implements Terminator {
     const last = currentGeneration(config.stateDir, "haproxy");
     const layout = writeGeneration(config.stateDir, "haproxy", {
       config: (own) => {
-        const terminator = presentCertificate(config.terminator, own, trust.crosses());
+        const terminator = presentCertificate(config, own, trust.crosses());
         return renderHaproxy({ ...config, terminator }, { layout: own, lengths, revocations: revocations !== null });
       },
       authorities: trust.authorities(readFileSync(config.registry.ca, "utf8")).join(""),

@@ -191,7 +191,7 @@ export class NginxTarget implements Terminator, Judge {
     const last = currentGeneration(config.stateDir, "nginx");
     const layout = writeGeneration(config.stateDir, "nginx", {
       config: (own) => {
-        const terminator = presentCertificate(config.terminator, own, this.#trust.crosses());
+        const terminator = presentCertificate(config, own, this.#trust.crosses());
         return renderNginx({ ...config, terminator }, own, text !== null);
       },
       authorities: this.#authorities().join(""),

@@ -2,7 +2,7 @@ import { type Desired, sha256Of } from "./desired.ts";
 import { canonicalName, type Observed } from "./observed.ts";
 
 const DAY_MS = 24 * 60 * 60_000;
-/** A service's certificate with less than this left is made anew: control signs them for a year. */
+/** A service's certificate with less than this left is made anew: control signs them for a year, and the agent renews them with a third of it left. */
 const RENEW_BEFORE_MS = 120 * DAY_MS;
 /** An agent renews its own certificate long before: one with less than this left no longer can, and is enrolled anew. */
 const AGENT_ENDS_BEFORE_MS = DAY_MS;

@@ -62,7 +62,10 @@ for file in ${AGENT_FOLDER}/agent.crt ${PATH.agentState}/${PATH.agentRenewedName
   [ ! -f "$file" ] || echo "agent $(base64 -w0 <"$file")"
 done
 ! command -v entityos-agent >/dev/null || echo "status $(entityos-agent status --json 2>/dev/null | base64 -w0)"
-[ ! -f ${PATH.serviceCertificate} ] || echo "service $(base64 -w0 <${PATH.serviceCertificate})"
+service=${PATH.serviceCertificate}
+# The agent renews it, beside its state.
+[ ! ${PATH.agentState}/${PATH.serviceRenewedName} -nt "$service" ] || service=${PATH.agentState}/${PATH.serviceRenewedName}
+[ ! -f ${PATH.serviceCertificate} ] || echo "service $(base64 -w0 <"$service")"
 [ ! -e ${UNFINISHED} ] || echo unfinished
 [ ! -f ${RECORD} ] || echo "record $(base64 -w0 <${RECORD})"
 `;

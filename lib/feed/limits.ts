@@ -28,6 +28,8 @@ export const FEED = {
   reconnectMaxMs: 30_000,
   /** Longest window that a registry may spread its agents over when it restarts. */
   maxSpreadMs: 60_000,
+  /** Longest window that it may spread their renewals over when a CA leaves. */
+  maxRenewSpreadMs: 600_000,
   /** An agent whose feed another program took over waits at least half of this before it takes it back. */
   replacedWaitMs: 30_000,
 } as const;

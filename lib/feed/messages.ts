@@ -3,7 +3,7 @@ import { FEED } from "./limits.ts";
 
 /**
  * The wire of the feed: types and codec, nothing that runs.
- * History: v1, 2026-11-23, first.
+ * History: v1, 2026-11-23, first. 2026-11-29: `renew`, which agents of before skip.
  */
 
 /** What trust is about: a CA, its CRL, a registered certificate, a device's prefix. */
@@ -107,6 +107,8 @@ export const serverMessageSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("ahead"), epoch, revision }),
   /** The registry is about to end this feed on purpose: connect again at a random moment within `spreadMs`. */
   z.object({ type: z.literal("restart"), spreadMs: z.int().min(0).max(FEED.maxSpreadMs) }),
+  /** The CA of the certificate that this feed came with signs no more: ask for the next one at a random moment within `spreadMs`. */
+  z.object({ type: z.literal("renew"), spreadMs: z.int().min(0).max(FEED.maxRenewSpreadMs) }),
 ]);
 export type ServerMessage = z.infer<typeof serverMessageSchema>;
 

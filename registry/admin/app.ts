@@ -1,7 +1,7 @@
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { ADMIN } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
-import { agentRenewalRoute } from "./agent-renewal.ts";
+import { agentRenewalRoutes } from "./agent-renewal.ts";
 import { crlRoute } from "./crl.ts";
 import { checkHost, checkOrigin } from "./guard.ts";
 import type { Peer, Peers } from "./identity.ts";
@@ -63,7 +63,7 @@ export async function createAdminApp(parts: Omit<AdminParts, "actorOf" | "isLoca
     },
     { prefix: ADMIN.prefix },
   );
-  agentRenewalRoute(app, parts, peerOf, own);
+  agentRenewalRoutes(app, parts, peerOf, own);
   crlRoute(app, parts, peerOf);
   metricsRoute(app, parts, peerOf);
   await app.ready();

@@ -49,6 +49,7 @@ export const authorityParameter = z.strictObject({ ca: z.string().regex(/^[a-z]{
 export const retireBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("cessationOfOperation") });
 
 export const renewal = z.strictObject({ csr });
+export const serviceRenewal = z.strictObject({ csr, fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "SHA-256 in lower-case hex") });
 export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });
 export const newServerCertificate = z.strictObject({ names: z.array(text(253)).min(1).max(32), csr });
 export const newOperator = z.strictObject({ name, csr, role: z.enum(["operator", "metrics"]).default("operator") });

@@ -14,6 +14,8 @@ export interface FeedFacts {
   agents(): readonly (AgentFeed & { readonly name: string })[];
   /** How long the newest timed revision took until it stood on every connected host; null while none was timed. */
   spread(): RegistryStatus["spread"];
+  /** Agents whose feed came with a certificate of the CA of that common name. */
+  showing(issuer: string): readonly string[];
   /** Ends an agent's feed: its certificate is no longer the one that counts. */
   disconnect(name: string): void;
 }

@@ -3,12 +3,14 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { FEED } from "../../lib/feed/limits.ts";
 import { URN } from "../../lib/service.ts";
+import { issuerNameIn } from "../ca/issuer-of.ts";
 import { isAgents } from "../process/agents.ts";
 import type { Store } from "../store/store.ts";
 
-/** Whom a feed is for, and until when its certificate says so, integer milliseconds. */
+/** Whom a feed is for, of which CA its certificate is (common name), and until when, integer milliseconds. */
 export interface Admitted {
   readonly name: string;
+  readonly issuer: string;
   readonly notAfter: number;
 }
 
@@ -20,7 +22,7 @@ export async function admit(request: IncomingMessage, store: Store, now: number)
   if (certificate === undefined || name === undefined || !certificate.subjectAltName?.startsWith(`URI:${URN.agent}`)) return null;
   const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
   if (!(await store.read((db) => isAgents(db, { name, fingerprint, now })))) return null;
-  return { name, notAfter: Date.parse(certificate.validTo) };
+  return { name, issuer: issuerNameIn(certificate.toString()), notAfter: Date.parse(certificate.validTo) };
 }
 
 /** Answers and lets go of the connection; a client that keeps its side open keeps nothing here. */

@@ -65,9 +65,11 @@ export class Link {
     });
   }
 
-  /** Sends unless much waits already. */
-  offer(text: string): void {
-    if (this.#socket.readyState === Socket.OPEN && this.#socket.bufferedAmount < MAX_BACKLOG_BYTES) this.#socket.send(text, () => {});
+  /** Sends unless much waits already. @returns whether it did */
+  offer(text: string): boolean {
+    if (this.#socket.readyState !== Socket.OPEN || this.#socket.bufferedAmount >= MAX_BACKLOG_BYTES) return false;
+    this.#socket.send(text, () => {});
+    return true;
   }
 
   /** To be called once a heartbeat interval: ends a link on which one message stands still. */

@@ -38,19 +38,23 @@ export interface PeerParts {
 /** One agent's feed: one message under way at a time, fetched when the last one left, so a slow agent costs nothing but its own delay. */
 export class Peer {
   readonly name: string;
+  /** Common name of the CA of the certificate that it came with. */
+  readonly issuer: string;
   readonly #notAfter: number;
   readonly #link: Link;
   readonly #parts: PeerParts;
   readonly #greeting: NodeJS.Timeout;
   #fact: AgentFact;
   #greeted = false;
+  #toldToRenew = false;
   /** Epoch that is served, and highest revision sent, or held when it came. */
   #epoch = "";
   #sent = 0;
   #unknown = 0;
 
-  constructor({ name, notAfter }: Admitted, socket: WebSocket, parts: PeerParts) {
+  constructor({ name, issuer, notAfter }: Admitted, socket: WebSocket, parts: PeerParts) {
     this.name = name;
+    this.issuer = issuer;
     this.#notAfter = notAfter;
     this.#parts = parts;
     const now = parts.clock.now();
@@ -88,6 +92,13 @@ export class Peer {
     }
     this.#link.look();
     if (this.#greeted) this.#link.offer(text);
+  }
+
+  /** Once a connection: the CA of its certificate leaves. @returns whether it was told now */
+  tellToRenew(spreadMs: number): boolean {
+    if (this.#toldToRenew || !this.#greeted) return false;
+    this.#toldToRenew = this.#link.offer(encode({ type: "renew", spreadMs }));
+    return this.#toldToRenew;
   }
 
   #receive(text: string): void {

@@ -12,6 +12,7 @@ import type { RegistryConfig } from "../config.ts";
 import type { Store } from "../store/store.ts";
 import { AckWriter } from "./acks.ts";
 import { type Admitted, admit, refuse } from "./admit.ts";
+import { LeavingIssuers } from "./leaving.ts";
 import { feedMetrics, NO_FEED_METRICS } from "./metrics.ts";
 import { Peer, type PeerParts } from "./peer.ts";
 import { Publisher } from "./publisher.ts";
@@ -31,6 +32,8 @@ export interface Feed extends AsyncDisposable {
   agents(): readonly (AgentFeed & { readonly name: string })[];
   /** How long the newest timed revision took until it stood on every connected host; null while none was timed. */
   spread(): Spread | null;
+  /** Agents whose feed came with a certificate of the CA of that common name. */
+  showing(issuer: string): readonly string[];
   /** Ends an agent's feed: after its certificate was revoked. */
   disconnect(name: string): void;
 }
@@ -79,15 +82,18 @@ export async function startFeed({ server, config, store, clock, log, metrics }: 
     },
   };
   const door = openDoor({ server, store, clock, log }, roster, (agent, socket) => roster.add(new Peer(agent, socket, parts)));
+  const leaving = new LeavingIssuers(store, log);
   const beat = setInterval(() => {
     const { revision, digest } = publisher.head;
     const text = encode({ type: "heartbeat", revision, digest, time: clock.now() });
     for (const peer of roster.all) peer.heartbeat(text);
+    void leaving.look(() => roster.greeted());
   }, heartbeatMs);
 
   return {
     agents: () => [...roster.greeted()].map(({ fact }) => ({ ...fact, duplicates: roster.takeovers(fact.name) })),
     spread: () => spread.last,
+    showing: (issuer) => Array.from(roster.all).flatMap((peer) => (peer.issuer === issuer ? [peer.name] : [])),
     disconnect(name) {
       // Also one that did not say hello yet: it was admitted by the certificate that no longer counts.
       for (const peer of [...roster.all]) if (peer.name === name) peer.close(CLOSE.revoked, "the agent was revoked");

@@ -1,8 +1,9 @@
 import type { Authorities, Authority } from "../ca/authorities.ts";
+import type { CaKind } from "../ca/authority.ts";
 import { crlEntry } from "../ca/crl.ts";
 import type { RootEntries } from "../ca/files.ts";
 import { readRevoked } from "../store/crls.ts";
-import { all, type Builder, type Command, type Store } from "../store/store.ts";
+import { all, type Builder, type Command, first, type Store } from "../store/store.ts";
 import { reasonOf } from "./listed-certificates.ts";
 
 /** CAs whose certificates devices show at a gate: agents are told of these. */
@@ -12,6 +13,12 @@ export const isOfDevices = ({ kind }: Pick<Authority, "kind">): boolean => kind 
 export async function settleAuthorities(store: Store, authorities: Pick<Authorities, "activate">): Promise<void> {
   const active = await store.read((db) => all(db.selectFrom("authorities").select("ca").where("state", "=", "active")));
   for (const { ca } of active) authorities.activate(ca);
+}
+
+/** Common name of the CA of that kind that signs; null before there is one. */
+export function* readSigningName(db: Builder, kind: CaKind): Command<string | null> {
+  const signing = db.selectFrom("authorities").select("name").where("kind", "=", kind).where("state", "=", "active");
+  return (yield* first(signing))?.name ?? null;
 }
 
 /** A root signs few CAs. */

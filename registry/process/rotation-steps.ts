@@ -92,14 +92,13 @@ function* promote(db: Builder, { ca, kind, told }: AuthorityRow, { anchored, now
 }
 
 /**
- * Live agents that do not have that revision yet, a hundred at most: gates for a device CA, all of them for a root, which they know
- * control by. Control itself shows what an infrastructure CA needs, so nobody is waited for.
+ * Live gates that do not have that revision yet, a hundred at most. Agents of the open zone follow no feed, so nobody can wait for them:
+ * they go on with the root that they pinned. Control itself shows what an infrastructure CA needs, so nobody is waited for.
  */
 export function* waitingFor(db: Builder, kind: CaKind, revision: number): Command<string[]> {
   if (kind === "infrastructure") return [];
-  const live = db.selectFrom("agents").select("name").where("revoked_at", "is", null);
-  const asked = kind === "root" ? live : live.where("zone", "=", "restricted");
-  return (yield* all(asked.where("acked_revision", "<", revision).orderBy("name").limit(100))).map(({ name }) => name);
+  const live = db.selectFrom("agents").select("name").where("revoked_at", "is", null).where("zone", "=", "restricted");
+  return (yield* all(live.where("acked_revision", "<", revision).orderBy("name").limit(100))).map(({ name }) => name);
 }
 
 /** A batch of what it signed, in the CRL and out of the gates. @returns false when none is left */

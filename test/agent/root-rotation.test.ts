@@ -103,16 +103,18 @@ describe("an agent while the root is rotated", () => {
     trust.take("ca", idOf(old), null);
     expect(trust.authorities(old)).to.deep.equal([young]);
     const layout = layoutOf(folder, "haproxy");
-    const { terminator } = agentConfigSchema.parse({
+    const config = agentConfigSchema.parse({
       name: "web-1",
       registry: { addresses: ["https://c.example"], ca: "/c", certificate: "/d", key: "/k" },
+      stateDir: join(folder, "state"),
       terminator: { kind: "haproxy", certificate: join(folder, "own.crt") },
     });
+    const { terminator } = config;
     writeFileSync(terminator.certificate, authorities.infrastructure.chain.slice(0, 900));
     writeFileSync(join(folder, "own.key"), "the key");
-    expect(presentCertificate(terminator, layout, [])).to.equal(terminator);
+    expect(presentCertificate(config, layout, [])).to.equal(terminator);
     expect(existsSync(layout.service)).to.equal(false);
-    const shown = presentCertificate(terminator, layout, trust.crosses());
+    const shown = presentCertificate(config, layout, trust.crosses());
     expect(shown.certificate).to.equal(layout.service);
     expect(readFileSync(join(folder, "service.key"), "utf8")).to.equal("the key");
     const blocks = readFileSync(layout.service, "utf8").match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n/g) ?? [];

@@ -4,7 +4,7 @@ import { withdrawAuthority } from "../../process/withdrawal.ts";
 import { authorityParameter, retireBody, rotateBody } from "../input.ts";
 import type { AdminParts } from "../parts.ts";
 
-export function authorityRoutes(app: FastifyInstance, { store, lead, authorities, clock, actorOf }: AdminParts): void {
+export function authorityRoutes(app: FastifyInstance, { store, lead, authorities, feed, clock, actorOf }: AdminParts): void {
   app.get("/authorities", () => store.read((db) => showAuthorities(db, authorities)));
 
   app.post("/authorities/rotate", async (request, reply) => {
@@ -17,7 +17,7 @@ export function authorityRoutes(app: FastifyInstance, { store, lead, authorities
   app.post("/authorities/:ca/retire", async (request, reply) => {
     const { ca } = authorityParameter.parse(request.params);
     const { reason } = retireBody.parse(request.body ?? {});
-    const input = { authorities, ca, reason, now: clock.now(), actor: actorOf(request) };
+    const input = { authorities, showing: (name: string) => feed.showing(name), ca, reason, now: clock.now(), actor: actorOf(request) };
     await store.write((db) => withdrawAuthority(db, lead, input), ["progress", "revocation"]);
     reply.code(202);
     return { ca };

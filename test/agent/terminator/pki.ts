@@ -26,6 +26,8 @@ export interface Pki {
   readonly service: { readonly certificate: string; readonly key: string };
   readonly deviceCaId: string;
   readonly deviceCa: string;
+  /** The next certificate of the service: same key, names and CA. PEM with its chain. */
+  renewedService(now: number): Promise<string>;
   /** Another device CA under the same root, in no bundle, and its list. */
   anotherDeviceCa(): Promise<DeviceCa & { readonly crl: string }>;
   issue(device: string, options?: { readonly lifeMs?: number; readonly now?: number; readonly ca?: DeviceCa }): Promise<ClientCertificate>;
@@ -45,11 +47,11 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
   const deviceCaCertificate = await makeIntermediate("device CA", top, deviceKey, now);
   const deviceCa = createDeviceCa(deviceCaCertificate, deviceKey, "https://register.example");
   const service = newKey();
-  const issued = await infrastructure.issueServer(
-    { kind: "P-256", spki: service.signer.spki },
-    ["127.0.0.1", "::1", "service.example", ...names],
-    now,
-  );
+  const serviceAt = async (at: number): Promise<string> => {
+    const request = { kind: "P-256", spki: service.signer.spki } as const;
+    const { pem } = await infrastructure.issueServer(request, ["127.0.0.1", "::1", "service.example", ...names], at);
+    return pem + infrastructure.chain;
+  };
   const issuers: Readonly<Record<"device" | "root", Issuer>> = {
     device: createIssuer(caName("device CA", deviceKey), deviceKey),
     root: top,
@@ -58,7 +60,8 @@ export async function makeTestPki(now = Date.now(), names: readonly string[] = [
   return {
     root,
     rootId: caId("root", rootKey.spki),
-    service: { certificate: issued.pem + infrastructure.chain, key: service.pem },
+    service: { certificate: await serviceAt(now), key: service.pem },
+    renewedService: serviceAt,
     deviceCaId: deviceCa.id,
     deviceCa: deviceCaCertificate,
     anotherDeviceCa: async () => {

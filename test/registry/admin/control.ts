@@ -66,6 +66,8 @@ export class TestControl implements AsyncDisposable {
   readonly feeds: (AgentFeed & { readonly name: string })[] = [];
   readonly disconnected: string[] = [];
   listeners: ListenerFact[] = [];
+  /** Agents that show a certificate of whatever CA is asked about. */
+  showing: string[] = [];
   /** HTTP requests that reached control over TLS. */
   requests = 0;
   now = NOW;
@@ -108,6 +110,7 @@ export class TestControl implements AsyncDisposable {
     await store.write((db) => ensureDefaultProfile(db, lead, { now: NOW }));
     const feed = {
       agents: () => this.feeds,
+      showing: () => this.showing,
       spread: () => null,
       disconnect: (name: string) => void this.disconnected.push(name),
       async [Symbol.asyncDispose]() {},

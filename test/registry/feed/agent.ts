@@ -22,8 +22,10 @@ export function startAgent(
   identity: Identity,
   desired = new DesiredState(),
   log: Log = silentLog,
+  { onRenew = () => {}, stateDir }: { readonly onRenew?: (spreadMs: number) => void; readonly stateDir?: string } = {},
 ) {
-  const config = parseAgentConfig("test", `name: ${name}\nregistry: ${JSON.stringify({ addresses: [control.url], ...identity })}\n`);
+  const registry = { addresses: [control.url], ca: identity.ca, certificate: identity.certificate, key: identity.key };
+  const config = parseAgentConfig("test", JSON.stringify({ name, registry, ...(stateDir === undefined ? {} : { stateDir }) }));
   const abort = new AbortController();
   const settled = new Latch();
   const effects: string[] = [];
@@ -40,6 +42,7 @@ export function startAgent(
       effects.push(effect.kind);
       client.applied(1.5);
     },
+    onRenew,
     acknowledged: () => ({ epoch: desired.epoch, revision: desired.revision, digest: desired.digest, tookMs: 0 }),
   });
   const running = client.run(abort.signal);

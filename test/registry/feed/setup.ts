@@ -11,6 +11,7 @@ import { createTlsEntrance } from "../../../registry/admin/entrance.ts";
 import { Peers } from "../../../registry/admin/identity.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
 import { makePki, serverCertificate } from "../../../registry/ca/files.ts";
+import { commonNameIn } from "../../../registry/ca/issuer-of.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
 import { type Feed, startFeed } from "../../../registry/feed/server.ts";
 import { commitChanges, readHead, takeLead } from "../../../registry/store/queries.ts";
@@ -31,6 +32,8 @@ export interface Control extends AsyncDisposable {
   readonly feed: Feed;
   readonly server: Server;
   readonly url: string;
+  /** Common name of the infrastructure CA. */
+  readonly issuer: string;
   /** HTTP requests and upgrades that reached the program behind TLS. */
   readonly seen: string[];
   enroll(name: string, as?: "agent" | "operator"): Promise<Identity>;
@@ -89,6 +92,7 @@ export async function startControl(
       return server;
     },
     url: `https://127.0.0.1:${port}`,
+    issuer: commonNameIn(ca.chain),
     seen,
     listener: listen,
     async enroll(name, as = "agent") {

@@ -30,6 +30,7 @@ describe("a rotation of root and infrastructure CA", () => {
       .write((db) =>
         withdrawAuthority(db, scene.harness.lead, {
           authorities: scene.authorities,
+          showing: () => [],
           ca,
           reason: "keyCompromise",
           now: scene.harness.clock.now(),
@@ -90,15 +91,14 @@ describe("a rotation of root and infrastructure CA", () => {
     const old = first?.certificate ?? "";
     const before = { leaf: await server(), chain: scene.authorities.infrastructure.chain };
     const next = await begin("root");
-    // Noted, told; then nothing until every agent of both zones has it.
+    // Noted, told; then nothing until every gate has it; who is in the open zone follows no feed.
     expect(await steps()).to.equal(2);
     expect((await trusted("ca")).filter((id) => !id.startsWith("device"))).to.deep.equal(
       [...scene.authorities.crosses.map(({ id }) => id), idOf("root"), next].sort(),
     );
     expect(await trusted("crl")).to.include(next);
-    await acknowledge("gate-1");
     expect([await steps(), scene.authorities.infrastructure.root]).to.deep.equal([0, old]);
-    await acknowledge("gate-1", "open-1");
+    await acknowledge("gate-1");
     expect(await steps()).to.equal(1);
     const young = scene.authorities.infrastructure.root;
     expect(young).not.to.equal(old);
@@ -124,12 +124,12 @@ describe("a rotation of root and infrastructure CA", () => {
     const old = idOf("root");
     const next = await begin("root");
     await steps();
-    await acknowledge("gate-1", "open-1");
+    await acknowledge("gate-1");
     await steps();
     for (const kind of ["infrastructure", "device"] as const) {
       taken.add(await begin(kind));
       await steps();
-      await acknowledge("gate-1", "open-1");
+      await acknowledge("gate-1");
       await steps();
     }
     scene.harness.now = START + CA_LIFE_MS.intermediate + CRL_MARGIN_MS;
@@ -162,7 +162,7 @@ describe("a rotation of root and infrastructure CA", () => {
     expect(await withdraw(infrastructure)).to.equal("authority_needed");
     const next = await begin("device");
     await steps();
-    await acknowledge("gate-1", "open-1");
+    await acknowledge("gate-1");
     await steps();
     expect(await states()).to.include.members([`active ${next}`, `retired ${device}`]);
     const { root: pin } = scene.authorities.infrastructure;
