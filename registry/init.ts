@@ -46,6 +46,8 @@ export async function initialise(config: RegistryConfig, clock: Clock, log: Log)
     if (role === "register" && config.register.certificate !== null) continue;
     made.push(...(await serverCertificate(paths.pki, role, namesOf(config, role), ca, now)).made);
   }
+  // A start needs no signature from then on, also while the key is away.
+  await authorities.anchors();
   if (isNew) made.push(paths.database);
   const profile = await store.read((db) => first(db.selectFrom("profiles").select("name").where("name", "=", DEFAULT_PROFILE)));
   if (profile === undefined) {

@@ -2,7 +2,9 @@ import { X509Certificate } from "node:crypto";
 import { delay } from "../lib/abort.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
+import { Problem } from "../lib/problem.ts";
 import type { TlsPair, TlsSource } from "./ca/server-tls.ts";
+import { isSignerUnavailable } from "./ca/signer-unavailable.ts";
 
 /** How often a listener's certificate is looked at. */
 const LOOK_MS = 10_000;
@@ -31,9 +33,22 @@ export class TlsKeeper {
     this.#current = current;
   }
 
-  /** @throws PkiError when there is nothing to begin with */
+  /**
+   * A key that cannot be used at the moment keeps nobody from starting while the certificate from before is good: it is an alarm, and
+   * looked at again as always.
+   * @throws PkiError | Problem signer_unavailable when there is nothing to begin with
+   */
   static async open(parts: KeeperParts): Promise<TlsKeeper> {
-    return new TlsKeeper(parts, await parts.source(parts.clock.now()));
+    const { role, source, clock, log } = parts;
+    try {
+      return new TlsKeeper(parts, await source.newest(clock.now()));
+    } catch (error) {
+      if (!isSignerUnavailable(error)) throw error;
+      const held = source.held(clock.now());
+      if (held === null) throw nothingToShow(role, error);
+      log.error({ role, err: error, alarm: "server_certificate" }, "Cannot replace the certificate; the one before goes on");
+      return new TlsKeeper(parts, held);
+    }
   }
 
   get current(): TlsPair {
@@ -49,7 +64,7 @@ export class TlsKeeper {
   async look(): Promise<boolean> {
     const { role, source, clock, log } = this.#parts;
     try {
-      const next = await source(clock.now());
+      const next = await source.newest(clock.now());
       const changed = next.certificate !== this.#current.certificate || next.key !== this.#current.key;
       if (changed) {
         this.#apply(next);
@@ -90,3 +105,12 @@ export class TlsKeeper {
     this.#alarmed = near;
   }
 }
+
+/** Its cause is the first reason, for whoever runs the program. */
+const nothingToShow = (role: string, error: unknown): Problem =>
+  new Problem(
+    503,
+    "signer_unavailable",
+    `Cannot begin: there is no certificate for ${role} that is good, and the key that signs one cannot be used at the moment. Start again once it can; 'entityos-registry init' says so too, and makes what is missing.`,
+    { cause: error instanceof Error ? error.cause : error },
+  );

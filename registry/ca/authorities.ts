@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { Problem } from "../../lib/problem.ts";
+import { anchorOf } from "./anchor.ts";
 import { type CaKind, type CaRole, issuedFacts, ROLES } from "./authority.ts";
 import type { Issuer } from "./certificate.ts";
 import { createDeviceCa, type DeviceCa } from "./device.ts";
@@ -118,13 +119,20 @@ class FolderAuthorities implements Authorities {
 
   anchors(): Promise<readonly Anchor[]> {
     return Promise.all(
-      this.#of("infrastructure").map(({ authority: { id }, infrastructure }) => {
-        const made = this.#anchors.get(id) ?? infrastructure?.makeAnchor().then((pem) => ({ id, pem }));
-        if (made === undefined) throw new PkiError(`Cannot use ${id} as an infrastructure CA`);
-        this.#anchors.set(id, made);
-        return made;
+      this.#of("infrastructure").map(({ generation, infrastructure }) => {
+        if (infrastructure === null) throw new PkiError(`Cannot use ${generation.id} as an infrastructure CA`);
+        return this.#anchors.get(generation.id) ?? this.#makeAnchor(generation, infrastructure);
       }),
     );
+  }
+
+  /** One that could not be made is made the next time that it is asked for. */
+  #makeAnchor(generation: Generation, ca: InfrastructureGeneration): Promise<Anchor> {
+    const { id } = generation;
+    const made = anchorOf(this.#folder, generation, ca).then((pem) => ({ id, pem }));
+    this.#anchors.set(id, made);
+    made.catch(() => this.#anchors.delete(id));
+    return made;
   }
 
   activate(id: string): void {

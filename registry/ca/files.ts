@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
@@ -119,6 +119,17 @@ export async function serverCertificate(
     if (held !== own + ca.chain) write(file, own + ca.chain, made);
   }
   return { key: readFileSync(fileOf(folder, role, "key"), "utf8"), certificate: readPem(file), made };
+}
+
+/** What a listener may go on with while the CA's key cannot be used: its own pair while it is good. Null where there is none. */
+export function heldCertificate(folder: string, role: "register" | "control", now: number): { key: string; certificate: string } | null {
+  try {
+    const [key, certificate] = [readFileSync(fileOf(folder, role, "key"), "utf8"), readPem(fileOf(folder, role, "crt"))];
+    const own = new X509Certificate(certificate);
+    return own.checkPrivateKey(createPrivateKey(key)) && Date.parse(own.validTo) > now ? { key, certificate } : null;
+  } catch {
+    return null;
+  }
 }
 
 function stillGood(pem: string, sans: readonly (string | undefined)[], ca: InfrastructureCa, signer: Signer, now: number): boolean {

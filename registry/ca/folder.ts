@@ -6,10 +6,11 @@ import type { CaKind } from "./authority.ts";
 /**
  * The folder of PEM files below the registry's state: NAME.key (0600) and NAME.crt for root, infrastructure, device, register and
  * control, and root.crl, so that the root's key may be kept elsewhere. Later generations of a CA have its id as their name, roots have
- * cross-1a2b3c4d.crt beside them. A CA's key file may name a key of a key service instead (key-reference.ts). A key is written before its certificate, each whole, so that whatever is missing after a crash is made
+ * cross-1a2b3c4d.crt beside them. An infrastructure CA has its anchor beside it
+ * (anchor.ts). A CA's key file may name a key of a key service instead (key-reference.ts). A key is written before its certificate, each whole, so that whatever is missing after a crash is made
  * again from what is there.
  */
-export const fileOf = (folder: string, name: string, kind: "key" | "crt" | "crl"): string => join(folder, `${name}.${kind}`);
+export const fileOf = (folder: string, name: string, kind: "key" | "crt" | "crl" | "anchor"): string => join(folder, `${name}.${kind}`);
 
 /** The files of the CAs do not fit together, or are missing: an operator has to look. */
 export class PkiError extends Error {

@@ -35,8 +35,8 @@ export interface Cross {
 }
 
 const CROSS = /^cross-[0-9a-f]{8}\.crt$/;
-/** Keys and lists of later generations: without their certificate they signed nothing, or have ended. */
-const BESIDE = /^((?:root|infrastructure|device)-[0-9a-f]{8})\.(?:key|crl)$/;
+/** What stands beside the certificates of later generations: without those it signed nothing, or has ended. */
+const BESIDE = /^((?:root|infrastructure|device)-[0-9a-f]{8})\.(?:key|crl|anchor)$/;
 
 /** Every generation whose certificate is there. @throws PkiError | KeyError when files do not fit together */
 export function openGenerations(folder: string, kind: CaKind, keys: KeyStore = FILE_KEYS): Generation[] {
@@ -144,7 +144,7 @@ async function besideRoot(next: Issuer, before: Issuer, now: number, notAfter: n
  * others it goes first, since they do not.
  */
 export function removeGeneration(folder: string, { file, kind }: Pick<Generation, "file" | "kind">): void {
-  const ends = kind === "root" ? (["key", "crl", "crt"] as const) : (["crt", "key"] as const);
+  const ends = kind === "root" ? (["key", "crl", "crt"] as const) : (["crt", "key", "anchor"] as const);
   for (const end of ends) rmSync(fileOf(folder, file, end), { force: true });
   sweepFiles(folder);
 }

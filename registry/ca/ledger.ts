@@ -29,14 +29,18 @@ export function* recordCertificate(db: Builder, { notBefore, notAfter, ...issued
   yield* all(insertCertificate(db, { ...issued, device, from: notBefore, to: notAfter }));
 }
 
-/** Ends a certificate, known by its fingerprint, and has its CA's next list name it. Write it with wake "revocation". @returns whether it was live; a second time changes nothing */
+/**
+ * Ends a certificate, known by its fingerprint, and has its CA's next list name it; also one that another took the place of, which is
+ * good by X.509 until its own end. Write it with wake "revocation".
+ * @returns whether that changed anything: a second time does not
+ */
 export function* revokeCertificate(db: Builder, fingerprint: string, now: number, reason: RevocationReason): Command<boolean> {
   const ended = yield* first(
     db
       .updateTable("certificates")
       .set({ state: "revoked", revoked_at: now, reason })
       .where("fingerprint", "=", fingerprint)
-      .where("state", "=", "live")
+      .where("state", "in", ["live", "superseded"])
       .returning("issuer"),
   );
   if (ended === undefined) return false;

@@ -8,6 +8,12 @@ import type { Store } from "../store/store.ts";
 /** "TIME.ADDRESS.MAC": nothing that a client reads. */
 const TICKET = /^(\d{1,15})\.([A-Za-z0-9_-]{1,60})\.([A-Za-z0-9_-]{22})$/;
 
+/** An address, and when a request came from there, integer milliseconds. */
+export interface Observation {
+  readonly address: string;
+  readonly time: number;
+}
+
 /**
  * Tickets that say: a request came from this address, at this time. A device that fetched one over IPv6 can then register both its
  * addresses by one request over IPv4. A ticket proves no more than any request does: that somebody there wanted it.
@@ -32,16 +38,24 @@ export class Observations {
     return `${time}.${Buffer.from(address).toString("base64url")}.${this.#mac(time, address)}`;
   }
 
-  /** The address of a ticket that is as young as a proof must be. @throws Problem observation_refused */
-  read(ticket: string): string {
+  /** What a ticket of ours says, however old it is. @throws Problem observation_refused */
+  read(ticket: string): Observation {
     const [, time = "", address64 = "", mac = ""] = TICKET.exec(ticket) ?? [];
     const address = Buffer.from(address64, "base64url").toString();
     const right = timingSafeEqual(Buffer.from(this.#mac(Number(time), address)), Buffer.from(mac.padEnd(22)));
-    if (right && Math.abs(this.#clock.now() - Number(time)) <= PROOF_WINDOW_MS) return address;
-    throw new Problem(422, "observation_refused", "The ticket of an observed address is wrong or too old: ask GET /v1/address again.");
+    if (!right) throw refused();
+    return { address, time: Number(time) };
+  }
+
+  /** As young as a proof must be. @throws Problem observation_refused */
+  assertYoung({ time }: Observation): void {
+    if (Math.abs(this.#clock.now() - time) > PROOF_WINDOW_MS) throw refused();
   }
 
   #mac(time: number, address: string): string {
     return createHmac("sha256", this.#key).update(`entityos observation v1\n${time}\n${address}`).digest("base64url").slice(0, 22);
   }
 }
+
+const refused = (): Problem =>
+  new Problem(422, "observation_refused", "The ticket of an observed address is wrong or too old: ask GET /v1/address again.");

@@ -107,7 +107,7 @@ export async function submit(request: FastifyRequest, reply: FastifyReply, parts
 /**
  * Stores a proven submission durably, and counts it unless it only gives access up.
  * @returns its id and its outcome; null when that takes longer than {@link REGISTER.outcomeWaitMs}
- * @throws Problem idempotency_key_reused | proof_time | registrations_limited
+ * @throws Problem idempotency_key_reused | proof_time | observation_refused | registrations_limited
  */
 export async function accept(
   request: FastifyRequest,
@@ -118,6 +118,12 @@ export async function accept(
   const { store, clock, outcomes, attempts } = parts;
   const receivedAt = clock.now();
   const { action, signer, addresses, deviceKey, nonce, time } = submission;
+  const tickets = observations.map((ticket) => parts.observations.read(ticket));
+  // A repeat gets the first outcome, however old what it carries has become.
+  const beforeStored = (): void => {
+    assertProofTime(time, receivedAt);
+    for (const ticket of tickets) parts.observations.assertYoung(ticket);
+  };
   const input = {
     id: newId(receivedAt),
     receivedAt,
@@ -126,7 +132,7 @@ export async function accept(
     submission: { addresses: [...addresses], deviceKey, nonce, time },
     signature,
     csr,
-    observed: [observedAddress(request).address, ...observations.map((ticket) => parts.observations.read(ticket))],
+    observed: [observedAddress(request).address, ...tickets.map(({ address }) => address)],
     sealed,
     shown,
     digest,
@@ -136,7 +142,7 @@ export async function accept(
   const attempt = { source: sourceOf(request), signer, now: receivedAt };
   const { id, repeated } = await store.write(
     function* (db) {
-      const accepted = yield* acceptSubmission(db, input, () => assertProofTime(time, receivedAt));
+      const accepted = yield* acceptSubmission(db, input, beforeStored);
       if (!accepted.repeated && action !== "leave") yield* attempts.countRight(db, attempt);
       return accepted;
     },

@@ -64,14 +64,6 @@ export function* endDevice(
   return { revision, prefixes: live.map((grant) => grant.prefix) };
 }
 
-/** Told after a right proof only. @throws Problem device_revoked | device_left */
-export function assertDeviceLives({ end_reason }: Pick<Database["devices"], "end_reason">): void {
-  if (end_reason === null) return;
-  throw end_reason === "revoked"
-    ? new Problem(403, "device_revoked", "This device was revoked: ask the operator for a new security code.")
-    : new Problem(403, "device_left", "This device has left: register it anew with a security code.");
-}
-
 function* requireDevice(db: Builder, device: string): Command<Database["devices"]> {
   const row = yield* first(db.selectFrom("devices").selectAll().where("id", "=", device));
   if (row === undefined) throw new Problem(404, "device_unknown", `There is no device ${device}.`);

@@ -1,3 +1,4 @@
+import { sql } from "kysely";
 import type { RevocationReason } from "../../lib/admin/api.ts";
 import type { Change } from "../../lib/feed/messages.ts";
 import { revokeCertificate } from "../ca/ledger.ts";
@@ -10,6 +11,8 @@ import { all, type Builder, type Command } from "../store/store.ts";
 export const OVERLAP_MS = 60 * 60_000;
 /** Certificates of one device that count at one time. One more ends the oldest at once. */
 export const MAX_LIVE_CERTIFICATES = 4;
+/** What a device renewed all the time leaves in its CA's list when it is revoked. */
+const MAX_REVOKED_AT_ONCE = 1_000;
 
 const selectLive = prepared((db, v: { device: string }) =>
   db
@@ -18,6 +21,16 @@ const selectLive = prepared((db, v: { device: string }) =>
     .where("device", "=", v.device)
     .where("state", "=", "live")
     .orderBy("not_before", "desc"),
+);
+const selectGood = prepared((db, v: { device: string; now: number }) =>
+  db
+    .selectFrom("certificates")
+    .select(["fingerprint", "state"])
+    .where("device", "=", v.device)
+    .where((eb) => eb.or([eb("state", "=", "live"), eb.and([eb("state", "=", "superseded"), eb("not_after", ">", v.now)])]))
+    // Live ones are the newest.
+    .orderBy("not_before", "desc")
+    .limit(sql.lit(MAX_REVOKED_AT_ONCE)),
 );
 const setEnd = prepared((db, v: { fingerprint: string; endsAt: number }) =>
   db.updateTable("certificates").set({ ends_at: v.endsAt }).where("fingerprint", "=", v.fingerprint),
@@ -49,14 +62,17 @@ export function* endCertificate(db: Builder, fingerprint: string, state: "expire
   return removal(fingerprint);
 }
 
-/** Revokes all that a device has: no gate takes them from the changes' revision on, and the next CRL names them. */
+/**
+ * Revokes all that a device has: no gate takes them from the changes' revision on, and the next CRL names them, those before them too
+ * whose own end is not there yet.
+ */
 export function* revokeCertificates(
   db: Builder,
   { device, reason, now }: { readonly device: string; readonly reason: RevocationReason; readonly now: number },
 ): Command<Change[]> {
-  const live = yield* all(selectLive(db, { device }));
-  for (const { fingerprint } of live) yield* revokeCertificate(db, fingerprint, now, reason);
-  return live.map(({ fingerprint }) => removal(fingerprint));
+  const good = yield* all(selectGood(db, { device, now }));
+  for (const { fingerprint } of good) yield* revokeCertificate(db, fingerprint, now, reason);
+  return good.flatMap(({ fingerprint, state }) => (state === "live" ? [removal(fingerprint)] : []));
 }
 
 /** Tells the gates a device's pattern anew where it changed. */

@@ -1,8 +1,9 @@
 import { Problem } from "../../lib/problem.ts";
+import { assertDeviceLives } from "../../lib/registration/ended.ts";
 import { prepared } from "../store/prepared.ts";
 import { appendAudit, readHead } from "../store/queries.ts";
 import { type Builder, type Command, first, type Lead } from "../store/store.ts";
-import { assertDeviceLives, endDevice } from "./devices.ts";
+import { endDevice } from "./devices.ts";
 import type { Act, Done, Work } from "./work.ts";
 
 const selectDevice = prepared((db, v: { id: string }) =>
@@ -17,7 +18,7 @@ export function* permitLeave(db: Builder, lead: Lead, work: Work): Command<Act> 
   const device = yield* first(selectDevice(db, { id: work.submission.signer.slice("device:".length) }));
   if (device === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this device: sign with the device's key.");
   if (device.end_reason === "left") return { wants: null, run: () => gone(db, device) };
-  assertDeviceLives(device);
+  assertDeviceLives(device.end_reason);
   return { wants: null, run: () => leave(db, lead, work, device) };
 }
 

@@ -64,7 +64,8 @@ export function* revokeListed(
   if ((yield* first(root)) !== undefined)
     throw new Problem(409, "authority_certificate", "This is a CA's own certificate: take the CA out (ca retire).");
   const ended = yield* revokeCertificate(db, fingerprint, now, reason);
-  const changes = ended && row.device !== null ? [removal(fingerprint)] : [];
+  // Of one that another took the place of no gate knows.
+  const changes = ended && row.device !== null && row.state === "live" ? [removal(fingerprint)] : [];
   const { revision } = yield* commitChanges(db, lead, { changes, now });
   const agent = ended ? yield* revokeAgentOf(db, row, now) : null;
   const { subject, serial, device } = row;

@@ -1,5 +1,6 @@
 import type { Change } from "../../lib/feed/messages.ts";
 import { Problem } from "../../lib/problem.ts";
+import { assertDeviceLives } from "../../lib/registration/ended.ts";
 import { assertRenewable } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
 import { prepared } from "../store/prepared.ts";
@@ -7,7 +8,6 @@ import { appendAudit, commitChanges } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { addCertificate, certificateAnswer, type Signed } from "./certificates.ts";
-import { assertDeviceLives } from "./devices.ts";
 import { addGrants, endGrants, extendGrant, liveGrants, type NewGrant, settleGrants } from "./grants.ts";
 import { repatternCertificates, revokeCertificates, supersedeCertificates } from "./held-certificates.ts";
 import { type Place, requestedPlaces } from "./places.ts";
@@ -34,7 +34,7 @@ export function* permitRenew(db: Builder, lead: Lead, work: Work): Command<Act> 
   const { submission } = work;
   const device = yield* first(selectDevice(db, { id: submission.signer.slice("device:".length) }));
   if (device === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this device: sign with the device's key.");
-  assertDeviceLives(device);
+  assertDeviceLives(device.end_reason);
   if (work.shown !== null) yield* assertCounts(db, { fingerprint: work.shown, device: device.id, now: work.now });
   if (submission.deviceKey !== null)
     throw new Problem(422, "device_key_kept", "A renewal does not change the device's key: leave the key out, or register anew.");

@@ -92,6 +92,13 @@ export function* readAuthorities(db: Builder): Command<string[]> {
   return (yield* all(selectAuthorities(db, {}))).map(({ body }) => body);
 }
 
+const selectEnd = prepared((db, v: { id: string }) => db.selectFrom("devices").select("end_reason").where("id", "=", v.id));
+
+/** Why a device ended; null of one that lives. */
+export function* readEndReason(db: Builder, { id }: { readonly id: string }): Command<"revoked" | "left" | null> {
+  return (yield* first(selectEnd(db, { id })))?.end_reason ?? null;
+}
+
 const selectDeviceKey = prepared((db, v: { id: string }) => db.selectFrom("devices").select("public_key").where("id", "=", v.id));
 
 /** A device's public key; null when there is no such device, or it has no key. */

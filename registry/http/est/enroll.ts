@@ -3,9 +3,10 @@ import { TLSSocket } from "node:tls";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Problem } from "../../../lib/problem.ts";
 import { csrDigest, csrFromBase64 } from "../../../lib/registration/csr.ts";
+import { assertDeviceLives } from "../../../lib/registration/ended.ts";
 import { clientCertificateRefused, reenrollRefused } from "../../../lib/registration/reenroll.ts";
 import { submissionDigest } from "../../../lib/registration/submission.ts";
-import { readShown } from "../../store/registrations.ts";
+import { readEndReason, readShown } from "../../store/registrations.ts";
 import { REGISTER } from "../limits.ts";
 import { proveByCode } from "../plain.ts";
 import { sendProblemBody } from "../problems.ts";
@@ -73,7 +74,9 @@ async function conclude(
   if (told === null) return reply.code(202).header("retry-after", String(REGISTER.estRetryS)).send();
   const { status, body } = told.outcome;
   if (status >= 400) return sendProblemBody(reply, status, body);
-  const { certificate } = JSON.parse(body) as { certificate: { pem: string } };
+  const { device, certificate } = JSON.parse(body) as { device: string; certificate: { pem: string } };
+  // A client that sends the same for good must not take the first outcome for one that still counts.
+  assertDeviceLives(await parts.store.read((db) => readEndReason(db, { id: device })));
   return sendCertificates(reply, [certificate.pem]);
 }
 

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { generateCode } from "../../../lib/registration/code.ts";
+import { endDevice } from "../../../registry/process/devices.ts";
 import { all } from "../../../registry/store/store.ts";
 import { withCheck } from "./check-character.ts";
 import { curl } from "./curl.ts";
@@ -96,6 +97,20 @@ describe("EST", () => {
     expect(answers.map(told)).to.deep.equal(["200", "200", "200", "200", "403 code_spent"]);
     expect(new Set([0, 1, 3].map((index) => answers[index]?.body.toString())).size).to.equal(1);
     expect([await devices(), await scene.harness.used(one)]).to.deep.equal([before + 2, 2]);
+  });
+
+  it("is refused to who sends the same once more after its device was revoked, or has left", async () => {
+    const one = await code({}, 2);
+    for (const [name, end, said] of [
+      ["revoked", "revoked", "403 device_revoked"],
+      ["left", "left", "403 device_left"],
+    ] as const) {
+      const body = request(name);
+      const send = () => post("simpleenroll", body, "-u", `x:${one.text}`);
+      const device = urnOf(certificate(await send(), name)).slice("urn:entityos:device:".length);
+      await scene.harness.store.write((db) => endDevice(db, scene.harness.lead, { device, reason: end, now: scene.harness.clock.now() }));
+      expect(told(await send())).to.equal(said);
+    }
   });
 
   it("asks for credentials where there are none, or none that could be a code", async () => {

@@ -43,7 +43,7 @@ describe("a ticket of an observed address", () => {
   it("counts as long as a proof, from any replica over the same Storage, and from nowhere else", async () => {
     const made = await ticket("::1");
     const replica = await Observations.start(harness.store, harness.clock);
-    expect(replica.read(made)).to.equal("::1");
+    expect(replica.read(made)).to.deep.equal({ address: "::1", time: START });
     await using elsewhere = await Harness.open();
     const stranger = await Observations.start(elsewhere.store, harness.clock);
     const [time = "", address = "", mac = ""] = made.split(".");
@@ -61,11 +61,23 @@ describe("a ticket of an observed address", () => {
       expect([answer.status, answer.body.code]).to.deep.equal([422, "observation_refused"]);
     }
     harness.now = START + PROOF_WINDOW_MS;
-    expect(replica.read(made)).to.equal("::1");
+    const both = register.body(code, BOTH);
+    const old = { ...both, observations: [made] };
+    expect(prefixes(await register.post(old))).to.deep.equal(["127.0.0.1/32", "::1/128"]);
     harness.now += 1;
-    expect(() => replica.read(made))
-      .to.throw()
-      .with.property("code", "observation_refused");
-    expect(await harness.used(code)).to.equal(0);
+    expect(prefixes(await register.post({ ...register.body(code, BOTH), observations: [made] }))).to.equal("observation_refused");
+    expect(await harness.used(code)).to.equal(1);
+  });
+
+  it("may have grown old in a repeat under the same Idempotency-Key, which gets the first outcome", async () => {
+    const body = { ...register.body(code, BOTH), observations: [await ticket("::1")] };
+    const key = { "idempotency-key": "0123456789abcdef0123456789abcdef" };
+    const first = await register.post(body, key);
+    expect(prefixes(first)).to.deep.equal(["127.0.0.1/32", "::1/128"]);
+    harness.now = START + PROOF_WINDOW_MS + 60_000;
+    const again = await register.post(body, key);
+    expect([again.status, again.body.id, await harness.used(code)]).to.deep.equal([201, first.body.id, 1]);
+    const late = await register.post(body, { "idempotency-key": "fedcba9876543210fedcba9876543210" });
+    expect(["proof_time", "observation_refused"]).to.include(late.body.code);
   });
 });

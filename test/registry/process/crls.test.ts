@@ -257,4 +257,43 @@ describe("the lists of revoked certificates", () => {
     const audited = await harness.rows((db) => all(db.selectFrom("audit").select("action").where("action", "=", "certificate.revoked")));
     expect(audited).to.have.length(1);
   });
+
+  it("name what another took the place of, by itself or with its device: by X.509 it is good until its own end", async () => {
+    harness.monotonic = null;
+    await using _process = await harness.process([], authorities);
+    const code = await harness.code({ pattern: "cert", certificateLifetimeMs: 24 * HOUR_MS });
+    const owner = await harness.device(code, { addresses: [] }, { csr: await csr() });
+    const { id } = owner;
+    for (let index = 1; index <= 5; index++) {
+      harness.now = START + index * 1_000;
+      await harness.own(owner, "renew", { addresses: [] }, { csr: await csr() });
+    }
+    const of = async (state: string) =>
+      harness.rows((db) =>
+        all(
+          db
+            .selectFrom("certificates")
+            .select(["fingerprint", "serial"])
+            .where("device", "=", id)
+            .where("state", "=", state as "live"),
+        ),
+      );
+    const [first, second] = await of("superseded");
+    const input = { fingerprint: first?.fingerprint ?? "", reason: "keyCompromise", now: harness.now ?? 0, actor: "operator:a" } as const;
+    const before = await told();
+    const ended = await harness.store.write((db) => revokeListed(db, harness.lead, input), ["head", "revocation"]);
+    expect(ended.certificate).to.include({ state: "revoked", reason: "keyCompromise" });
+    await harness.until(async () => (await told()).length > before.length);
+    expect(await entries()).to.deep.equal([`${first?.serial} Key Compromise`]);
+    const live = await of("live");
+    await harness.store.write(
+      (db) => revokeDevice(db, harness.lead, { device: id, now: harness.now ?? 0, actor: "operator:a" }),
+      ["head", "revocation"],
+    );
+    harness.now = START + 10_000;
+    await harness.until(async () => (await entries()).length === 6);
+    expect((await entries()).map((line) => line.split(" ")[0]).sort()).to.deep.equal(
+      [first, second, ...live].map((one) => one?.serial).sort(),
+    );
+  });
 });
