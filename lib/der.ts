@@ -81,7 +81,9 @@ export const utf8String = (text: string): Buffer => tlv(TAG.utf8String, Buffer.f
 /** ENUMERATED of a number below 128. */
 export const enumerated = (value: number): Buffer => tlv(TAG.enumerated, Buffer.of(value));
 /** BIT STRING of whole bytes, or of all but the last `unused` bits. */
-export const bitString = (bytes: Uint8Array, unused = 0): Buffer => tlv(TAG.bitString, Buffer.of(unused), bytes);
+export const bitString = (bytes: Uint8Array, unused = 0): Buffer => tlv(TAG.bitString, UNUSED[unused] ?? Buffer.of(unused), bytes);
+/** Made once: what has memory of its own costs more than it holds. */
+const UNUSED = Array.from({ length: 8 }, (_, bits) => Buffer.of(bits));
 
 const ZERO = Buffer.of(0);
 

@@ -87,8 +87,13 @@ export async function issueCertificate(issuer: Issuer, template: CertificateTemp
     tagged(
       3,
       sequence(
-        once(`ca ${pathLength}`, () => Buffer.concat([basicConstraints(pathLength), keyUsage(pathLength !== undefined)])),
-        uses.length > 0 ? once(`use ${uses.join()}`, () => extendedKeyUsage(uses)) : NONE,
+        once(`${pathLength} ${uses.join()}`, () =>
+          Buffer.concat([
+            basicConstraints(pathLength),
+            keyUsage(pathLength !== undefined),
+            uses.length > 0 ? extendedKeyUsage(uses) : NONE,
+          ]),
+        ),
         names.length > 0 ? subjectAltName(names, !(Buffer.isBuffer(subject) || fitsCommonName(subject))) : NONE,
         subjectKeyIdentifier(of?.keyId ?? keyIdOfRead(template.spki)),
         issuer.keyIdentifier,
