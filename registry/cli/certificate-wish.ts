@@ -76,7 +76,7 @@ export function keepCertificate(folder: string, requested: Requested | null, { c
   if (requested === null) return null;
   if (certificate === null) throw new Problem(502, "answer_unreadable", "The answer holds no certificate, though one was asked for.");
   const { key, pkcs12 } = requested;
-  const held = installCertificate(folder, key, certificate);
+  const held = installCertificate(folder, key, device, certificate);
   const chain = certificate.chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
   if (pkcs12 !== null) writePkcs12(pkcs12, { key, certificate: certificate.pem, chain, name: `entityos ${device}` });
   return held;

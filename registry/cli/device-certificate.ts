@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { linkAtomic, makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
 import { Problem } from "../../lib/problem.ts";
+import { URN } from "../../lib/service.ts";
 import { makeKeyAndCsr } from "../ca/csr.ts";
 import type { AnsweredCertificate } from "./submit.ts";
 
@@ -61,10 +62,11 @@ export async function prepareKey(
 
 /**
  * Puts an answered certificate in the place of the one before.
- * @throws Problem certificate_unfit unless it is for that key
+ * @throws Problem certificate_unfit unless it is that device's, for that key, and of the CA that comes with it
  */
-export function installCertificate(folder: string, key: KeyObject, { pem, chain }: AnsweredCertificate): HeldCertificate {
+export function installCertificate(folder: string, key: KeyObject, device: string, { pem, chain }: AnsweredCertificate): HeldCertificate {
   const held = heldOf(pem, key);
+  assertOwn(device, pem, chain);
   const own = join(folder, FOLDERS, held.serial);
   makePrivateFolder(own);
   writeFileAtomic(join(own, "key.pem"), pemOf(key), 0o600);
@@ -108,6 +110,25 @@ function heldOf(pem: string, key: KeyObject): HeldCertificate {
     notAfter: certificate.validToDate.getTime(),
   };
 }
+
+const BLOCK = /-----BEGIN CERTIFICATE-----\r?\n[A-Za-z0-9+/=\r\n]+-----END CERTIFICATE-----\r?\n?/g;
+
+/** Whoever answers, a proxy too, puts nothing else beside this device's key: programs that it is given to may believe what is there. */
+function assertOwn(device: string, pem: string, chain: string): void {
+  const [own, ...cas] = (pem + chain).match(BLOCK)?.map((block) => new X509Certificate(block)) ?? [];
+  const isWhole = (pem + chain).replace(BLOCK, "") === "" && own?.subjectAltName === `URI:${URN.device}${device}`;
+  const isChain = cas.length > 0 && [own, ...cas].every((one, at) => isOf(one, cas[at]));
+  if (!isWhole || !isChain)
+    throw new Problem(
+      502,
+      "certificate_unfit",
+      "The certificate in the answer is not this device's, or what comes with it is not its CA's.",
+    );
+}
+
+/** The last one's CA is the root, which does not come along. */
+const isOf = (one: X509Certificate | undefined, ca: X509Certificate | undefined): boolean =>
+  ca === undefined || (one !== undefined && ca.ca && one.checkIssued(ca) && one.verify(ca.publicKey));
 
 const CURVES: Readonly<Record<string, KeyType>> = { prime256v1: "P-256", secp384r1: "P-384" };
 

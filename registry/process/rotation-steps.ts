@@ -10,6 +10,7 @@ import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { CRL_MARGIN_MS } from "./crl-maker.ts";
 import { removal } from "./held-certificates.ts";
+import { reasonOf } from "./listed-certificates.ts";
 
 export type AuthorityRow = Database["authorities"];
 
@@ -102,12 +103,15 @@ export function* waitingFor(db: Builder, kind: CaKind, revision: number): Comman
 }
 
 /** A batch of what it signed, in the CRL and out of the gates. @returns false when none is left */
-function* revoke(db: Builder, lead: Lead, { name }: AuthorityRow, now: number): Command<boolean> {
+function* revoke(db: Builder, lead: Lead, { name, certificate }: AuthorityRow, now: number): Command<boolean> {
+  // As the operator said of the CA; of a root nobody lists why.
+  const own = db.selectFrom("certificates").select("reason").where("fingerprint", "=", issuedFacts(certificate).fingerprint);
+  const reason = reasonOf((yield* first(own))?.reason ?? null) ?? "cessationOfOperation";
   const live = db.selectFrom("certificates").select(["fingerprint", "device", "subject"]).where("issuer", "=", name);
   const batch = yield* all(live.where("state", "=", "live").orderBy("not_after").limit(REVOKE_BATCH));
   const changes: Change[] = [];
   for (const { fingerprint, device, subject } of batch) {
-    yield* revokeCertificate(db, fingerprint, now, "cessationOfOperation");
+    yield* revokeCertificate(db, fingerprint, now, reason);
     if (device !== null) changes.push(removal(fingerprint));
     if (subject.startsWith(URN.agent))
       yield* all(db.updateTable("agents").set({ revoked_at: now }).where("fingerprint", "=", fingerprint).where("revoked_at", "is", null));

@@ -1,7 +1,11 @@
-import { cpSync, readdirSync } from "node:fs";
+import { createPublicKey } from "node:crypto";
+import { cpSync, readdirSync, readFileSync } from "node:fs";
 import { expect } from "chai";
+import { openAuthorities } from "../../../registry/ca/authorities.ts";
 import { certifiedScene } from "./certified.ts";
 import { cli } from "./registry.ts";
+
+const HOUR_MS = 3_600_000;
 
 describe("a device's next certificate", () => {
   const scene = certifiedScene();
@@ -91,6 +95,37 @@ describe("a device's next certificate", () => {
     proxy.lose = false;
     const again = await run("renew", waiting, "--if-due", "--url", proxy.url);
     expect([again.exit, again.out.startsWith("renewed with:")]).to.deep.equal([0, true]);
+  });
+
+  it("keeps nothing of an answer that is another device's, or comes with anything but its CA's certificate", async () => {
+    const folder = await enrolled();
+    const { serial } = held(folder);
+    const { device } = openAuthorities(scene.registry.path("state/pki"), "https://register.example");
+    const spki = createPublicKey(file(folder, "key.pem")).export({ type: "spki", format: "der" });
+    const make = async (id: string) =>
+      (await device?.issue({ kind: "P-256", spki, der: Buffer.alloc(0) }, id, HOUR_MS, Date.now()))?.pem ?? "";
+    const [own, other] = [await make(state(folder).device), await make("0198f2c1-7d1e-7000-8000-0123456789ab")];
+    const [chain, root] = [device?.chain ?? "", readFileSync(scene.registry.ca, "utf8")];
+    for (const certificate of [
+      { pem: other, chain },
+      { pem: own, chain: "" },
+      { pem: own, chain: root },
+      { pem: own, chain: `${chain}${own}` },
+      { pem: own, chain: `${chain}anything` },
+      { pem: `anything\n${own}`, chain },
+    ]) {
+      const answered = { id: "0198f2c1-7d1e-7000-8000-0123456789ab", device: state(folder).device, pattern: "cert", addresses: [] };
+      await using stub = await scene.registry.answering((_incoming, response) => {
+        response.writeHead(201, { "content-type": "application/json" });
+        response.end(JSON.stringify({ ...answered, certificate, sync: { applied: 0, agents: 0 } }));
+      });
+      expect(await run("renew", folder, "--same-key", "--url", stub.url)).to.deep.include({
+        exit: 69,
+        err: "certificate_unfit: The certificate in the answer is not this device's, or what comes with it is not its CA's.\n",
+      });
+      expect(held(folder).serial).to.equal(serial);
+      assertWhole(folder);
+    }
   });
 
   it("keeps nothing of an answer whose certificate is not for its key", async () => {

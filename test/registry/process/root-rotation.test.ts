@@ -179,9 +179,9 @@ describe("a rotation of root and infrastructure CA", () => {
     expect(await verify([pin], [device1], leaf.pem, [last])).to.equal("23");
     expect(await trusted("ca")).to.deep.equal([next, root]);
     const row = await scene.harness.rows((db) =>
-      all(db.selectFrom("certificates").select("state").where("fingerprint", "=", leaf.fingerprint)),
+      all(db.selectFrom("certificates").select(["state", "reason"]).where("fingerprint", "=", leaf.fingerprint)),
     );
-    expect(row).to.deep.equal([{ state: "revoked" }]);
+    expect(row).to.deep.equal([{ state: "revoked", reason: "keyCompromise" }]);
     expect(files().filter((file) => file.startsWith("device"))).to.deep.equal([`${next}.crt`, `${next}.key`]);
     // The list that `init` makes when the root's key comes back for it names it too.
     rmSync(join(scene.folder, "root.crl"));
