@@ -6,18 +6,20 @@ import type { Store } from "./store/store.ts";
 export function measuredStore(store: Store, metrics: Metrics, clock: Clock): Store {
   const seconds = metrics.histogram("entityos_storage_commit_seconds", "From a write being asked for to its being durable.", SECONDS);
   const failures = metrics.counter("entityos_storage_failures_total", "Writes that did not become durable, refusals included.");
+  const measured = async <T>(write: Promise<T>): Promise<T> => {
+    const began = clock.monotonic();
+    try {
+      return await write;
+    } catch (error) {
+      failures.add();
+      throw error;
+    } finally {
+      seconds.observe((clock.monotonic() - began) / 1_000);
+    }
+  };
   return {
-    async write(command, wakes) {
-      const began = clock.monotonic();
-      try {
-        return await store.write(command, wakes);
-      } catch (error) {
-        failures.add();
-        throw error;
-      } finally {
-        seconds.observe((clock.monotonic() - began) / 1_000);
-      }
-    },
+    write: (command, wakes) => measured(store.write(command, wakes)),
+    writeTogether: (command, input, wakes) => measured(store.writeTogether(command, input, wakes)),
     read: (command) => store.read(command),
     watch: (topic, listener) => store.watch(topic, listener),
     ride: (topic, rider) => store.ride(topic, rider),

@@ -32,9 +32,15 @@ export const PROOF_WINDOW_MS = 10 * 60_000;
 
 /** @throws Problem proof_time, with the registry's time in `extra.now`, when `time` is outside the window around `now` */
 export function assertProofTime(time: number, now: number): void {
-  if (Math.abs(time - now) <= PROOF_WINDOW_MS) return;
+  const problem = proofTimeProblem(time, now);
+  if (problem !== null) throw problem;
+}
+
+/** As {@link assertProofTime}: null, or the problem. */
+export function proofTimeProblem(time: number, now: number): Problem | null {
+  if (Math.abs(time - now) <= PROOF_WINDOW_MS) return null;
   const minutes = PROOF_WINDOW_MS / 60_000;
-  throw new Problem(
+  return new Problem(
     401,
     "proof_time",
     `The proof was signed more than ${minutes} minutes from the registry's time: set the clock, or sign with the time in "now".`,

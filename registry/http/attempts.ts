@@ -49,13 +49,29 @@ export class Attempts implements Disposable {
     this.#assertProofs(yield* readAttempts(db, { source, now }), signer, now);
   }
 
-  /** Counts a right proof, in the transaction that stores its submission. @throws Problem registrations_limited */
-  *countRight(db: Builder, { source, now }: Attempt): Command<void> {
-    const { since, count } = yield* countAttempt(db, { source, signer: RIGHT, now });
-    this.#noted();
-    if (count <= this.#limits.registrationsPerHour) return;
-    const { extra, when } = retryAfter(since, now);
-    throw new Problem(429, "registrations_limited", `Too many registrations from this address: come back in ${when}.`, { extra });
+  /** Counts right proofs, in the transaction that stores their submissions. @returns for each null, or why it is kept out */
+  *countRight(db: Builder, attempts: readonly Attempt[]): Command<readonly (Problem | null)[]> {
+    const bySource = new Map<string, number[]>();
+    for (const [index, { source }] of attempts.entries()) bySource.set(source, [...(bySource.get(source) ?? []), index]);
+    const refusals: (Problem | null)[] = attempts.map(() => null);
+    for (const [source, indices] of bySource) {
+      const now = Math.max(...indices.map((index) => attempts[index]?.now ?? 0));
+      const { since, excess } = yield* this.#countOf(db, { source, now, times: indices.length });
+      for (const index of indices.slice(indices.length - excess)) refusals[index] = registrationsLimited(since, now);
+    }
+    return refusals;
+  }
+
+  /** @returns how many of them are beyond the limit; those are not counted */
+  *#countOf(
+    db: Builder,
+    { source, now, times }: { readonly source: string; readonly now: number; readonly times: number },
+  ): Command<{ readonly since: number; readonly excess: number }> {
+    const { since, count } = yield* countAttempt(db, { source, signer: RIGHT, now, times });
+    for (let n = 0; n < times; n++) this.#noted();
+    const excess = Math.min(times, Math.max(0, count - this.#limits.registrationsPerHour));
+    if (excess > 0) yield* countAttempt(db, { source, signer: RIGHT, now, times: -excess });
+    return { since, excess };
   }
 
   /** Counts a wrong proof; to be awaited before it is answered. @throws Problem proofs_limited when others were counted meanwhile */
@@ -105,6 +121,11 @@ export class Attempts implements Disposable {
       this.#trimming = false;
     }
   }
+}
+
+function registrationsLimited(since: number, now: number): Problem {
+  const { extra, when } = retryAfter(since, now);
+  return new Problem(429, "registrations_limited", `Too many registrations from this address: come back in ${when}.`, { extra });
 }
 
 function wrongProofs(since: number, now: number): Problem {

@@ -2,7 +2,7 @@ import type { FastifyRequest } from "fastify";
 import { Problem } from "../../lib/problem.ts";
 import { type Proof, proofSchema } from "../../lib/registration/fields.ts";
 import { PROOF_WINDOW_MS, type Submission } from "../../lib/registration/submission.ts";
-import { IDEMPOTENCY_MS } from "../store/intake.ts";
+import { IDEMPOTENCY_MS } from "../store/accept.ts";
 import { type RegistrationRow, readRegistration } from "../store/registrations.ts";
 import type { Builder, Command } from "../store/store.ts";
 import { isProven } from "./submit.ts";

@@ -47,15 +47,14 @@ export class Observations {
     return { address, time: Number(time) };
   }
 
-  /** As young as a proof must be. @throws Problem observation_refused */
-  assertYoung({ time }: Observation): void {
-    if (Math.abs(this.#clock.now() - time) > PROOF_WINDOW_MS) throw refused();
-  }
-
   #mac(time: number, address: string): string {
     return createHmac("sha256", this.#key).update(`entityos observation v1\n${time}\n${address}`).digest("base64url").slice(0, 22);
   }
 }
+
+/** Null for one that was as young at a time, integer milliseconds, as a proof must be; else observation_refused. */
+export const observationProblem = ({ time }: Observation, at: number): Problem | null =>
+  Math.abs(at - time) > PROOF_WINDOW_MS ? refused() : null;
 
 const refused = (): Problem =>
   new Problem(422, "observation_refused", "The ticket of an observed address is wrong or too old: ask GET /v1/address again.");

@@ -8,6 +8,7 @@ import type { RegistryConfig } from "../config.ts";
 import { CrlFiles } from "../store/crl-file.ts";
 import { readHead } from "../store/queries.ts";
 import type { Store } from "../store/store.ts";
+import { accepting } from "./accepting.ts";
 import { type App, type AppTls, createApp, refuseOtherMethods, useTls } from "./app.ts";
 import { Attempts } from "./attempts.ts";
 import { getCrl } from "./crl.ts";
@@ -75,7 +76,8 @@ export async function startRegister({
   const progress = new Progress(store);
   const streams = new Streams();
   const observations = await Observations.start(store, clock);
-  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, proofs, sealing };
+  const accept = accepting(attempts);
+  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, accept, proofs, sealing };
   addRoutes(app, parts, { root, registrationsPerMinute });
   let est: RunningEst | null = null;
   const dispose = async (): Promise<void> => {

@@ -4,10 +4,11 @@ import type { Clock } from "../../lib/clock.ts";
 import { Problem } from "../../lib/problem.ts";
 import { publicKeyFromRaw } from "../../lib/registration/code.ts";
 import type { Proofs } from "../../lib/registration/proofs.ts";
-import { assertProofTime, type Submission, verifySubmission } from "../../lib/registration/submission.ts";
+import { type Submission, verifySubmission } from "../../lib/registration/submission.ts";
+import type { Accepted } from "../store/accept.ts";
 import { newId } from "../store/id.ts";
-import { acceptSubmission } from "../store/intake.ts";
-import type { Builder, Command, Store } from "../store/store.ts";
+import type { Builder, Command, Store, Together } from "../store/store.ts";
+import type { Accepting } from "./accepting.ts";
 import { answer } from "./answer.ts";
 import type { Attempts } from "./attempts.ts";
 import { parseIdempotencyKey } from "./body.ts";
@@ -25,6 +26,8 @@ export interface RegistrationParts {
   readonly outcomes: Outcomes;
   readonly observations: Observations;
   readonly attempts: Attempts;
+  /** Stores submissions that come together in one go; see `accepting`. */
+  readonly accept: Together<Accepting, Accepted>;
   readonly proofs: Proofs;
   /** Control's: what is sealed to it, register itself cannot read any more. */
   readonly sealing: KeyObject;
@@ -115,16 +118,12 @@ export async function accept(
   { submission, signature, csr, sealed, shown, digest, observations }: Proven,
   idempotencyKey: string | null,
 ): Promise<{ readonly id: string; readonly told: Told | null }> {
-  const { store, clock, outcomes, attempts } = parts;
+  const { store, clock, outcomes } = parts;
   const receivedAt = clock.now();
   const { action, signer, addresses, deviceKey, nonce, time } = submission;
+  const seen = outcomes.wakes;
   const tickets = observations.map((ticket) => parts.observations.read(ticket));
-  // A repeat gets the first outcome, however old what it carries has become.
-  const beforeStored = (): void => {
-    assertProofTime(time, receivedAt);
-    for (const ticket of tickets) parts.observations.assertYoung(ticket);
-  };
-  const input = {
+  const input: Accepting = {
     id: newId(receivedAt),
     receivedAt,
     action,
@@ -137,16 +136,9 @@ export async function accept(
     shown,
     digest,
     idempotencyKey,
+    source: sourceOf(request),
+    tickets,
   };
-  const seen = outcomes.wakes;
-  const attempt = { source: sourceOf(request), signer, now: receivedAt };
-  const { id, repeated } = await store.write(
-    function* (db) {
-      const accepted = yield* acceptSubmission(db, input, beforeStored);
-      if (!accepted.repeated && action !== "leave") yield* attempts.countRight(db, attempt);
-      return accepted;
-    },
-    ["inbox"],
-  );
+  const { id, repeated } = await store.writeTogether(parts.accept, input, ["inbox"]);
   return { id, told: await outcomes.wait(id, repeated ? null : seen, REGISTER.outcomeWaitMs) };
 }

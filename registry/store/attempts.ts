@@ -38,17 +38,17 @@ export function readAttempts(
   return all(selectOf(db, { source, begin: now - ATTEMPT_WINDOW_MS, end: now + ATTEMPT_WINDOW_MS }));
 }
 
-const upsert = prepared((db, v: { source: string; signer: string; now: number; begin: number; end: number }) =>
+const upsert = prepared((db, v: { source: string; signer: string; now: number; times: number; begin: number; end: number }) =>
   db
     .insertInto("attempts")
-    .values({ source: v.source, signer: v.signer, since: v.now, count: 1 })
+    .values({ source: v.source, signer: v.signer, since: v.now, count: v.times })
     .onConflict((conflict) =>
       conflict.columns(["source", "signer"]).doUpdateSet(({ eb, and, ref, case: when }) => {
         const open = and([eb("attempts.since", ">", v.begin), eb("attempts.since", "<", v.end)]);
         return {
           count: when()
             .when(open)
-            .then(eb("attempts.count", "+", 1))
+            .then(eb("attempts.count", "+", eb.ref("excluded.count")))
             .else(ref("excluded.count"))
             .end(),
           since: when().when(open).then(ref("attempts.since")).else(ref("excluded.since")).end(),
@@ -58,12 +58,12 @@ const upsert = prepared((db, v: { source: string; signer: string; now: number; b
     .returning(["since", "count"]),
 );
 
-/** Counts one attempt: one row is written. @returns the row afterwards */
+/** Counts attempts, one unless said: one row is written. @returns the row afterwards */
 export function* countAttempt(
   db: Builder,
-  { source, signer, now }: { readonly source: string; readonly signer: string; readonly now: number },
+  { source, signer, now, times = 1 }: { readonly source: string; readonly signer: string; readonly now: number; readonly times?: number },
 ): Command<{ since: number; count: number }> {
-  const row = yield* first(upsert(db, { source, signer, now, begin: now - ATTEMPT_WINDOW_MS, end: now + ATTEMPT_WINDOW_MS }));
+  const row = yield* first(upsert(db, { source, signer, now, times, begin: now - ATTEMPT_WINDOW_MS, end: now + ATTEMPT_WINDOW_MS }));
   if (row === undefined) throw new Error("Storage counted no attempt");
   return row;
 }

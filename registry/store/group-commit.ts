@@ -14,9 +14,13 @@ export const MAX_QUEUED = 20_000;
 /** Longest rest between two transactions. */
 const MAX_REST_MS = 5;
 
-/** A write, or what rides along with writes. */
+/** What is done for one input, or for many alike at one time: as many results as there are inputs, in their order. */
+export type Work = (inputs: readonly unknown[]) => readonly unknown[];
+
+/** A write, or what rides along with writes. Jobs of the same work are done together. */
 export interface Job {
-  readonly work: () => unknown;
+  readonly work: Work;
+  readonly input: unknown;
   readonly wakes: readonly Topic[];
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
@@ -27,7 +31,8 @@ export const storageUnavailable = (cause?: unknown): Problem =>
 
 /**
  * Merges all writes of one turn of the event loop into one durable transaction, each inside its own savepoint:
- * a write that throws is rolled back alone, a commit that fails rejects every write that was in it.
+ * a write that throws is rolled back alone, a commit that fails rejects every write that was in it. Writes that are alike share a
+ * savepoint; when they throw there, each gets one of its own.
  */
 export class GroupCommit {
   readonly #db: Transactions;
@@ -56,13 +61,19 @@ export class GroupCommit {
 
   /** Runs `work` in the next transaction; resolves with its result once that is durable. */
   add<T>(work: () => T, wakes: readonly Topic[]): Promise<T> {
+    return this.addTo(() => [work()], null, wakes);
+  }
+
+  /** As {@link GroupCommit.add}, of work that is done at one time for all inputs that came to it; a result that is a Problem rejects. */
+  addTo<T>(work: Work, input: unknown, wakes: readonly Topic[]): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
         reject(storageUnavailable(new Error("the store is closed")));
       } else if (this.#queue.length >= MAX_QUEUED) {
         reject(storageUnavailable(new Error(`${MAX_QUEUED} writes are waiting`)));
       } else {
-        this.#queue.push({ work, wakes, resolve: resolve as (value: unknown) => void, reject });
+        const settle = (value: unknown) => (value instanceof Problem ? reject(value) : resolve(value as T));
+        this.#queue.push({ work, input, wakes, resolve: settle, reject });
         this.#arm();
       }
     });
@@ -112,24 +123,32 @@ export class GroupCommit {
     const settled: (() => void)[] = [];
     const topics = new Set<Topic>();
     this.#db.exec("begin immediate");
-    for (const job of batch) settled.push(this.#perform(job, topics));
-    for (const job of this.#riding(new Set(topics))) settled.push(this.#perform(job, topics));
+    for (const jobs of alike(batch)) settled.push(...this.#perform(jobs, topics));
+    for (const job of this.#riding(new Set(topics))) settled.push(...this.#perform([job], topics));
     this.#db.exec("commit");
     settled.push(() => this.#wake(topics));
     return settled;
   }
 
   /** @returns what to call once the batch is durable */
-  #perform(job: Job, topics: Set<Topic>): () => void {
+  #perform(jobs: readonly Job[], topics: Set<Topic>): readonly (() => void)[] {
+    const inSavepoint = this.#inSavepoint(jobs);
+    if ("results" in inSavepoint) {
+      for (const { wakes } of jobs) for (const topic of wakes) topics.add(topic);
+      return jobs.map((job, index) => () => job.resolve(inSavepoint.results[index]));
+    }
+    if (jobs.length > 1) return jobs.flatMap((job) => this.#perform([job], topics));
+    return jobs.map((job) => () => job.reject(inSavepoint.error));
+  }
+
+  #inSavepoint(jobs: readonly Job[]): { readonly results: readonly unknown[] } | { readonly error: unknown } {
     this.#db.exec("savepoint one");
     try {
-      const value = job.work();
-      for (const topic of job.wakes) topics.add(topic);
-      return () => job.resolve(value);
+      return { results: jobs[0]?.work(jobs.map(({ input }) => input)) ?? [] };
     } catch (error) {
       if (!this.#db.inTransaction) throw error;
       this.#db.exec("rollback to one");
-      return () => job.reject(error);
+      return { error };
     } finally {
       if (this.#db.inTransaction) this.#db.exec("release one");
     }
@@ -142,4 +161,15 @@ export class GroupCommit {
       // The next begin tells; nothing of the batch counts as done either way.
     }
   }
+}
+
+/** Jobs by their work, each work where its first job stood. */
+function alike(batch: readonly Job[]): Iterable<readonly Job[]> {
+  const groups = new Map<Work, Job[]>();
+  for (const job of batch) {
+    const group = groups.get(job.work);
+    if (group === undefined) groups.set(job.work, [job]);
+    else group.push(job);
+  }
+  return groups.values();
 }

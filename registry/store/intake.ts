@@ -1,17 +1,8 @@
-import { hash } from "node:crypto";
-import { sql } from "kysely";
 import { z } from "zod";
-import { Problem } from "../../lib/problem.ts";
 import { addressesSchema, deviceKeySchema, proofSchema } from "../../lib/registration/fields.ts";
 import { atMost, prepared, preparedRows } from "./prepared.ts";
 import type { Database } from "./schema.ts";
-import { all, type Builder, type Command, first } from "./store.ts";
-
-/** How long a repeat under the same Idempotency-Key gets the first outcome. */
-export const IDEMPOTENCY_MS = 15 * 60_000;
-
-/** Submissions that wait for Process at most, some 50 MB: while it is down nobody fills Storage. */
-export const MAX_INBOX = 50_000;
+import { all, type Builder, type Command } from "./store.ts";
 
 /** What the column `submission` holds: the fields of the canonical submission that the other columns do not. */
 export const storedSubmissionSchema = z.strictObject({
@@ -21,102 +12,6 @@ export const storedSubmissionSchema = z.strictObject({
   time: proofSchema.shape.time,
 });
 export type StoredSubmission = z.infer<typeof storedSubmissionSchema>;
-
-export interface NewSubmission {
-  readonly id: string;
-  readonly receivedAt: number;
-  readonly action: Database["submissions"]["action"];
-  readonly signer: string;
-  readonly submission: StoredSubmission;
-  readonly signature: string;
-  /** DER of the certificate request; null when none was sent. */
-  readonly csr: Uint8Array | null;
-  /** Canonical addresses that the client was observed at, the peer's first. */
-  readonly observed: readonly string[];
-  /** Digest of the canonical submission: equal bodies have equal digests. */
-  readonly digest: string;
-  /** The code itself, sealed to control; null when the submission is signed. */
-  readonly sealed: string | null;
-  /** SHA-256, lower-case hex, of the client certificate that was seen, or whose key signed; null when another key signed, or the code is sealed. */
-  readonly shown: string | null;
-  /** As the client sent it; only its hash is stored. */
-  readonly idempotencyKey: string | null;
-}
-
-const insertSubmission = prepared((db, v: Database["submissions"]) =>
-  db.insertInto("submissions").values({
-    id: v.id,
-    received_at: v.received_at,
-    action: v.action,
-    signer: v.signer,
-    submission: v.submission,
-    signature: v.signature,
-    csr: v.csr,
-    observed: v.observed,
-    digest: v.digest,
-    idempotency: v.idempotency,
-  }),
-);
-const insertInbox = prepared((db, v: Database["inbox"]) =>
-  db.insertInto("inbox").values({ submission: v.submission, received_at: v.received_at, sealed: v.sealed, shown: v.shown }),
-);
-/** The walk ends at the bound, and an inbox that Process keeps up with is nearly empty. */
-const selectInboxAt = prepared((db, v: { at: number }) =>
-  db.selectFrom("inbox").select("submission").orderBy("submission").limit(sql.lit(1)).offset(v.at),
-);
-const selectByKey = prepared((db, v: { idempotency: string }) =>
-  db.selectFrom("submissions").select(["id", "digest", "received_at"]).where("idempotency", "=", v.idempotency),
-);
-
-/**
- * Stores a submission for Process. Write it with wake "inbox".
- * A repeat under its Idempotency-Key stores nothing and leads to the first one; an old key is forgotten and counts as new.
- * @param beforeStored is called when the submission is no repeat; what it throws keeps it out
- * @param most submissions that may wait
- * @returns the id under which the submission stands
- * @throws Problem idempotency_key_reused | inbox_full
- */
-export function* acceptSubmission(
-  db: Builder,
-  input: NewSubmission,
-  beforeStored: () => void,
-  most = MAX_INBOX,
-): Command<{ id: string; repeated: boolean }> {
-  const idempotency = input.idempotencyKey === null ? null : hash("sha256", input.idempotencyKey);
-  if (idempotency !== null) {
-    const earlier = yield* first(selectByKey(db, { idempotency }));
-    if (earlier !== undefined && input.receivedAt - earlier.received_at <= IDEMPOTENCY_MS) {
-      if (earlier.digest === input.digest) return { id: earlier.id, repeated: true };
-      throw new Problem(
-        422,
-        "idempotency_key_reused",
-        "This Idempotency-Key came with another body before: make a new one for a new body.",
-      );
-    }
-    if (earlier !== undefined) yield* all(db.updateTable("submissions").set({ idempotency: null }).where("id", "=", earlier.id));
-  }
-  beforeStored();
-  if ((yield* first(selectInboxAt(db, { at: most - 1 }))) !== undefined)
-    throw new Problem(503, "inbox_full", "Too many submissions wait: nothing was stored. Try again later.");
-  const { id, receivedAt: received_at, action, signer, signature, csr, observed, digest } = input;
-  const submission = JSON.stringify(input.submission);
-  yield* all(
-    insertSubmission(db, {
-      id,
-      received_at,
-      action,
-      signer,
-      submission,
-      signature,
-      csr,
-      observed: observed.join(","),
-      digest,
-      idempotency,
-    }),
-  );
-  yield* all(insertInbox(db, { submission: id, received_at, sealed: input.sealed, shown: input.shown }));
-  return { id, repeated: false };
-}
 
 export interface InboxItem {
   readonly id: string;

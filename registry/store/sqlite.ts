@@ -4,9 +4,9 @@ import type { CompiledQuery } from "kysely";
 import { makePrivateFile, makePrivateFolder } from "../../lib/file.ts";
 import type { Log } from "../../lib/log.ts";
 import { createBuilder } from "./builder.ts";
-import { GroupCommit, type Job, storageUnavailable, type Transactions } from "./group-commit.ts";
+import { GroupCommit, type Job, storageUnavailable, type Transactions, type Work } from "./group-commit.ts";
 import { assertOurs, migrateSqlite, type Plain, StoreRefusedError } from "./migrate.ts";
-import type { Builder, Command, Reader, Rider, Store, Topic } from "./store.ts";
+import type { Builder, Command, Reader, Rider, Store, Together, Topic } from "./store.ts";
 import { Watchers } from "./watchers.ts";
 
 const BUSY_TIMEOUT_MS = 5_000;
@@ -50,6 +50,7 @@ class SqliteStore implements Store {
   readonly #watchers: Watchers;
   readonly #snapshots = new Set<Connection>();
   readonly #riders = new Map<Topic, Set<Job>>();
+  readonly #works = new WeakMap<Together<never, unknown>, Work>();
   #closed: Promise<void> | null = null;
 
   constructor(file: string, writer: Connection, reader: Connection, log: Log) {
@@ -58,15 +59,30 @@ class SqliteStore implements Store {
     this.#reader = reader;
     this.#watchers = new Watchers(log);
     const riding = (topics: ReadonlySet<Topic>) => [...topics].flatMap((topic) => [...(this.#riders.get(topic) ?? [])]);
-    this.#commits = new GroupCommit(writer, (topics) => this.#watchers.wake(topics), riding);
+    const committed = (topics: ReadonlySet<Topic>) => {
+      reader.endView();
+      this.#watchers.wake(topics);
+    };
+    this.#commits = new GroupCommit(writer, committed, riding);
   }
 
   write<T>(command: (db: Builder) => Command<T>, wakes: readonly Topic[] = []): Promise<T> {
     return this.#commits.add(() => this.#writer.perform(command(this.#db)), wakes);
   }
 
+  writeTogether<I, T>(command: Together<I, T>, input: I, wakes: readonly Topic[] = []): Promise<T> {
+    const work = this.#works.get(command as Together<never, unknown>) ?? (this.#workOf(command) as Work);
+    this.#works.set(command as Together<never, unknown>, work);
+    return this.#commits.addTo(work, input, wakes);
+  }
+
+  #workOf<I, T>(command: Together<I, T>) {
+    return (inputs: readonly I[]) => this.#writer.perform(command(this.#db, inputs));
+  }
+
   async read<T>(command: (db: Builder) => Command<T>): Promise<T> {
-    return this.#reader.view(() => this.#reader.perform(command(this.#db)));
+    this.#reader.beginView();
+    return this.#reader.perform(command(this.#db));
   }
 
   watch(topic: Topic, listener: () => void): Disposable {
@@ -76,8 +92,8 @@ class SqliteStore implements Store {
   ride<T>(topic: Topic, { command, wakes, done, failed }: Rider<T>): Disposable {
     const riders = this.#riders.get(topic) ?? new Set();
     this.#riders.set(topic, riders);
-    const work = () => this.#writer.perform(command(this.#db));
-    const job = { work, wakes, resolve: done as Job["resolve"], reject: failed };
+    const work = () => [this.#writer.perform(command(this.#db))];
+    const job = { work, input: null, wakes, resolve: done as Job["resolve"], reject: failed };
     riders.add(job);
     return { [Symbol.dispose]: () => riders.delete(job) };
   }
@@ -112,6 +128,7 @@ class SqliteStore implements Store {
 class Connection implements Transactions, Plain {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, Statement>();
+  #viewing: NodeJS.Immediate | null = null;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -136,18 +153,27 @@ class Connection implements Transactions, Plain {
     return step.value;
   }
 
-  /** Runs `work` on one view of the data. */
-  view<T>(work: () => T): T {
+  /**
+   * What is read from now on is one view of the data, until {@link Connection.endView} or the end of this turn of the event loop: to
+   * find out for every read whether the data has changed costs more than the read.
+   */
+  beginView(): void {
     if (!this.#db.isOpen) throw storageUnavailable(new Error("the store is closed"));
+    if (this.#viewing !== null) return;
     this.exec("begin");
-    try {
-      return work();
-    } finally {
-      this.exec("commit");
-    }
+    this.#viewing = setImmediate(() => this.endView());
+  }
+
+  /** Whatever is committed by now is seen by the next read. */
+  endView(): void {
+    if (this.#viewing === null) return;
+    clearImmediate(this.#viewing);
+    this.#viewing = null;
+    if (this.#db.isTransaction) this.exec("commit");
   }
 
   close(): void {
+    this.endView();
     this.#statements.clear();
     if (this.#db.isOpen) this.#db.close();
   }

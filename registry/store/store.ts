@@ -1,4 +1,5 @@
 import type { Compilable, CompiledQuery, Kysely } from "kysely";
+import type { Problem } from "../../lib/problem.ts";
 import type { Database } from "./schema.ts";
 
 /**
@@ -16,12 +17,23 @@ export interface Reader {
   read<T>(command: (db: Builder) => Command<T>): Promise<T>;
 }
 
+/**
+ * Does the same for many inputs in one transaction.
+ * @returns for each, in their order, its result, or the Problem that it is refused with: then it has written nothing for that input
+ */
+export type Together<I, T> = (db: Builder, inputs: readonly I[]) => Command<readonly (T | Problem)[]>;
+
 export interface Store extends Reader, AsyncDisposable {
   /**
    * Runs a command in one transaction and resolves when it is durable. When it throws, it alone is rolled back.
    * @param wakes topics whose watchers are called after the commit
    */
   write<T>(command: (db: Builder) => Command<T>, wakes?: readonly Topic[]): Promise<T>;
+  /**
+   * As `write`, of one of many that are alike: those that come together may be done by one run of the same `command`. Where that throws,
+   * each is done by itself, so that one that throws is rolled back alone here too.
+   */
+  writeTogether<I, T>(command: Together<I, T>, input: I, wakes?: readonly Topic[]): Promise<T>;
   /** Calls `listener` after each commit that wakes `topic`, possibly once for several; dispose to stop. */
   watch(topic: Topic, listener: () => void): Disposable;
   /**

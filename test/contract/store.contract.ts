@@ -1,6 +1,7 @@
 import { expect } from "chai";
+import { Problem } from "../../lib/problem.ts";
 import { readHead } from "../../registry/store/queries.ts";
-import { all, type Builder, type Command, first, type Store } from "../../registry/store/store.ts";
+import { all, type Builder, type Command, first, type Store, type Together } from "../../registry/store/store.ts";
 
 /** One database, empty at first. */
 export interface StoreUnderTest extends AsyncDisposable {
@@ -77,6 +78,27 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
         );
       await Promise.all(["a", "b", "c", "d"].map(write));
       expect(await store.read(get("order"))).to.equal("abcd");
+    });
+
+    /** Writes keys; refuses "refused" alone, and throws for "thrown". */
+    const putAll: Together<string, string> = function* (db, keys) {
+      for (const key of keys) if (key !== "refused") yield* put(key)(db);
+      if (keys.includes("thrown")) throw new RangeError("thrown");
+      return keys.map((key) => (key === "refused" ? new Problem(422, "refused", "Refused.") : key));
+    };
+    const together = async (...keys: string[]) => {
+      const results = await Promise.allSettled(keys.map((key) => store.writeTogether(putAll, key)));
+      return results.map((result) => (result.status === "fulfilled" ? result.value : String(result.reason.code ?? result.reason.message)));
+    };
+
+    it("tells each of those that came together what became of it", async () => {
+      expect(await together("a", "refused", "b")).to.deep.equal(["a", "refused", "b"]);
+      expect(await Promise.all(["a", "refused", "b"].map((key) => store.read(get(key))))).to.deep.equal(["1", undefined, "1"]);
+    });
+
+    it("undoes one of them that throws, and it alone", async () => {
+      expect(await together("a", "thrown", "b")).to.deep.equal(["a", "thrown", "b"]);
+      expect(await Promise.all(["a", "thrown", "b"].map((key) => store.read(get(key))))).to.deep.equal(["1", undefined, "1"]);
     });
 
     it("wakes the watchers of a write's topics after its commit, not those of a write that failed", async () => {

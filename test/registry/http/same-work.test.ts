@@ -3,7 +3,7 @@ import { syncBuiltinESMExports } from "node:module";
 import { expect } from "chai";
 import { generateCode } from "../../../lib/registration/code.ts";
 import { type Submission, signSubmission } from "../../../lib/registration/submission.ts";
-import { all, type Builder, type Command, type Rider, type Store, type Topic } from "../../../registry/store/store.ts";
+import { all, type Builder, type Command, type Rider, type Store, type Together, type Topic } from "../../../registry/store/store.ts";
 import { Harness, unsigned } from "../process/harness.ts";
 import { withCheck } from "./check-character.ts";
 import { type Answer, RegisterUnderTest } from "./client.ts";
@@ -27,6 +27,8 @@ class Ledger {
       read: <T>(command: (db: Builder) => Command<T>) => store.read((db) => noted(command(db))),
       write: <T>(command: (db: Builder) => Command<T>, wakes: Parameters<Store["write"]>[1]) =>
         store.write((db) => noted(command(db)), wakes),
+      writeTogether: <I, T>(command: Together<I, T>, input: I, wakes: Parameters<Store["write"]>[1]) =>
+        store.writeTogether<I, T>((db, inputs) => noted(command(db, inputs)), input, wakes),
       watch: (...args: Parameters<Store["watch"]>) => store.watch(...args),
       ride: <T>(topic: Topic, rider: Rider<T>) => store.ride(topic, rider),
     });

@@ -13,16 +13,26 @@ import type { Authorities } from "../../../registry/ca/authorities.ts";
 import { createCode } from "../../../registry/process/codes.ts";
 import { type RunningProcess, startProcess } from "../../../registry/process/process.ts";
 import { ensureDefaultProfile, setProfile } from "../../../registry/process/profiles.ts";
+import { type Accepted, type AcceptRules, acceptSubmissions, MAX_INBOX, type NewSubmission } from "../../../registry/store/accept.ts";
 import { newId } from "../../../registry/store/id.ts";
-import { acceptSubmission } from "../../../registry/store/intake.ts";
 import { takeLead } from "../../../registry/store/queries.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
-import { all, type Builder, type Command, type Lead, type Store } from "../../../registry/store/store.ts";
+import { all, type Builder, type Command, type Lead, type Store, type Together } from "../../../registry/store/store.ts";
 
 export const REGISTRY = "register.example";
 /** What register seals to and control opens with. */
 export const SEALING = generateKeyPairSync("x25519");
 export const HOUR_MS = 3_600_000;
+
+/** Keeps out nobody for whom there is room. */
+export const NO_RULES: AcceptRules<NewSubmission> = {
+  untimely: () => null,
+  *count(_db, submissions) {
+    return submissions.map(() => null);
+  },
+  most: MAX_INBOX,
+};
+const ACCEPT: Together<NewSubmission, Accepted> = (db, inputs) => acceptSubmissions(db, inputs, NO_RULES);
 
 /** A registry without CAs. */
 export const NO_AUTHORITIES: Authorities = {
@@ -137,7 +147,7 @@ export class Harness implements AsyncDisposable {
       shown: row.shown ?? null,
       idempotencyKey: null,
     };
-    return (await this.store.write((db) => acceptSubmission(db, input, () => {}), ["inbox"])).id;
+    return (await this.store.writeTogether(ACCEPT, input, ["inbox"])).id;
   }
 
   /** Waits for what became of a submission. */

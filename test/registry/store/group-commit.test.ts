@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { Problem } from "../../../lib/problem.ts";
 import { GroupCommit, MAX_BATCH, MAX_QUEUED, type Transactions } from "../../../registry/store/group-commit.ts";
 
 /** A connection that only notes what it is told, and fails where it is asked to. */
@@ -46,10 +47,33 @@ describe("group commit", () => {
     expect(woken).to.deep.equal([["head"]]);
   });
 
+  it("does what is alike at one time, in one savepoint; when that throws, each in its own", async () => {
+    const runs: string[] = [];
+    const work = (inputs: readonly unknown[]) => {
+      runs.push(inputs.join("+"));
+      if (inputs.includes("bad")) throw new Error("bad");
+      return inputs.map((input) => (input === "no" ? new Problem(422, "no", "No.") : `${String(input)}!`));
+    };
+    const told = async (...inputs: string[]) =>
+      (await Promise.allSettled([...inputs.map((input) => commits.addTo(work, input, ["head"])), commits.add(() => 0, [])])).map(
+        (result) => (result.status === "fulfilled" ? result.value : (result.reason.code ?? result.reason.message)),
+      );
+    expect([await told("a", "no", "b"), runs]).to.deep.equal([["a!", "no", "b!", 0], ["a+no+b"]]);
+    expect(notes.told.join("; ")).to.equal("begin immediate; savepoint one; release one; savepoint one; release one; commit");
+    runs.length = notes.told.length = 0;
+    expect([await told("a", "bad", "b"), runs]).to.deep.equal([
+      ["a!", "bad", "b!", 0],
+      ["a+bad+b", "a", "bad", "b"],
+    ]);
+    expect(notes.told.filter((sql) => sql === "rollback to one")).to.have.length(2);
+    expect(woken).to.deep.equal([["head"], ["head"]]);
+  });
+
   it("puts what rides along into the same transaction, behind the writes that wake its topic, and wakes what it wakes", async () => {
     const told: string[] = [];
     const rider = {
-      work: () => notes.told.push("ride"),
+      work: () => [notes.told.push("ride")],
+      input: null,
       wakes: ["outcome"] as const,
       resolve: () => told.push(`done after ${notes.told.at(-1)}`),
       reject: () => {},

@@ -5,13 +5,14 @@ import type { CompiledQuery } from "kysely";
 import { listDevices, revokeDevice, showDevice } from "../../../registry/process/devices.ts";
 import { expireGrants, forgetNonces, nextExpiry } from "../../../registry/process/expiry.ts";
 import { listGrants } from "../../../registry/process/grants.ts";
+import { acceptSubmissions } from "../../../registry/store/accept.ts";
 import { countAttempt, readAttempts } from "../../../registry/store/attempts.ts";
 import { createBuilder } from "../../../registry/store/builder.ts";
-import { acceptSubmission, readInbox } from "../../../registry/store/intake.ts";
+import { readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readRules, recordAcks } from "../../../registry/store/queries.ts";
 import { readAcknowledged, readCodeKey, readDeviceKey, readOutcomes, readRegistration } from "../../../registry/store/registrations.ts";
-import type { Builder, Command, Store } from "../../../registry/store/store.ts";
-import { Harness } from "../process/harness.ts";
+import type { Builder, Command, Store, Together } from "../../../registry/store/store.ts";
+import { Harness, NO_RULES } from "../process/harness.ts";
 
 /** A store that notes the SQL of every query that passes. */
 function noting(store: Store, sql: Set<string>): Store {
@@ -27,8 +28,15 @@ function noting(store: Store, sql: Set<string>): Store {
     }
     return step.value;
   }
+  // One for each, as those that are one and the same are done together.
+  const together = new Map<Together<never, unknown>, Together<never, unknown>>();
   return {
     read: (command) => store.read(noted(command)),
+    writeTogether<I, T>(command: Together<I, T>, input: I, wakes?: Parameters<Store["write"]>[1]) {
+      const noting = (together.get(command) as Together<I, T> | undefined) ?? ((db, inputs) => note(command(db, inputs)));
+      together.set(command, noting);
+      return store.writeTogether(noting, input, wakes);
+    },
     write: (command, wakes) => store.write(noted(command), wakes),
     watch: (topic, listener) => store.watch(topic, listener),
     ride: (topic, rider) => store.ride(topic, { ...rider, command: noted(rider.command) }),
@@ -101,6 +109,8 @@ describe("the queries of the hot path", () => {
       "SCAN live",
       // Up to the number of refused submissions that are kept.
       "SCAN outcomes USING INDEX outcomes_refused",
+      // Up to the number of submissions that may wait.
+      "SCAN waiting",
     ]);
   });
 
@@ -111,23 +121,25 @@ describe("the queries of the hot path", () => {
 
   it("are the same commands on PostgreSQL", () => {
     const db = createBuilder("postgres");
-    const accept = acceptSubmission(
+    const accept = acceptSubmissions(
       db,
-      {
-        id: "i",
-        receivedAt: 5,
-        action: "register",
-        signer: "code:A",
-        submission: { addresses: [], deviceKey: null, nonce: "n", time: 1 },
-        signature: "s",
-        csr: null,
-        observed: ["o"],
-        digest: "d",
-        sealed: null,
-        shown: null,
-        idempotencyKey: null,
-      },
-      () => {},
+      [
+        {
+          id: "i",
+          receivedAt: 5,
+          action: "register",
+          signer: "code:A",
+          submission: { addresses: [], deviceKey: null, nonce: "n", time: 1 },
+          signature: "s",
+          csr: null,
+          observed: ["o"],
+          digest: "d",
+          sealed: null,
+          shown: null,
+          idempotencyKey: null,
+        },
+      ],
+      NO_RULES,
     );
     // Whether the inbox has room.
     accept.next();
