@@ -1,6 +1,6 @@
-import { type KeyObject, verify } from "node:crypto";
+import { hash, type KeyObject, verify } from "node:crypto";
 import { publicKeyFromRaw } from "./code.ts";
-import { canonicalSubmission, type Submission, submissionDigest } from "./submission.ts";
+import { canonicalSubmission, type Submission } from "./submission.ts";
 
 /** Keys, and right proofs, that are remembered; beyond them the one that came first makes room. */
 export const MAX_REMEMBERED = 4_096;
@@ -20,9 +20,10 @@ export class Proofs {
    * @throws Problem submission_text | device_key
    */
   async isRight(submission: Submission, key: string, signature: string): Promise<boolean> {
-    const named = nameOf(submission, key, signature);
+    const bytes = canonicalSubmission(submission);
+    const named = nameOf(bytes, key, signature);
     if (this.#right.has(named)) return true;
-    const right = await verified(canonicalSubmission(submission), this.#keyOf(submission.signer, key), signature);
+    const right = await verified(bytes, this.#keyOf(submission.signer, key), signature);
     if (right) {
       makeRoom(this.#right);
       this.#right.add(named);
@@ -32,7 +33,7 @@ export class Proofs {
 
   /** True when the proof was found right before; false says nothing. @throws Problem submission_text */
   isKnown(submission: Submission, key: string, signature: string): boolean {
-    return this.#right.has(nameOf(submission, key, signature));
+    return this.#right.has(nameOf(canonicalSubmission(submission), key, signature));
   }
 
   /** Under the signer's name, so that one that is not there, with a key that stands in for its own, costs what one costs that is. */
@@ -51,7 +52,7 @@ function makeRoom(held: Map<string, unknown> | Set<string>): void {
   if (held.size >= MAX_REMEMBERED && first !== undefined) held.delete(first);
 }
 
-const nameOf = (submission: Submission, key: string, signature: string): string => `${key} ${signature} ${submissionDigest(submission)}`;
+const nameOf = (bytes: Buffer, key: string, signature: string): string => `${key} ${signature} ${hash("sha256", bytes)}`;
 
 const verified = (bytes: Buffer, key: KeyObject, signature: string): Promise<boolean> =>
   new Promise((resolve, reject) => {
