@@ -11,6 +11,7 @@ export const ALARM = {
   floor_lost: "The floor is gone with its holder; it is being made again",
   ground_not_told: "entityos-floor.service does not take this configuration's floor; it holds the one before",
   not_answering: "A part that the gate hangs on does not answer",
+  apply_slow: "A change takes seconds to reach the kernel: it is waited for",
   reload_refused: "The configuration that was to be loaded is not in force",
   not_saved: "The disk takes nothing: the kernel follows, and nothing is acknowledged",
   structure_tampered: "Somebody else changed the gate's structure; it was set back",

@@ -12,6 +12,7 @@ import type { RegistryTime } from "./time.ts";
 
 /** Effects that go on for longer than this are stuck: 5,000,000 rules load in less than a minute. */
 const LONGEST_ROUND_MS = 600_000;
+const LATELY_MS = 60_000;
 
 /** What is in the kernel and on disk. */
 export interface Applied {
@@ -65,6 +66,7 @@ export class Reconciler {
   #saveDue: Promise<void> | null = null;
   #applied: Applied | null = null;
   #busySinceMs: number | null = null;
+  #applying: { readonly sinceMs: number; readonly untilMs: number | null } | null = null;
   #ended = false;
 
   constructor(parts: ReconcilerParts) {
@@ -94,6 +96,16 @@ export class Reconciler {
 
   get applied(): Applied | null {
     return this.#applied;
+  }
+
+  /**
+   * How long the differences take that are on their way to the targets, or took that were lately; 0 when none were. Milliseconds. A resync,
+   * which may take long, does not count.
+   */
+  get applyMs(): number {
+    const now = this.#parts.clock.monotonic();
+    if (this.#applying === null || now > (this.#applying.untilMs ?? now) + LATELY_MS) return 0;
+    return (this.#applying.untilMs ?? now) - this.#applying.sinceMs;
   }
 
   /** Resolves while the loop runs, whatever a target does. @throws Error when it ended or is stuck in its effects */
@@ -221,7 +233,9 @@ export class Reconciler {
     if (known && desired.pendingSize === 0 && this.#savedWhole) return;
     const started = clock.monotonic();
     const pending = desired.pending();
+    this.#applying = { sinceMs: started, untilMs: null };
     const { failed } = await this.#effects.round(desired, pending, false, signal);
+    this.#applying = { sinceMs: started, untilMs: clock.monotonic() };
     desired.acknowledge(pending);
     if (failed) {
       this.#savedWhole = false;

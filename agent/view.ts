@@ -11,6 +11,8 @@ import type { AgentStatus } from "./status.ts";
 import type { RegistryTime } from "./time.ts";
 
 const MAX_DOUBTS = 5;
+/** A change takes a few milliseconds. */
+const SLOW_APPLY_MS = 1_000;
 const DAY_MS = 86_400_000;
 
 /** The running parts that facts are read from. */
@@ -62,8 +64,10 @@ function someDoubts(desired: DesiredState): string[] {
 }
 
 /** Raises and ends the alarms that facts are the reason of. */
-export function lookForAlarms({ alarms, config, crlAges, desired, feed, floor, notAfter, time }: Seen): void {
+export function lookForAlarms({ alarms, config, crlAges, desired, feed, floor, notAfter, reconciler, time }: Seen): void {
   alarms.set("feed_stale", isStale(stalenessOf(config, feed)) ? { silentMs: feed.silentMs } : null);
+  const { applyMs } = reconciler;
+  alarms.set("apply_slow", applyMs > SLOW_APPLY_MS ? { applyMs: Math.round(applyMs) } : null);
   const leftMs = notAfter - time.now();
   alarms.set("certificate_expiring", config.zone === "restricted" && leftMs < DAY_MS ? { leftMs } : null);
   alarms.set("clock_skew", time.skewed ? { skewMs: time.skewMs } : null);

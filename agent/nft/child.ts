@@ -1,6 +1,6 @@
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
-import { ANSWER_MS, type ExchangeOptions } from "./bounds.ts";
+import { type ExchangeOptions, Patience, SPAWNED_MS } from "./bounds.ts";
 import { NftError, readNftError } from "./error.ts";
 import { NftProcess } from "./kept-open.ts";
 import { runOnce } from "./nft.ts";
@@ -34,7 +34,6 @@ const LINE_CHARACTERS = 4_096;
  * it is replaced by a fresh one in time.
  */
 const SCRIPTS_PER_PROCESS = 500;
-const START_TIMEOUT_MS = 10_000;
 const FINISH_TIMEOUT_MS = 2_000;
 /** A killed nft that is not gone by then is held by the kernel, which then holds up the next one too. */
 const ENDED_WITHIN_MS = 5_000;
@@ -46,7 +45,7 @@ const ENDED_WITHIN_MS = 5_000;
 export async function startNft(options: NftOptions): Promise<Nft> {
   const nft = new KeptOpenNft(options);
   try {
-    await nft.query("list chains inet", { timeoutMs: START_TIMEOUT_MS, signal: options.signal });
+    await nft.query("list chains inet", { timeoutMs: SPAWNED_MS, signal: options.signal });
     return nft;
   } catch (error) {
     await nft[Symbol.asyncDispose]();
@@ -61,6 +60,7 @@ class KeptOpenNft implements Nft {
   readonly #within: readonly string[];
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
+  readonly #patience = new Patience();
   #process: NftProcess | null = null;
   #scripts = 0;
   #last: Promise<unknown> = Promise.resolve();
@@ -75,8 +75,7 @@ class KeptOpenNft implements Nft {
   async run(script: string, options: ExchangeOptions): Promise<void> {
     const output = await this.#inTurn(options, (bounds) => {
       if (script.length <= LINE_CHARACTERS) {
-        const timeoutMs = Math.min(bounds.timeoutMs, ANSWER_MS);
-        return this.#exchange((nft) => nft.exchange(script.replaceAll("\n", "; "), { ...bounds, timeoutMs }), bounds);
+        return this.#answered((nft, patient) => nft.exchange(script.replaceAll("\n", "; "), patient), bounds);
       }
       if (script.startsWith("{")) return runOnce(this.#within, script, bounds).then(() => "");
       return this.#exchange((nft) => nft.exchangeLong(script, bounds), bounds);
@@ -85,7 +84,7 @@ class KeptOpenNft implements Nft {
   }
 
   async query(command: string, options: ExchangeOptions): Promise<unknown[]> {
-    const output = await this.#inTurn(options, (bounds) => this.#exchange((nft) => nft.exchange(command, bounds), bounds));
+    const output = await this.#inTurn(options, (bounds) => this.#answered((nft, patient) => nft.exchange(command, patient), bounds));
     try {
       return output.split("\n").map((line) => JSON.parse(line) as unknown);
     } catch {
@@ -108,6 +107,12 @@ class KeptOpenNft implements Nft {
     });
     this.#last = turn.catch(() => {});
     return turn;
+  }
+
+  /** As {@link #exchange}, of a line: it has as long for its answer as this nft is waited for. */
+  #answered(words: (nft: NftProcess, patient: ExchangeOptions) => Promise<string>, bounds: ExchangeOptions): Promise<string> {
+    const patient = { ...bounds, timeoutMs: Math.min(bounds.timeoutMs, this.#patience.ms) };
+    return this.#patience.of(() => this.#exchange((nft) => words(nft, patient), bounds));
   }
 
   async #exchange(words: (nft: NftProcess) => Promise<string>, bounds: ExchangeOptions): Promise<string> {

@@ -3,7 +3,7 @@ import { FLOOR_TABLE, TABLE } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
 import type { Difference, Differences, Flow, Target } from "../target.ts";
-import { ANSWER_MS, type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
+import { type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
 import { type Nft, startNft } from "./child.ts";
 import { type Comparison, compareSets } from "./compare.ts";
 import { cutScripts } from "./cut.ts";
@@ -92,7 +92,7 @@ export class NftTarget implements Target, AsyncDisposable {
   async resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
     const bounds = { timeoutMs: SPAWNED_MS, signal };
     this.#known = null;
-    const standing = await listStanding(this.#nft, { timeoutMs: ANSWER_MS, signal });
+    const standing = await listStanding(this.#nft, bounds);
     if (standing.slot === null) {
       this.#known = await this.#fill(desired, standing, "a", false, bounds);
       return;
@@ -143,14 +143,14 @@ export class NftTarget implements Target, AsyncDisposable {
     return this.#known === known ? compared : null;
   }
 
-  /** Resolves when the kept-open nft answered, in turn after what it is given already. @throws NftError when it does not */
   /** Ends flows, both ways and at once, for as long as either end may still try. @throws NftError */
   async cut(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     for (const script of cutScripts(flows)) await this.#nft.run(script, { timeoutMs: SPAWNED_MS, signal });
   }
 
+  /** Resolves when the kept-open nft answered, in turn after what it is given already. @throws NftError when it does not */
   async answers(signal: AbortSignal): Promise<void> {
-    await this.#nft.run("", { timeoutMs: ANSWER_MS, signal });
+    await this.#nft.run("", { timeoutMs: SPAWNED_MS, signal });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -21,6 +21,8 @@ export interface RunningOptions {
   readonly config?: object;
   readonly clock?: Clock;
   readonly notifier?: Partial<Notifier>;
+  /** Folder of an nft that the agent is to use. */
+  readonly nft?: string;
 }
 
 /** A whole agent in this process over the nftables of a scene's host, fed by a real control listener on loopback. */
@@ -59,6 +61,7 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
   await using stack = new AsyncDisposableStack();
   const scene = stack.use(await makeScene(devices));
   const { within } = scene.host;
+  const searching = options.nft === undefined ? [] : ["env", `PATH=${options.nft}:${process.env.PATH}`];
   const folder = stack.adopt(mkdtempSync(join(tmpdir(), "eos-run-")), (path) => rmSync(path, { recursive: true, force: true }));
   const control = stack.use(await startControl());
   const identity = await control.enroll("host");
@@ -85,7 +88,7 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
     });
     const load = (more: object) => loaded(parseAgentConfig("test", JSON.stringify(fileOf(more))));
     const bell = new Wakeup();
-    const parts = { version: "test", log: silentLog, within, signal: abort.signal, notifier: { ...SILENT_NOTIFIER, ...notifier } };
+    const parts = { version: "test", log: silentLog, within: [...within, ...searching], signal: abort.signal, notifier: { ...SILENT_NOTIFIER, ...notifier } };
     const reloads = { bell, load: () => load(running?.next ?? config) };
     const ended = runAgent({ loaded: load(config), reloads, ...parts, ...(clock ? { clock } : {}) });
     running = { abort, ended, bell, next: config };
