@@ -88,7 +88,13 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
     });
     const load = (more: object) => loaded(parseAgentConfig("test", JSON.stringify(fileOf(more))));
     const bell = new Wakeup();
-    const parts = { version: "test", log: silentLog, within: [...within, ...searching], signal: abort.signal, notifier: { ...SILENT_NOTIFIER, ...notifier } };
+    const parts = {
+      version: "test",
+      log: silentLog,
+      within: [...within, ...searching],
+      signal: abort.signal,
+      notifier: { ...SILENT_NOTIFIER, ...notifier },
+    };
     const reloads = { bell, load: () => load(running?.next ?? config) };
     const ended = runAgent({ loaded: load(config), reloads, ...parts, ...(clock ? { clock } : {}) });
     running = { abort, ended, bell, next: config };

@@ -11,7 +11,8 @@ export class SlowNft implements Disposable {
   constructor() {
     const real = execFileSync("sh", ["-c", "command -v nft"], { encoding: "utf8" }).trim();
     this.delay(0);
-    const lines = 'while IFS= read -r line; do case "$line" in "" | describe*) ;; *) sleep "$(cat "$0.seconds")" ;; esac; echo "$line"; done';
+    const lines =
+      'while IFS= read -r line; do case "$line" in "" | describe*) ;; *) sleep "$(cat "$0.seconds")" ;; esac; echo "$line"; done';
     const program = `#!/bin/sh\n[ "$*" = "-t -j -i" ] || exec ${real} "$@"\n${lines} | ${real} "$@"\n`;
     writeFileSync(join(this.folder, "nft"), program);
     chmodSync(join(this.folder, "nft"), 0o755);
