@@ -39,6 +39,9 @@ export interface FeedParts {
 
 const NOTHING: Acknowledgement = { epoch: null, revision: 0, digest: "0".repeat(32), tookMs: 0 };
 
+/** How long ago the registry was last heard when this program starts: a restart makes nobody less stale. */
+const awayMs = (time: RegistryTime): number => (time.seenMs === 0 ? 0 : Math.max(0, time.now() - time.seenMs));
+
 /** Keeps one feed connection alive for as long as the signal lets it: resume by revision, herd-safe reconnect, addresses in turn. */
 export class FeedClient {
   readonly #parts: FeedParts;
@@ -59,7 +62,7 @@ export class FeedClient {
   constructor(parts: FeedParts) {
     this.#parts = parts;
     this.#plan = new ReconnectPlan(parts.config.registry.addresses);
-    this.#heardAtMs = parts.clock.monotonic();
+    this.#heardAtMs = parts.clock.monotonic() - awayMs(parts.time);
   }
 
   /** The address of the registry that welcomed this agent; null while there is none. */

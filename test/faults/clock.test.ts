@@ -16,7 +16,7 @@ import { stop } from "./stop.ts";
 const READY_TIMEOUT_MS = 30_000;
 
 describe("a clock that is stepped by an hour", function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   const stack = new AsyncDisposableStack();
   let stand: Stand;
 

@@ -10,7 +10,7 @@ import { BRIEF_S, PROFILES, Stand } from "./stand.ts";
 import { stop } from "./stop.ts";
 
 describe("a host cut off from the registry", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   const stack = new AsyncDisposableStack();
   let stand: Stand;
 

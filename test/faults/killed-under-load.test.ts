@@ -12,7 +12,7 @@ const ASKED = 90;
 const KILL_AFTER = [1, 20, 45];
 
 describe("a registry killed in the middle of commits", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
 
   it("enrols exactly as many devices as the code has uses, each answer for good, whatever the kill cut off", async () => {
     await using stand = await Stand.open({ name: `t-killed-${process.pid}` });

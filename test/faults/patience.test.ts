@@ -13,7 +13,7 @@ const PROFILE = "long";
 const [HALF, WHOLE, PATIENCE_DAYS, LATE] = ["+4d", "+8d", 9, "+10d"] as const;
 
 describe("a registry that stays stopped, as a host lives it", function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   const stack = new AsyncDisposableStack();
   let scene: Scene;
 

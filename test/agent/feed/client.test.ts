@@ -1,7 +1,10 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { type WebSocket, WebSocketServer } from "ws";
-import { FEED } from "../../../lib/feed/limits.ts";
+import { CLOSE, FEED } from "../../../lib/feed/limits.ts";
 import { set, startAgent, until } from "../../registry/feed/agent.ts";
 import { type Control, type Identity, startControl } from "../../registry/feed/setup.ts";
 
@@ -19,12 +22,15 @@ class Scripted implements AsyncDisposable {
   /** Everything that agents said, in order. */
   readonly heard: Record<string, unknown>[] = [];
   readonly connections: WebSocket[] = [];
+  /** Fingerprints of the certificates that they came with. */
+  readonly shown: string[] = [];
 
   constructor(control: Control) {
     this.#server = control.listener();
     this.#server.on("upgrade", (request, socket, head) => {
       this.#sockets.handleUpgrade(request, socket, head, (opened) => {
         this.connections.push(opened);
+        this.shown.push((request.socket as TLSSocket).getPeerCertificate().fingerprint256);
         opened.on("message", (data) => this.heard.push(JSON.parse(String(data))));
       });
     });
@@ -90,6 +96,21 @@ describe("the agent's side of the feed", () => {
     await registry.say(1, welcome);
     await until(() => lines.filter((line) => line.endsWith("Feed open")).length === 2);
     expect(lines).to.deep.equal(["info Feed open", "info The registry ended the feed as planned; what stands stays", "info Feed open"]);
+  });
+
+  it("comes back soon when its feed ended with its certificate (4405), with the one that its files hold by then, and keeps what it holds", async () => {
+    const inFile = () => new X509Certificate(readFileSync(identity.certificate)).fingerprint256;
+    await using registry = new Scripted(control);
+    await using agent = startAgent(await registry.listen(), "host1", identity);
+    const socket = await registry.say(0, welcome, ...snapshot);
+    await until(() => agent.desired.epoch === "e1");
+    const first = inFile();
+    await control.enroll("host1");
+    socket.close(CLOSE.certificateEnded, "the certificate ran out");
+    await registry.say(1, welcome);
+    expect(inFile()).not.to.equal(first);
+    expect(registry.shown).to.deep.equal([first, inFile()]);
+    expect(registry.heard.filter(({ type }) => type === "hello").map(({ epoch }) => epoch)).to.deep.equal([null, "e1"]);
   });
 
   it("drops what a lost connection left waiting at the door of a resync", async () => {

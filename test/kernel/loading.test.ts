@@ -1,0 +1,46 @@
+import { expect } from "chai";
+import { DesiredState } from "../../agent/desired.ts";
+import { StateFile } from "../../agent/state.ts";
+import { queryStatus } from "../../agent/status.ts";
+import { silentLog } from "../../lib/log.ts";
+import { PATH } from "../../lib/service.ts";
+import { waitFor } from "../lab/wait.ts";
+import { makeRunningScene } from "./running.ts";
+
+/** Loads in a second or more. */
+const RULES = 50_000;
+
+describe("an agent that loads a large state at its start", () => {
+  it("answers all the time: not ready before the gate stands, then what it holds", async () => {
+    await using scene = await makeRunningScene(0);
+    await scene.stop();
+    {
+      const desired = new DesiredState({ widest4: 24, widest6: 48, rules: RULES }, null);
+      desired.epoch = "e1";
+      desired.revision = 1;
+      for (let i = 0; i < RULES; i++)
+        desired.load({ lane: "ip", prefix: `100.${64 + (i >> 16)}.${(i >> 8) & 255}.${i & 255}/32`, expiresAt: Date.now() + 3_600_000 });
+      using state = StateFile.open(`${scene.folder}/state/state.db`, "host", silentLog);
+      state.replace({ epoch: "e1", revision: 1, digest: desired.digest, seenMs: Date.now() }, desired);
+    }
+    const told: { readonly answer: string; readonly atMs: number }[] = [];
+    let over = false;
+    const asking = (async () => {
+      while (!over) {
+        const answer = await queryStatus(`${scene.folder}/run/${PATH.agentSocketName}`).then(
+          ({ state, rules }) => `${state} ${rules}`,
+          () => "nothing yet",
+        );
+        told.push({ answer, atMs: performance.now() });
+      }
+    })();
+    await scene.start();
+    await waitFor("the gate", () => /^(detached|enforcing)/.test(told.at(-1)?.answer ?? "") || undefined, { timeoutMs: 60_000 });
+    over = true;
+    await asking;
+    const loading = told.filter(({ answer }) => answer === `starting ${RULES}`).map(({ atMs }) => atMs);
+    const [first = 0, last = 0] = [loading[0], loading.at(-1)];
+    const longest = Math.max(...loading.slice(1).map((atMs, index) => atMs - (loading[index] ?? 0)));
+    expect(longest).to.be.below((last - first) / 2);
+  }).timeout(120_000);
+});
