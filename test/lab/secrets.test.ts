@@ -18,7 +18,7 @@ const NAME = `t-secrets-${process.pid}`;
 const USER = "laptop";
 
 describe("secrets in one whole scene", function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
   const folder = mkdtempSync(join(tmpdir(), "entityos-secrets-"));
   const stack = new AsyncDisposableStack();
   let scene: Scene;
