@@ -1,15 +1,32 @@
 import { z } from "zod";
 import { cidrSchema } from "../../lib/config.ts";
+import { caSchema } from "./certificates.ts";
 
-const nameSchema = z.string().regex(/^[a-z][a-z0-9-]{0,14}$/, "a name is 1 to 15 lower-case letters, digits and hyphens");
-const regionSchema = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "a region is written like ap-southeast-2");
+/** Lower-case words, joined by one hyphen each. */
+const wordsSchema = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, "a name is lower-case letters and digits, with single hyphens between them");
+/** AWS's own partition: those of China and of governments have other names for everything. */
+const regionSchema = z
+  .string()
+  .regex(
+    /^(af|ap|ca|eu|il|me|mx|sa|us)-(central|north|south|east|west|(north|south)(east|west))-\d$/,
+    "a region is written like ap-southeast-2; those of China, governments and sovereign clouds are not supported",
+  );
+const bucketSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket's name is 3 to 63 lower-case letters, digits, dots and hyphens");
 const domainSchema = z
   .string()
   .regex(/^(?=.{4,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a domain is written like gate.example");
 const imageSchema = z.string().regex(/^ami-[0-9a-f]{8,17}$/, "an image is written like ami-0123456789abcdef0");
 const fileSchema = z.string().regex(/^[\w.+/-]{1,200}$/, "a file's path has letters, digits, dots, slashes, plus signs and hyphens");
-const pemSchema = z.string().regex(/^-----BEGIN CERTIFICATE-----\n[\s\S]+-----END CERTIFICATE-----\n?$/, "a certificate in PEM");
-const keySchema = z.string().regex(/^arn:aws[\w-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[\w/-]+$/, "a key is named by its ARN");
+const packageSchema = z
+  .string()
+  .regex(/^[a-z0-9][\w.+-]{0,195}\.deb$/, "a package is the name of a file, like amazon-ssm-agent_arm64.deb, without a folder");
+const keySchema = z.string().regex(/^arn:aws:kms:[a-z0-9-]+:\d{12}:(key|alias)\/[\w/-]+$/, "a key is named by its ARN");
 
 const zoneSchema = z.strictObject({
   /** Availability zone: "eu-central-1a". */
@@ -25,10 +42,10 @@ export const ENDPOINTS = ["kms", "secretsmanager", "ssm", "ssmmessages"] as cons
 
 /** One environment on AWS, YAML. Reference: infra/environments/production.yaml. */
 export const formSchema = z.strictObject({
-  environment: nameSchema,
+  environment: wordsSchema(15),
   region: regionSchema,
   /** Terraform's state holds the CAs' keys where `pki.kind` is tls: an S3 bucket that encrypts with this key, and nothing else. */
-  state: z.strictObject({ bucket: z.string().min(3).max(63), region: regionSchema, kmsKey: keySchema }),
+  state: z.strictObject({ bucket: bucketSchema, region: regionSchema, kmsKey: keySchema }),
   /** The service behind the gate. register and control are names below it. */
   domain: domainSchema,
   /** Route 53's public zone that the names are written to. */
@@ -54,9 +71,9 @@ export const formSchema = z.strictObject({
      * Keys in KMS, where nobody copies them; the registry's init has the certificates signed there. Hosts need the root that it made:
      * until it is named here, there is no stack of hosts.
      */
-    z.strictObject({ kind: z.literal("kms"), root: pemSchema.optional(), rootAtHand: z.boolean().default(false) }),
+    z.strictObject({ kind: z.literal("kms"), root: caSchema.optional(), rootAtHand: z.boolean().default(false) }),
     /** Certificates from elsewhere; an operator puts the two keys into the secrets that are made for them. */
-    z.strictObject({ kind: z.literal("own"), root: pemSchema, infrastructure: pemSchema, device: pemSchema }),
+    z.strictObject({ kind: z.literal("own"), root: caSchema, infrastructure: caSchema, device: caSchema }),
   ]),
   architecture: z.enum(["amd64", "arm64"]).default("arm64"),
   /** Debian 12 or 13, the newest image of Debian's own account when an instance is made; or this very image. */
@@ -67,10 +84,10 @@ export const formSchema = z.strictObject({
     /** Of the project's packages, where it is another than this version's. */
     version: z
       .string()
-      .regex(/^[0-9][\w.+~]{0,40}$/, "a version is written like 0.1.0 or 0.1.0+build1")
+      .regex(/^[0-9][\w.+]{0,40}$/, "a version is written like 0.1.0 or 0.1.0+build1")
       .optional(),
-    /** Packages that are no part of the project, from the same folder: the SSM agent. */
-    more: z.array(fileSchema).max(8).default([]),
+    /** Packages that are no part of the project, from the same folder: the SSM agent, without which nobody comes in. */
+    more: z.array(packageSchema).min(1).max(8),
   }),
   registry: z.strictObject({
     instanceType: z.string(),
@@ -94,7 +111,7 @@ export const formSchema = z.strictObject({
     hosts: z
       .array(
         z.strictObject({
-          name: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, "a name is 1 to 31 lower-case letters, digits and hyphens"),
+          name: wordsSchema(31),
           zone: z.string(),
         }),
       )
@@ -102,7 +119,7 @@ export const formSchema = z.strictObject({
       .max(50),
     diskGb: z.int().min(8).max(16_384).default(20),
     /** Who reaches the gate at all: everyone, because anyone's address may be registered; or named networks. The gate decides then. */
-    admit: z.union([z.literal("everyone"), z.array(cidrSchema).min(1).max(50)]),
+    admit: z.union([z.literal("everyone"), z.array(cidrSchema).min(1).max(50)], "it is everyone, or a list of networks"),
     lanes: z
       .strictObject({ ip: z.boolean().default(true), ipcert: z.boolean().default(false), roaming: z.boolean().default(false) })
       .prefault({}),

@@ -17,7 +17,7 @@ export function reviewPage(synthesis: Synthesis): string {
   const { environment } = synthesis.settings;
   return `# ${environment}, as synthesised
 
-Made by \`npm run review\` from \`infra/environments/${environment}.yaml\`; a test holds it against the synthesis.
+Made by \`npm run review\` from \`infra/environments/${environment}.yaml\`; a test holds it against the synthesis. Every resource with all that it says: [${environment}.txt](${environment}.txt).
 
 ## Resources
 

@@ -35,12 +35,15 @@ export const trust = (service: string, account: string): string =>
 /** One part of an environment: provider, tags, and a state of its own that is encrypted and locked. */
 export class AwsStack extends TerraformStack {
   readonly settings: AwsSettings;
+  /** Its name in the environment: network, pki, … */
+  readonly part: string;
   #account: DataAwsCallerIdentity | undefined;
 
   constructor(scope: Construct, part: string, settings: AwsSettings) {
     const { environment, region, state } = settings;
     super(scope, `${environment}-${part}`);
     this.settings = settings;
+    this.part = part;
     const key = `entityos-gate/${environment}/${part}.tfstate`;
     new S3Backend(this, { bucket: state.bucket, region: state.region, key, encrypt: true, kmsKeyId: state.kmsKey });
     this.addOverride("terraform.backend.s3.use_lockfile", true);

@@ -1,6 +1,9 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AwsSettings } from "./form.ts";
+
+/** Every stack that an environment may have, in the order in which they are deployed. */
+export const PARTS = ["network", "pki", "database", "registry", "restricted", "dns", "alarms"] as const;
 
 /** A part of Terraform's JSON. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
@@ -30,15 +33,22 @@ export interface Resource {
   readonly fields: Fields;
 }
 
-/** Reads what cdktf wrote. @param outdir its folder */
-export function readSynthesis(outdir: string, settings: AwsSettings): Synthesis {
-  const prefix = `${settings.environment}-`;
-  const folder = join(outdir, "stacks");
-  const stacks = readdirSync(folder)
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => [name.slice(prefix.length), JSON.parse(readFileSync(join(folder, name, "cdk.tf.json"), "utf8")) as StackJson] as const);
-  return { settings, stacks: new Map(stacks) };
+/** Reads what cdktf wrote. @param outdir its folder @param parts of the environment that were written: what else is in the folder is old */
+export function readSynthesis(outdir: string, settings: AwsSettings, parts: readonly string[]): Synthesis {
+  const read = (part: string) => JSON.parse(readFileSync(fileOf(outdir, settings.environment, part), "utf8")) as StackJson;
+  return { settings, stacks: new Map([...parts].sort().map((part) => [part, read(part)])) };
 }
+
+/**
+ * Takes away what an earlier synthesis wrote of an environment and this one did not, so that nobody deploys it by its folder. What
+ * Terraform keeps beside it stays.
+ */
+export function removeStale(outdir: string, environment: string, parts: readonly string[]): void {
+  for (const part of PARTS) if (!parts.includes(part)) rmSync(fileOf(outdir, environment, part), { force: true });
+}
+
+const fileOf = (outdir: string, environment: string, part: string): string =>
+  join(outdir, "stacks", `${environment}-${part}`, "cdk.tf.json");
 
 export function resourcesOf({ stacks }: Synthesis, ...types: readonly string[]): Resource[] {
   return [...stacks].flatMap(([part, { resource }]) =>

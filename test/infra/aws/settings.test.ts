@@ -1,18 +1,8 @@
 import { expect } from "chai";
 import { instanceProblem } from "../../../infra/aws/instances.ts";
 import { parseAws } from "../../../infra/aws/settings.ts";
-import { ConfigError } from "../../../lib/config.ts";
+import { problems } from "./refused.ts";
 import { replicasText, settingsText } from "./synthesised.ts";
-
-const problems = (text: string): readonly string[] => {
-  try {
-    parseAws("test.yaml", text);
-  } catch (error) {
-    if (error instanceof ConfigError) return error.problems;
-    throw error;
-  }
-  throw new Error("nothing was refused");
-};
 
 /** Everything wrong at once: form and meaning. */
 const BROKEN = `
@@ -56,7 +46,7 @@ describe("the settings of an environment on AWS", () => {
 
   it("tell all problems in one run, of form and of meaning, each with its path", () => {
     expect(problems(BROKEN)).to.include.members([
-      "environment: a name is 1 to 15 lower-case letters, digits and hyphens",
+      "environment: a name is lower-case letters and digits, with single hyphens between them",
       "state.kmsKey: a key is named by its ARN",
       "domain: a domain is written like gate.example",
       "registry.instanceType: m7i.large is amd64, not arm64",
@@ -112,8 +102,9 @@ describe("the settings of an environment on AWS", () => {
     expect(said("t3a.small", "amd64")).to.equal(null);
     expect(said("i7ie.metal-48xl", "amd64")).to.equal(null);
     expect(said("m7g.metal", "amd64")).to.equal("m7g.metal is arm64, not amd64");
-    expect(said("g4dn.metal", "arm64")).to.equal("g4dn.metal is amd64, not arm64");
+    expect(said("c5n.metal", "arm64")).to.equal("c5n.metal is amd64, not arm64");
     expect(said("m7i.metal", "amd64")).to.equal("there is no m7i.metal; bare metal of m7i is m7i.metal-24xl, m7i.metal-48xl");
+    expect(said("i3.large", "amd64")).to.equal("there is no i3.large; i3 has metal");
     expect(said("m4.large", "amd64")).to.equal("m4.large does not run on Nitro");
     expect(said("large", "amd64")).to.equal("large is no type of instance: it is written like m7g.large");
   });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { synthesise } from "../../../infra/aws/app.ts";
 import { parseAws } from "../../../infra/aws/settings.ts";
 import { type Fields, type Json, resourcesOf, type StackJson, type Synthesis } from "../../../infra/aws/synthesis.ts";
+import { withCas } from "./cas.ts";
 
 const ENVIRONMENTS = join(import.meta.dirname, "../../../infra/environments");
 
@@ -18,14 +19,19 @@ export const replicasText = (): string =>
       "  instanceType: m7g.large\n  replicas: 2\n  database: { instanceClass: db.m7g.large, storageGb: 100 }\n",
     );
 
-const ROOT = `-----BEGIN CERTIFICATE-----\n${"MIIB".repeat(16)}\n-----END CERTIFICATE-----\n`;
+let root: string | undefined;
+/** A root as the registry's init would have had it signed. */
+const rootPem = (): string => {
+  root ??= withCas(({ self }) => self("root"));
+  return root;
+};
 
 /** production with its CAs' keys in KMS. @param root whether the root that was made there is named already */
 export const kmsText = (root: boolean): string =>
   settingsText("production")
     .replaceAll("environment: production", "environment: kms")
     .replace("endpoints: [", "endpoints: [kms, ")
-    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: ROOT } : {}) })}`);
+    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: rootPem() } : {}) })}`);
 
 export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas" | "kms";
 let made: ReadonlyMap<EnvironmentName, Synthesis> | undefined;
