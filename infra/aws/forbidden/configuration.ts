@@ -10,15 +10,27 @@ import { at, type Forbidden } from "./rule.ts";
 
 const FILE = /^install -D -m (\d+) \/dev\/stdin (\S+) <<'(\w+)'\n([\s\S]*?)\n\3$/gm;
 
+const ETC = "/etc/entityos-agent";
+
 /** Files that an instance's user data writes, by path. */
-function filesOf(synthesis: Synthesis, { part, fields }: Resource): ReadonlyMap<string, string> {
+export function filesOf(synthesis: Synthesis, { part, fields }: Resource): ReadonlyMap<string, string> {
   const text = meaning(synthesis, part, String(fields.user_data ?? ""));
   return new Map([...text.matchAll(FILE)].map(([, , path = "", , content = ""]) => [path, content]));
 }
 
 type Tree = { readonly [key: string]: Tree | undefined };
 
-/** A key of a configuration, "gate.lanes", and what it must be. */
+/** What a configuration says, by "group.key"; what stands outside of groups by its key. */
+const settingsIn = (tree: Tree): ReadonlyMap<string, unknown> =>
+  new Map(
+    Object.entries(tree).flatMap(([key, value]): [string, unknown][] =>
+      typeof value === "object" && !Array.isArray(value)
+        ? Object.entries(value).map(([inner, one]) => [`${key}.${inner}`, one])
+        : [[key, value]],
+    ),
+  );
+
+/** Everything that a configuration says, "gate.lanes", and what it must be. */
 type Wanted = Readonly<Record<string, unknown>>;
 
 function agentWanted({ settings }: Synthesis, name: string): Wanted {
@@ -28,7 +40,11 @@ function agentWanted({ settings }: Synthesis, name: string): Wanted {
     ...network.zones.map((zone) => ref(`network aws_subnet.open-${zone.name}.ipv6_cidr_block`)),
   ];
   return {
+    zone: "restricted",
     name,
+    "registry.ca": `${ETC}/ca.pem`,
+    "registry.certificate": `${ETC}/agent.crt`,
+    "registry.key": `${ETC}/agent.key`,
     "registry.addresses": [namesOf(domain).controlUrl],
     "gate.lanes": restricted.lanes,
     "gate.management": { networks: [] },
@@ -39,7 +55,10 @@ function agentWanted({ settings }: Synthesis, name: string): Wanted {
 
 function registryWanted({ settings }: Synthesis): Wanted {
   const names = namesOf(settings.domain);
+  const key = (name: string): string[] => [ref(`pki aws_kms_key.${name}-key.arn`)];
+  const signer = { kind: "kms", root: key("root"), infrastructure: key("infrastructure"), device: key("device") };
   return {
+    ...(settings.pki.kind === "kms" ? { "ca.signer": signer } : {}),
     name: names.register,
     "register.names": [names.register, names.registerIpv4, names.registerIpv6],
     "register.proxies": settings.network.zones.map(({ open }) => open),
@@ -57,10 +76,10 @@ const gateOpened: Forbidden = {
       const text = filesOf(synthesis, instance).get(file);
       if (text === undefined) return [at(instance, `gets no ${file}`)];
       const wanted = isAgent ? agentWanted(synthesis, instance.id) : registryWanted(synthesis);
-      const tree = parseConfig(file, text, z.unknown()) as Tree;
-      return Object.entries(wanted).flatMap(([path, value]) => {
-        const is = path.split(".").reduce<Tree | undefined>((inside, key) => inside?.[key], tree);
-        return isDeepStrictEqual(is, value) ? [] : [at(instance, `${file} says ${path}: ${JSON.stringify(is) ?? "nothing"}`)];
+      const told = settingsIn(parseConfig(file, text, z.unknown()) as Tree);
+      return [...new Set([...Object.keys(wanted), ...told.keys()])].flatMap((path) => {
+        const is = told.get(path);
+        return isDeepStrictEqual(is, wanted[path]) ? [] : [at(instance, `${file} says ${path}: ${JSON.stringify(is) ?? "nothing"}`)];
       });
     }),
 };
@@ -73,7 +92,7 @@ const otherRoot: Forbidden = {
       if (instance.part !== "restricted") return [];
       const { pki } = synthesis.settings;
       const root = pki.kind === "tls" ? ref("pki tls_self_signed_cert.root.cert_pem") : (pki.root ?? "").trim();
-      const pinned = filesOf(synthesis, instance).get("/etc/entityos-agent/ca.pem");
+      const pinned = filesOf(synthesis, instance).get(`${ETC}/ca.pem`);
       return pinned?.trim() === root ? [] : [at(instance, "pins another root")];
     }),
 };

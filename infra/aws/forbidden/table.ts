@@ -2,6 +2,7 @@ import type { Synthesis } from "../synthesis.ts";
 import { ACCESS } from "./access.ts";
 import { CAST } from "./cast.ts";
 import { CONFIGURATION } from "./configuration.ts";
+import { FIRST_BOOT } from "./first-boot.ts";
 import { FLOWS } from "./flows.ts";
 import { HOSTS } from "./hosts.ts";
 import { NETWORK } from "./network.ts";
@@ -19,6 +20,7 @@ export const FORBIDDEN: readonly Forbidden[] = [
   ...STORAGE,
   ...HOSTS,
   ...CONFIGURATION,
+  ...FIRST_BOOT,
 ];
 
 /** All that is forbidden in what was synthesised: "rule: place: what". */

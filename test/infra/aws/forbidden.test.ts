@@ -7,7 +7,7 @@ import { copyOf, type EnvironmentName, synthesised } from "./synthesised.ts";
 
 describe("the table of forbidden states", function () {
   // The first synthesis in a process loads the provider's types.
-  this.timeout(60_000);
+  this.timeout(240_000);
 
   for (const name of ["production", "trial", "single-zone", "replicas", "kms"] satisfies EnvironmentName[]) {
     it(`finds nothing in ${name}`, () => {

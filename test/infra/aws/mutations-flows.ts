@@ -120,4 +120,18 @@ export const FLOWS: Readonly<Record<string, readonly Mutation[]>> = {
       found: ["restricted aws_instance.web-1: pins another root"],
     },
   ],
+  "other-first-boot": [
+    {
+      break: ({ resource }) => {
+        const host = resource(...HOST);
+        host.user_data = `${host.user_data}useradd -o -u 0 eve\n`;
+        const registry = resource(...REGISTRY);
+        registry.user_data = String(registry.user_data).replace("sha256sum --status -c", "true");
+      },
+      found: [
+        "restricted aws_instance.web-1: does something else in line 220: useradd -o -u 0 eve",
+        'registry aws_instance.registry: does something else in line 176:   echo "$sum  $file" | true 2>/dev/null && continue',
+      ],
+    },
+  ],
 };
