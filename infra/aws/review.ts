@@ -24,7 +24,7 @@ Made by \`npm run review\` from \`infra/environments/${environment}.yaml\`; a te
 ${table(["stack", "resources"], countRows(synthesis))}
 ## Cost
 
-USD a month of 730 hours, on demand, without traffic, at the prices of us-east-1, which other regions are mostly above. Each price says where it was read; AWS's price lists could not be reached when this was written (2026-11-24), and "?" is what could not be looked up at all.
+USD a month of 730 hours, on demand, without traffic, at the prices of us-east-1, which other regions are mostly above. Each price says where it was read; AWS's own price lists could not be reached when this was written (2026-11-29). "?" is what use alone decides, or a type of instance that \`infra/aws/cost.ts\` has no price of: put it there, with its source and day (\`aws pricing get-products --service-code AmazonEC2 --region us-east-1\`), and run \`npm run review\`.
 
 ${table(
   ["what", "how many", "price", "a month"],
