@@ -12,7 +12,7 @@ const kmsKeysSchema = z.array(kmsKeySchema).max(16);
 
 /** Another endpoint of a service than its region's public one. */
 const endpointSchema = z
-  .url({ protocol: /^https?$/ })
+  .url({ protocol: /^https?$/, abort: true })
   .refine((text) => new URL(text).pathname === "/" && new URL(text).search === "", "an endpoint has neither path nor query")
   .nullable()
   .default(null);
@@ -25,7 +25,7 @@ const pcaSchema = z
   );
 /** Where a private CA writes its list: an object of its bucket. */
 const listSchema = z
-  .url({ protocol: /^https?$/ })
+  .url({ protocol: /^https?$/, abort: true })
   .refine((text) => /\.crl$/.test(new URL(text).pathname) && new URL(text).search === "", "not the URL of a list (….crl)");
 
 /** Where the CAs' keys are and sign. */

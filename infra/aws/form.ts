@@ -66,6 +66,8 @@ export const formSchema = z.strictObject({
       organization: z.string().regex(/^[\w .&-]{1,64}$/, "an organization is 1 to 64 letters, digits, spaces and . & -"),
       /** The registry's host may read the root's key: at the first boot, for the root's yearly list, for a rotation; no longer. */
       rootAtHand: z.boolean().default(false),
+      /** The device CA: a key as the other two have, or a subordinate CA of AWS Private CA, which costs by the month and by the certificate. */
+      deviceCa: z.enum(["key", "acmPca"]).default("key"),
     }),
     /**
      * Keys in KMS, where nobody copies them; the registry's init has the certificates signed there. Hosts need the root that it made:

@@ -85,13 +85,16 @@ export function writeHost(stack: AwsStack, wish: HostWish): Instance {
   new IamRolePolicy(stack, `${name}-own-policy`, {
     name: "own",
     role: role.id,
-    policy: policy(wish.own(instance).map((statement) => ({ ...statement, Condition: isInstance(role, instance) }))),
+    policy: policy(wish.own(instance).map((statement) => isInstance(statement, role, instance))),
   });
   return instance;
 }
 
 /** "ROLE:INSTANCE" is who an instance is to IAM, in every request: EC2 names the session of its role by it. */
-const isInstance = (role: IamRole, instance: Instance) => ({ StringEquals: { "aws:userid": `${role.uniqueId}:${instance.id}` } });
+function isInstance(statement: Statement, { uniqueId }: IamRole, { id }: Instance): Statement {
+  const { StringEquals, ...more } = statement.Condition ?? {};
+  return { ...statement, Condition: { ...more, StringEquals: { ...StringEquals, "aws:userid": `${uniqueId}:${id}` } } };
+}
 
 const common = (bucket: S3Bucket, key: KmsKey): readonly Statement[] => [
   { Sid: "Packages", Effect: "Allow", Action: ["s3:GetObject"], Resource: `${bucket.arn}/packages/*` },

@@ -8,6 +8,7 @@ import { TlsProvider } from "@cdktf/provider-tls/lib/provider/index.js";
 import { SelfSignedCert } from "@cdktf/provider-tls/lib/self-signed-cert/index.js";
 import type { Construct } from "constructs";
 import type { AwsSettings } from "./form.ts";
+import { type PrivateCa, writePrivateCa } from "./private-ca.ts";
 import { AwsStack, policy } from "./stack.ts";
 
 const HOURS_A_YEAR = 8_760;
@@ -21,8 +22,9 @@ type Issuing = (typeof ISSUING)[number];
 export const SIGNING = ["kms:GetPublicKey", "kms:Sign"];
 
 /**
- * Root, infrastructure CA and device CA. With `kms`, each has a key that never leaves KMS. With `tls`, Terraform makes keys and certificates, and the keys are in this stack's state and
- * in Secrets Manager, nowhere else. With `own`, the certificates are given and the secrets wait for an operator to put the keys in.
+ * Root, infrastructure CA and device CA. With `kms`, each has a key that never leaves KMS. With `tls`, Terraform makes keys and
+ * certificates, and the keys are in this stack's state and in Secrets Manager, nowhere else; the device CA may be AWS's instead. With
+ * `own`, the certificates are given and the secrets wait for an operator to put the keys in.
  */
 export class PkiStack extends AwsStack {
   /** PEM, by name of the registry's file: root, infrastructure, device. Those that the registry makes itself are not here. */
@@ -32,15 +34,23 @@ export class PkiStack extends AwsStack {
   readonly secrets: ReadonlyMap<"root" | Issuing, SecretsmanagerSecret>;
   /** Of the secrets. */
   readonly key: KmsKey | null;
+  /** The device CA, where it is AWS's. */
+  readonly privateCa: PrivateCa | null;
 
   constructor(scope: Construct, settings: AwsSettings) {
     super(scope, "pki", settings);
     const { pki } = settings;
-    const names = pki.kind === "own" ? ISSUING : (["root", ...ISSUING] as const);
+    this.privateCa = pki.kind === "tls" && pki.deviceCa === "acmPca" ? writePrivateCa(this, pki.organization) : null;
+    const names = pki.kind === "own" ? ISSUING : (["root", ...this.#issuing] as const);
     this.signing = new Map(pki.kind === "kms" ? names.map((name) => [name, this.#signingKey(name).arn]) : []);
     this.key = pki.kind === "kms" ? null : this.encryptionKey("pki-key", "keys of the CAs", { keeps: true });
     this.secrets = new Map(this.key === null ? [] : names.map((name) => [name, this.#secret(name, this.key?.arn ?? "")]));
     this.certificates = this.#certificates();
+  }
+
+  /** CAs below the root whose keys are made here. */
+  get #issuing(): readonly Issuing[] {
+    return this.privateCa === null ? ISSUING : ["infrastructure"];
   }
 
   #certificates(): PkiStack["certificates"] {
@@ -82,7 +92,7 @@ export class PkiStack extends AwsStack {
     return secret;
   }
 
-  #make(organization: string): Record<"root" | Issuing, string> {
+  #make(organization: string): PkiStack["certificates"] {
     new TlsProvider(this, "tls");
     const subject = (name: string) => [{ organization, commonName: `entityOS ${name} ${this.settings.environment}` }];
     const rootKey = this.#privateKey("root");
@@ -94,7 +104,7 @@ export class PkiStack extends AwsStack {
       isCaCertificate: true,
       setSubjectKeyId: true,
     });
-    const below = ISSUING.map((name) => {
+    const below = this.#issuing.map((name) => {
       const key = this.#privateKey(name);
       const request = new CertRequest(this, `${name}-request`, { privateKeyPem: key.privateKeyPem, subject: subject(`${name} CA`) });
       const certificate = new LocallySignedCert(this, name, {
@@ -111,8 +121,7 @@ export class PkiStack extends AwsStack {
     const made = [root, ...below.map(([, certificate]) => certificate)];
     // Another root is another system: every host would have to be enrolled anew.
     for (const one of made) this.keep(one);
-    const [infrastructure, device] = below.map(([, { certPem }]) => certPem);
-    return { root: root.certPem, infrastructure: infrastructure ?? "", device: device ?? "" };
+    return { root: root.certPem, ...Object.fromEntries(below.map(([name, { certPem }]) => [name, certPem])) };
   }
 
   #privateKey(name: "root" | Issuing): PrivateKey {

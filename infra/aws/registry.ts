@@ -64,7 +64,10 @@ export class RegistryStack extends AwsStack {
       bucketKey: this.bucketKey,
       diskGb: DISK_GB,
       userData: this.#userData(pki, volume),
-      statements: pki.key === null ? [] : [{ Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn }],
+      statements: [
+        ...(pki.key === null ? [] : [{ Sid: "KeysKey", Effect: "Allow", Action: ["kms:Decrypt"], Resource: pki.key.arn } as const]),
+        ...(pki.privateCa === null ? [] : [pki.privateCa.keyStatement]),
+      ],
       own: () => this.#statements(pki),
       privateIp: this.address,
       ipv6: false,
@@ -129,13 +132,15 @@ export class RegistryStack extends AwsStack {
       pki.key === null
         ? { Sid: "Sign", Effect: "Allow", Action: SIGNING, Resource: signing }
         : { Sid: "Keys", Effect: "Allow", Action: ["secretsmanager:GetSecretValue"], Resource: secrets },
+      ...(pki.privateCa?.statements(this.#rootAtHand) ?? []),
       { Sid: "Requests", Effect: "Allow", Action: ["s3:GetObject"], Resource: [`${folder}/agent.csr`, `${folder}/service.csr`] },
       { Sid: "Certificates", Effect: "Allow", Action: ["s3:PutObject"], Resource: [`${folder}/agent.crt`, `${folder}/service.crt`] },
     ];
   }
 
-  #signer({ signing }: PkiStack) {
+  #signer({ signing, privateCa }: PkiStack) {
     const one = (name: "root" | "infrastructure" | "device") => [signing.get(name) ?? ""];
+    if (privateCa !== null) return { ca: { signer: { kind: "acmPca" as const, authorities: [{ arn: privateCa.arn, list: privateCa.list }] } } };
     if (signing.size === 0) return {};
     return { ca: { signer: { kind: "kms" as const, root: one("root"), infrastructure: one("infrastructure"), device: one("device") } } };
   }
@@ -153,7 +158,7 @@ export class RegistryStack extends AwsStack {
         control: { names: [names.control] },
         ...this.#signer(pki),
       },
-      new Map([...pki.signing.values()].map((arn, index) => [arn, exampleKey(index)])),
+      new Map([...[...pki.signing.values()].map((arn, index) => [arn, exampleKey(index)] as const), ...(pki.privateCa?.later ?? [])]),
     );
     return userData({
       name: "registry",
@@ -170,7 +175,7 @@ export class RegistryStack extends AwsStack {
         certificates: pki.certificates,
         keys: this.#keys(pki),
         rootKey: this.#rootKey(pki),
-        signsAtAws: pki.signing.size > 0,
+        signsAtAws: pki.signing.size > 0 || pki.privateCa !== null,
       },
     });
   }

@@ -33,7 +33,13 @@ export const kmsText = (root: boolean): string =>
     .replace("endpoints: [", "endpoints: [kms, ")
     .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: rootPem() } : {}) })}`);
 
-export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas" | "kms";
+/** trial with its device CA in AWS Private CA; the root's key is at hand, as at the first deploy. */
+export const privateCaText = (): string =>
+  settingsText("trial")
+    .replaceAll("environment: trial", "environment: private-ca")
+    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "tls", organization: "Example", rootAtHand: true, deviceCa: "acmPca" })}`);
+
+export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas" | "kms" | "private-ca";
 let made: ReadonlyMap<EnvironmentName, Synthesis> | undefined;
 
 /** Every environment of the project, synthesised once for all tests of a process. */
@@ -46,13 +52,14 @@ export function synthesised(name: EnvironmentName): Synthesis {
 
 const textOf = (name: EnvironmentName): string => {
   if (name === "replicas") return replicasText();
+  if (name === "private-ca") return privateCaText();
   return name === "kms" ? kmsText(true) : settingsText(name);
 };
 
 function synthesiseAll(): ReadonlyMap<EnvironmentName, Synthesis> {
   const folder = mkdtempSync(join(tmpdir(), "eos-aws-"));
   try {
-    const names = ["production", "trial", "single-zone", "replicas", "kms"] as const;
+    const names = ["production", "trial", "single-zone", "replicas", "kms", "private-ca"] as const;
     const settings = names.map((name) => parseAws(`${name}.yaml`, textOf(name), { replicas: name === "replicas" }));
     const { syntheses } = synthesise(settings, folder);
     return new Map(names.map((name, index) => [name, syntheses[index] as Synthesis]));
