@@ -38,7 +38,7 @@ const zoneSchema = z.strictObject({
 });
 
 /** Interface endpoints that the hosts use; S3's gateway endpoint is always there. */
-export const ENDPOINTS = ["kms", "secretsmanager", "ssm", "ssmmessages"] as const;
+export const ENDPOINTS = ["acm-pca", "kms", "secretsmanager", "ssm", "ssmmessages"] as const;
 
 /** One environment on AWS, YAML. Reference: infra/environments/production.yaml. */
 export const formSchema = z.strictObject({

@@ -14,7 +14,12 @@ const LIST_DAYS = 7;
 const TEMPLATE = "template/BlankEndEntityCertificate_APIPassthrough/V1";
 const ACTIONS = {
   /** What a certificate and a revocation take. */
-  always: ["acm-pca:DescribeCertificateAuthority", "acm-pca:GetCertificateAuthorityCertificate", "acm-pca:GetCertificate", "acm-pca:RevokeCertificate"],
+  always: [
+    "acm-pca:DescribeCertificateAuthority",
+    "acm-pca:GetCertificateAuthorityCertificate",
+    "acm-pca:GetCertificate",
+    "acm-pca:RevokeCertificate",
+  ],
   /** What its own certificate takes, which the root's key signs. */
   withRoot: ["acm-pca:GetCertificateAuthorityCsr", "acm-pca:ImportCertificateAuthorityCertificate"],
 } as const;

@@ -140,7 +140,8 @@ export class RegistryStack extends AwsStack {
 
   #signer({ signing, privateCa }: PkiStack) {
     const one = (name: "root" | "infrastructure" | "device") => [signing.get(name) ?? ""];
-    if (privateCa !== null) return { ca: { signer: { kind: "acmPca" as const, authorities: [{ arn: privateCa.arn, list: privateCa.list }] } } };
+    if (privateCa !== null)
+      return { ca: { signer: { kind: "acmPca" as const, authorities: [{ arn: privateCa.arn, list: privateCa.list }] } } };
     if (signing.size === 0) return {};
     return { ca: { signer: { kind: "kms" as const, root: one("root"), infrastructure: one("infrastructure"), device: one("device") } } };
   }

@@ -1,6 +1,6 @@
 import { admitProgram, agentBoot, closedUntilGate, nobodyElse } from "./boot/agent.ts";
 import { type BootFile, type BootRole, type UserDataInput, word } from "./boot/input.ts";
-import { METADATA_SERVICE, metadataFiles } from "./boot/metadata.ts";
+import { METADATA_SERVICE, METADATA_TABLE, metadataFiles } from "./boot/metadata.ts";
 import { ROOT_KEY_MEMORY, registryBoot, rootKeyProgram, secretTool } from "./boot/registry.ts";
 import { bucketTools, DONE, FOLDER, TOOLS } from "./boot/tools.ts";
 
@@ -101,6 +101,8 @@ ${role.kind === "registry" ? registryBoot.before(role) : ""}if [ ! -e ${FOLDER}/
     ...input.debian.map(word),
   ].join(" ")}
   systemctl restart ${METADATA_SERVICE}
+  for try in 1 2 3 4 5 6 7 8 9; do ! nft list table ${METADATA_TABLE} >/dev/null 2>&1 || break; sleep 1; done
+  nft list table ${METADATA_TABLE} >/dev/null
   touch ${FOLDER}/installed
 fi
 ${role.kind === "registry" ? registryBoot.after(role) : agentBoot(input.name)}echo "$instance" >${DONE}

@@ -87,15 +87,12 @@ export const said = (machine: Machine, text: string) =>
 export const isClosed = (machine: Machine) =>
   until(machine, "close itself", async () => (await machine.sh("nft list tables")).includes("inet entityos_first_boot"));
 
-/** What a host that waits asks for on its console, which EC2 shows. */
+/** What a host that waits asks for on its console, which EC2 shows: in a machine without one, a file in its place. */
 export async function asked(machine: Machine): Promise<{ readonly place: string; readonly digest: string }> {
-  const console = join(machine.options.folder, "console");
-  const line = /entityos-admit (hosts\/\S+) NAMES ([0-9a-f]{64})/g;
-  const seen = [...readFileSync(console, "utf8").matchAll(line)].length;
-  await machine.sh("rm -f /run/entityos-first-boot-told");
+  await machine.sh("rm -f /run/entityos-first-boot-told /dev/console");
   const [, place = "", digest = ""] = await waitFor(
     `${machine.name}'s console to say what it asks for`,
-    async () => [...readFileSync(console, "utf8").matchAll(line)][seen],
+    async () => /entityos-admit (hosts\/\S+) NAMES ([0-9a-f]{64})\n/.exec(await machine.sh("cat /dev/console 2>/dev/null || true")) ?? undefined,
     LONG,
   );
   return { place, digest };

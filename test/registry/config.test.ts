@@ -73,10 +73,9 @@ limits: { registrationsPerMinute: 0 }
       "ca.signer.authorities.0.arn: not the ARN of a private CA (…:certificate-authority/…)",
       "ca.signer.authorities.0.list: not the URL of a list (….crl)",
     ]);
-    expect(problems(signer(JSON.stringify({ kind: "acmPca", authorities: [{ ...pca, list: "nowhere" }], endpoint: "no URL" })))).to.deep.equal([
-      "ca.signer.authorities.0.list: Invalid URL",
-      "ca.signer.endpoint: Invalid URL",
-    ]);
+    expect(
+      problems(signer(JSON.stringify({ kind: "acmPca", authorities: [{ ...pca, list: "nowhere" }], endpoint: "no URL" }))),
+    ).to.deep.equal(["ca.signer.authorities.0.list: Invalid URL", "ca.signer.endpoint: Invalid URL"]);
     expect(problems(signer("{ kind: hsm }"))[0]).to.match(/^ca\.signer\.kind: /);
   });
 

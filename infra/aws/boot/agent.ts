@@ -56,28 +56,29 @@ echo "$instance" >${INSTANCE}
 /**
  * A host behind the gate: makes its keys, leaves its requests in the bucket, and takes the certificates that an operator had signed.
  * The folder is named by the instance, so that a machine made anew never takes what was signed for the one before. The root is in the
- * user data, and what comes back must fit it and the key (\`check\`), or the host stays as it is.
+ * user data, and what comes back must fit it and the key (\`check\`), or the host asks on.
  */
 export const agentBoot = (name: string): string => `
 place=hosts/${word(name)}/$instance
-[ -e ${ETC}/agent.key ] || entityos agent request ${word(name)} --service --out ${ETC}
+# What it writes last.
+[ -e ${ETC}/service.csr ] || entityos agent request ${word(name)} --service --replace --out ${ETC}
 if [ ! -e ${ETC}/agent.crt ]; then
   new=$(mktemp -d)
   trap 'rm -rf "$new"' EXIT
-  if ! { fetch "$place/service.crt" "$new/service.crt" && fetch "$place/agent.crt" "$new/agent.crt"; } 2>"$new/said"; then
-    wait="Waiting for an operator. On the registry: entityos-admit $place NAMES $(requests_digest ${ETC})"
-    # The console is what EC2 shows of this instance and of no other: root alone writes there.
-    [ -e ${TOLD} ] || { echo "$wait" >/dev/console && touch ${TOLD}; } || true
-    for request in agent.csr service.csr; do store ${ETC}/$request "$place/$request"; done
-    echo "$wait" >&2
-    exit 75
+  if { fetch "$place/service.crt" "$new/service.crt" && fetch "$place/agent.crt" "$new/agent.crt"; } 2>"$new/said"; then
+    install -m 0644 "$new/service.crt" ${ETC}/service.crt
+    install -m 0644 "$new/agent.crt" ${ETC}/agent.crt
+    # Those of keys that are no more, or of another root, are none.
+    entityos-agent check || rm -f ${ETC}/agent.crt
   fi
-  install -m 0644 "$new/service.crt" ${ETC}/service.crt
-  install -m 0644 "$new/agent.crt" ${ETC}/agent.crt
 fi
-if ! entityos-agent check; then
-  rm -f ${ETC}/agent.crt
-  exit 1
+if [ ! -e ${ETC}/agent.crt ]; then
+  wait="Waiting for an operator. On the registry: entityos-admit $place NAMES $(requests_digest ${ETC})"
+  # The console is what EC2 shows of this instance and of no other: root alone writes there.
+  [ -e ${TOLD} ] || { echo "$wait" >/dev/console && touch ${TOLD}; } || true
+  for request in agent.csr service.csr; do store ${ETC}/$request "$place/$request"; done
+  echo "$wait" >&2
+  exit 75
 fi
 systemctl start entityos-agent.service
 ! command -v nft >/dev/null || nft delete table ${TABLE} 2>/dev/null || true

@@ -3,7 +3,7 @@ import type { BootFile } from "./input.ts";
 
 /** EC2's own, over IPv6. */
 const METADATA_IPV6 = "fd00:ec2::254";
-const TABLE = "inet entityos_metadata";
+export const METADATA_TABLE = "inet entityos_metadata";
 const PROGRAM = "/usr/local/sbin/entityos-metadata";
 export const METADATA_SERVICE = "entityos-metadata.service";
 
@@ -27,7 +27,7 @@ export HOME=/nonexistent LC_ALL=C TERM=dumb
 cd "$RUNTIME_DIRECTORY"
 users=0
 ${registry ? `! id=$(id -u ${USER.registry} 2>/dev/null) || users="0, $id"\n` : ""}cat >rules <<END
-table ${TABLE} {
+table ${METADATA_TABLE} {
   flags owner;
   chain asked {
     meta skuid { $users } accept

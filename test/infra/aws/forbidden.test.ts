@@ -9,7 +9,7 @@ describe("the table of forbidden states", function () {
   // The first synthesis in a process loads the provider's types.
   this.timeout(240_000);
 
-  for (const name of ["production", "trial", "single-zone", "replicas", "kms"] satisfies EnvironmentName[]) {
+  for (const name of ["production", "trial", "single-zone", "replicas", "kms", "private-ca"] satisfies EnvironmentName[]) {
     it(`finds nothing in ${name}`, () => {
       expect(findings(synthesised(name))).to.deep.equal([]);
     });

@@ -60,7 +60,7 @@ describe("an environment whose device CA is AWS Private CA", function () {
       ["acm-pca:IssueCertificate"],
     ]);
     expect(said.find(({ Sid }) => Sid === "DeviceCertificates")?.Condition).to.deep.include({
-      "StringEquals": {
+      StringEquals: {
         "acm-pca:TemplateArn": "arn:aws:acm-pca:::template/BlankEndEntityCertificate_APIPassthrough/V1",
         "aws:userid": `${ref("aws_iam_role.registry-role.unique_id")}:${ref("aws_instance.registry.id")}`,
       },
@@ -79,7 +79,10 @@ describe("an environment whose device CA is AWS Private CA", function () {
       const [, rest = ""] = written.split("/dev/stdin /etc/entityos-registry/registry.yaml <<'END_OF_ENTITYOS_FILE'\n");
       const yaml = rest.slice(0, rest.indexOf("END_OF_ENTITYOS_FILE"));
       const named = references(own(), yaml);
-      expect(named).to.include.members(["aws_acmpca_certificate_authority.device-ca.arn", "aws_s3_bucket.lists.bucket_regional_domain_name"]);
+      expect(named).to.include.members([
+        "aws_acmpca_certificate_authority.device-ca.arn",
+        "aws_s3_bucket.lists.bucket_regional_domain_name",
+      ]);
       const known = yaml
         .replace(/arn: .*/, `arn: ${ca.arn}`)
         .replace(/list: https:\/\/.*\/crl\/.*\.crl/, `list: ${double.endpoint}/crl/${ca.arn.split("/")[1]}.crl`);
@@ -89,7 +92,9 @@ describe("an environment whose device CA is AWS Private CA", function () {
       await makePki(folder, Date.now(), "P-256", keys);
       expect(ca.status).to.equal("ACTIVE");
       expect(readFileSync(join(folder, "device.key"), "utf8")).to.match(new RegExp(`^${ca.arn}\n`));
-      expect(openAuthorities(folder, "https://register.example", keys).all.map(({ name }) => name)).to.include("entityOS device CA private-ca");
+      expect(openAuthorities(folder, "https://register.example", keys).all.map(({ name }) => name)).to.include(
+        "entityOS device CA private-ca",
+      );
     } finally {
       rmSync(folder, { recursive: true });
     }
