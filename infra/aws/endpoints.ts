@@ -17,8 +17,22 @@ export const SESSION_ACTIONS = {
     "ssmmessages:OpenDataChannel",
   ],
 } as const;
+/** What a registry asks of the private CA that is its device CA. */
+export const PRIVATE_CA_ACTIONS = {
+  /** What a revocation and the look at a certificate take. */
+  always: [
+    "acm-pca:DescribeCertificateAuthority",
+    "acm-pca:GetCertificateAuthorityCertificate",
+    "acm-pca:GetCertificate",
+    "acm-pca:RevokeCertificate",
+  ],
+  issue: ["acm-pca:IssueCertificate"],
+  /** What the CA's own certificate takes, which the root's key signs. */
+  withRoot: ["acm-pca:GetCertificateAuthorityCsr", "acm-pca:ImportCertificateAuthorityCertificate"],
+} as const;
 const ENDPOINT_ACTIONS = {
   ...SESSION_ACTIONS,
+  "acm-pca": Object.values(PRIVATE_CA_ACTIONS).flat(),
   kms: ["kms:GetPublicKey", "kms:Sign"],
   secretsmanager: ["secretsmanager:GetSecretValue"],
 } as const;
@@ -42,6 +56,7 @@ export const bucketPrefix = (stack: AwsStack): string => stack.named("entityos-g
  */
 export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, names, after }: Places): void {
   const service = (name: string) => `com.amazonaws.${stack.settings.region}.${name}`;
+  const { pki } = stack.settings;
   const byUs = { "aws:PrincipalAccount": stack.account };
   const toOurs = { ...byUs, "aws:ResourceAccount": stack.account };
   const bucket = `arn:aws:s3:::${bucketPrefix(stack)}*`;
@@ -59,6 +74,9 @@ export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, n
         Resource: `${bucket}/*`,
         Condition: { StringEquals: toOurs },
       },
+      ...(pki.kind === "tls" && pki.deviceCa === "acmPca"
+        ? [{ Sid: "Lists", Effect: "Allow", Principal: "*", Action: ["s3:ListBucket"], Resource: bucket, Condition: { StringEquals: toOurs } } as const]
+        : []),
     ]),
     tags: { Name: stack.named("s3") },
   });

@@ -6,24 +6,12 @@ import { S3BucketPublicAccessBlock } from "@cdktf/provider-aws/lib/s3-bucket-pub
 import { S3BucketServerSideEncryptionConfigurationA } from "@cdktf/provider-aws/lib/s3-bucket-server-side-encryption-configuration/index.js";
 import { S3BucketVersioningA } from "@cdktf/provider-aws/lib/s3-bucket-versioning/index.js";
 import { Fn, Token } from "cdktf";
-import { bucketPrefix } from "./endpoints.ts";
+import { bucketPrefix, PRIVATE_CA_ACTIONS } from "./endpoints.ts";
 import { type AwsStack, policy, type Statement } from "./stack.ts";
 
 /** As the registry's own lists; AWS renews them at half of it. */
 const LIST_DAYS = 7;
 const TEMPLATE = "template/BlankEndEntityCertificate_APIPassthrough/V1";
-const ACTIONS = {
-  /** What a certificate and a revocation take. */
-  always: [
-    "acm-pca:DescribeCertificateAuthority",
-    "acm-pca:GetCertificateAuthorityCertificate",
-    "acm-pca:GetCertificate",
-    "acm-pca:RevokeCertificate",
-  ],
-  /** What its own certificate takes, which the root's key signs. */
-  withRoot: ["acm-pca:GetCertificateAuthorityCsr", "acm-pca:ImportCertificateAuthorityCertificate"],
-} as const;
-
 /** What the registry's own parser sees in the places of what AWS names later. */
 const EXAMPLE_ID = "00000000-0000-0000-0000-000000000000";
 const exampleArn = `arn:aws:acm-pca:eu-central-1:111122223333:certificate-authority/${EXAMPLE_ID}`;
@@ -61,7 +49,7 @@ export function writePrivateCa(stack: AwsStack, organization: string): PrivateCa
     // AWS writes to the bucket before it makes the CA.
     dependsOn: [bucketPolicy],
   });
-  if (stack.settings.protection) ca.lifecycle = { preventDestroy: true };
+  stack.keep(ca);
   // Every look at an attribute is another text to be replaced.
   const { arn } = ca;
   const { bucketRegionalDomainName: host } = bucket;
@@ -76,11 +64,11 @@ export function writePrivateCa(stack: AwsStack, organization: string): PrivateCa
       [id, EXAMPLE_ID],
     ]),
     statements: (root) => [
-      { Sid: "DeviceCa", Effect: "Allow", Action: [...ACTIONS.always, ...(root ? ACTIONS.withRoot : [])], Resource: arn },
+      { Sid: "DeviceCa", Effect: "Allow", Action: [...PRIVATE_CA_ACTIONS.always, ...(root ? PRIVATE_CA_ACTIONS.withRoot : [])], Resource: arn },
       {
         Sid: "DeviceCertificates",
         Effect: "Allow",
-        Action: ["acm-pca:IssueCertificate"],
+        Action: PRIVATE_CA_ACTIONS.issue,
         Resource: arn,
         Condition: { StringEquals: { "acm-pca:TemplateArn": template } },
       },
@@ -97,20 +85,24 @@ function writeListBucket(stack: AwsStack): { readonly bucket: S3Bucket; readonly
   const bucket = new S3Bucket(stack, "lists", { bucketPrefix: bucketPrefix(stack), forceDestroy: !stack.settings.protection });
   const of = { bucket: bucket.id };
   const object = (name: string) => `arn:aws:s3:::${bucketPrefix(stack)}*/${name}`;
-  const key = stack.encryptionKey("lists-key", "lists of AWS Private CA", [
-    {
-      Sid: "PrivateCa",
-      Effect: "Allow",
-      Principal: { Service: "acm-pca.amazonaws.com" },
-      Action: ["kms:GenerateDataKey", "kms:Decrypt"],
-      Resource: "*",
-      Condition: {
-        StringLike: {
-          "kms:EncryptionContext:aws:s3:arn": ["acm-pca-permission-test-key", "acm-pca-permission-test-key-private", "crl/*"].map(object),
+  const key = stack.encryptionKey("lists-key", "lists of AWS Private CA", {
+    // AWS writes the next list whatever became of the last.
+    keeps: false,
+    services: [
+      {
+        Sid: "PrivateCa",
+        Effect: "Allow",
+        Principal: { Service: "acm-pca.amazonaws.com" },
+        Action: ["kms:GenerateDataKey", "kms:Decrypt"],
+        Resource: "*",
+        Condition: {
+          StringLike: {
+            "kms:EncryptionContext:aws:s3:arn": ["acm-pca-permission-test-key", "acm-pca-permission-test-key-private", "crl/*"].map(object),
+          },
         },
       },
-    },
-  ]);
+    ],
+  });
   new S3BucketPublicAccessBlock(stack, "lists-private", {
     ...of,
     blockPublicAcls: true,

@@ -1,5 +1,5 @@
 import { createPrivateKey } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../lab/exec.ts";
 import type { Machine } from "./machine.ts";
@@ -12,11 +12,14 @@ export interface Volume extends AsyncDisposable {
   bytes(): Promise<Buffer>;
 }
 
-/** Attaches an empty volume; it goes with the machine, also when that is killed. */
+/** Attaches an empty volume. */
 export async function attachVolume(machine: Machine): Promise<Volume> {
   const file = join(machine.options.folder, "volume");
   await run(["truncate", "--size", "64M", file]);
   const loop = (await run(["losetup", "--find", "--show", file])).trim();
+  // Detached while it is open here: it ends with the last who has it open or mounted, however that ends.
+  const held = openSync(loop, "r");
+  await run(["losetup", "--detach", loop]);
   const device = "/dev/volume";
   const [major, minor] = (await run(["stat", "--format", "%Hr %Lr", loop])).trim().split(" ");
   await machine.sh(`mknod ${device} b ${major} ${minor}`);
@@ -27,8 +30,7 @@ export async function attachVolume(machine: Machine): Promise<Volume> {
       return readFileSync(file);
     },
     async [Symbol.asyncDispose]() {
-      // Whoever has it mounted keeps it until then.
-      await run(["losetup", "--detach", loop]);
+      closeSync(held);
     },
   };
 }

@@ -1,6 +1,8 @@
+import { PRIVATE_CA_ACTIONS } from "../endpoints.ts";
 import type { AwsSettings } from "../form.ts";
 import type { Json, Resource } from "../synthesis.ts";
 import { ref } from "./cast/member.ts";
+import { isPrivateCa, issuing } from "./cast/private-ca.ts";
 
 /** What a policy may say: no other principal, no other condition, no further action, no further resource. */
 export interface Grant {
@@ -37,7 +39,7 @@ const machine: readonly Grant[] = [
 ];
 
 /** What is for that very instance, not for another one with its role. */
-const isInstance = (part: string, name: string): Json => ({
+const isInstance = (part: string, name: string) => ({
   StringEquals: { "aws:userid": `${ref(`${part} aws_iam_role.${name}-role.unique_id`)}:${ref(`${part} aws_instance.${name}.id`)}` },
 });
 
@@ -51,9 +53,27 @@ function host(name: string): readonly Grant[] {
   ];
 }
 
-function registry({ pki }: AwsSettings): readonly Grant[] {
+const LISTS = ref("pki aws_s3_bucket.lists.arn");
+
+/** The device CA in AWS Private CA: certificates of one template, and its own while the root is at hand. */
+function privateCa(settings: AwsSettings, condition: Readonly<Record<"StringEquals", Readonly<Record<string, Json>>>>): readonly Grant[] {
+  if (!isPrivateCa(settings)) return [];
+  const resources = [ref("pki aws_acmpca_certificate_authority.device-ca.arn")];
+  const { always, issue, withRoot } = PRIVATE_CA_ACTIONS;
+  const template = { "acm-pca:TemplateArn": "arn:aws:acm-pca:::template/BlankEndEntityCertificate_APIPassthrough/V1" };
+  const root = settings.pki.kind === "tls" && settings.pki.rootAtHand;
+  return [
+    { actions: [...always, ...(root ? withRoot : [])], resources, condition },
+    { actions: issue, resources, condition: { StringEquals: { ...template, ...condition.StringEquals } } },
+    { actions: ["s3:GetObject"], resources: [`${LISTS}/crl/*`], condition },
+    { actions: ["s3:ListBucket"], resources: [LISTS], condition },
+  ];
+}
+
+function registry(settings: AwsSettings): readonly Grant[] {
+  const { pki } = settings;
   const condition = isInstance("registry", "registry");
-  const names = [...(pki.kind !== "own" && pki.rootAtHand ? ["root"] : []), "infrastructure", "device"];
+  const names = [...(pki.kind !== "own" && pki.rootAtHand ? ["root"] : []), ...issuing(settings)];
   const folder = `${BUCKET}/hosts/*`;
   return [
     pki.kind === "kms"
@@ -65,12 +85,17 @@ function registry({ pki }: AwsSettings): readonly Grant[] {
         },
     { actions: ["s3:GetObject"], resources: [`${folder}/agent.csr`, `${folder}/service.csr`], condition },
     { actions: ["s3:PutObject"], resources: [`${folder}/agent.crt`, `${folder}/service.crt`], condition },
+    ...privateCa(settings, condition),
   ];
 }
 
 /** The secrets' key is of use for the secrets alone, which the instance's own policy names. */
-const withKeys = ({ pki }: AwsSettings): readonly Grant[] =>
-  pki.kind === "kms" ? machine : [...machine, { actions: ["kms:Decrypt"], resources: [ref("pki aws_kms_key.pki-key.arn")] }];
+const withKeys = (settings: AwsSettings): readonly Grant[] => [
+  ...machine,
+  ...["pki-key", "lists-key"]
+    .filter((name) => (name === "pki-key" ? settings.pki.kind !== "kms" : isPrivateCa(settings)))
+    .map((name) => ({ actions: ["kms:Decrypt"], resources: [ref(`pki aws_kms_key.${name}.arn`)] })),
+];
 
 function snapshots({ region }: AwsSettings): readonly Grant[] {
   const snapshot = `arn:aws:ec2:${region}::snapshot/*`;
@@ -101,24 +126,46 @@ const logsKey = (settings: AwsSettings): Grant => ({
   condition: { ArnEquals: { "kms:EncryptionContext:aws:logs:arn": flows(settings) } },
 });
 
+/** AWS Private CA encrypts what it writes into a bucket of ours, and nothing else. */
+const listsKey = ({ environment }: AwsSettings): Grant => ({
+  principal: ofService("acm-pca"),
+  actions: ["kms:GenerateDataKey", "kms:Decrypt"],
+  resources: EVERYTHING,
+  condition: {
+    StringLike: {
+      "kms:EncryptionContext:aws:s3:arn": ["acm-pca-permission-test-key", "acm-pca-permission-test-key-private", "crl/*"].map(
+        (name) => `arn:aws:s3:::${environment}-entityos-gate-*/${name}`,
+      ),
+    },
+  },
+});
+
 /** An endpoint lets pass who is of this account, to what is of this account; Session Manager knows nothing that is of one. */
-function endpoint({ environment }: AwsSettings, name: string): Grant {
+function endpoint(settings: AwsSettings, name: string): readonly Grant[] {
+  const { environment } = settings;
   const byAccount: Json = { StringEquals: { "aws:PrincipalAccount": ACCOUNT } };
   const everyone = { principal: "*", resources: EVERYTHING } as const;
   switch (name) {
     case "s3":
-      return {
-        principal: "*",
-        actions: ["s3:GetObject", "s3:PutObject"],
-        resources: [`arn:aws:s3:::${environment}-entityos-gate-*/*`],
-        condition: ours,
-      };
+      return [
+        {
+          principal: "*",
+          actions: ["s3:GetObject", "s3:PutObject"],
+          resources: [`arn:aws:s3:::${environment}-entityos-gate-*/*`],
+          condition: ours,
+        },
+        ...(isPrivateCa(settings)
+          ? [{ principal: "*", actions: ["s3:ListBucket"], resources: [`arn:aws:s3:::${environment}-entityos-gate-*`], condition: ours }]
+          : []),
+      ];
+    case "acm-pca":
+      return [{ ...everyone, actions: Object.values(PRIVATE_CA_ACTIONS).flat(), condition: ours }];
     case "kms":
-      return { ...everyone, actions: ["kms:GetPublicKey", "kms:Sign"], condition: ours };
+      return [{ ...everyone, actions: ["kms:GetPublicKey", "kms:Sign"], condition: ours }];
     case "secretsmanager":
-      return { ...everyone, actions: ["secretsmanager:GetSecretValue"], condition: ours };
+      return [{ ...everyone, actions: ["secretsmanager:GetSecretValue"], condition: ours }];
     default:
-      return { ...everyone, actions: SESSION.filter((action) => action.startsWith(`${name}:`)), condition: byAccount };
+      return [{ ...everyone, actions: SESSION.filter((action) => action.startsWith(`${name}:`)), condition: byAccount }];
   }
 }
 
@@ -142,6 +189,20 @@ const take = (service: string, condition?: Json): Grant => ({
   ...(condition === undefined ? {} : { condition }),
 });
 
+const tlsAlone = (bucket: string): Grant => ({
+  effect: "Deny",
+  principal: "*",
+  actions: ["s3:*"],
+  resources: [bucket, `${bucket}/*`],
+  condition: { Bool: { "aws:SecureTransport": "false" } },
+});
+const writesLists: Grant = {
+  principal: ofService("acm-pca"),
+  actions: ["s3:PutObject", "s3:PutObjectAcl", "s3:GetBucketAcl", "s3:GetBucketLocation"],
+  resources: [LISTS, `${LISTS}/*`],
+  condition: forUs,
+};
+
 /** All that a resource's policy may say; nothing for whom no policy is on the list. */
 export function grantsFor(
   settings: AwsSettings,
@@ -157,23 +218,16 @@ export function grantsFor(
       return rolePolicy(settings, part, name);
     case "aws_kms_key policy":
       if (id === "flows-key") return [owner, logsKey(settings)];
+      if (id === "lists-key") return [owner, listsKey(settings)];
       if (id !== "alarms-key") return [owner];
       return [
         owner,
         { principal: ofService("cloudwatch"), actions: ["kms:Decrypt", "kms:GenerateDataKey"], resources: EVERYTHING, condition: forUs },
       ];
     case "aws_vpc_endpoint policy":
-      return [endpoint(settings, id.replace("endpoint-", ""))];
+      return endpoint(settings, id.replace("endpoint-", ""));
     case "aws_s3_bucket_policy policy":
-      return [
-        {
-          effect: "Deny",
-          principal: "*",
-          actions: ["s3:*"],
-          resources: [BUCKET, `${BUCKET}/*`],
-          condition: { Bool: { "aws:SecureTransport": "false" } },
-        },
-      ];
+      return id === "lists-policy" ? [tlsAlone(LISTS), writesLists] : [tlsAlone(BUCKET)];
     case "aws_sns_topic_policy policy":
       return [
         {

@@ -1,12 +1,11 @@
 import type { AwsSettings } from "../../form.ts";
 import { namesOf } from "../../names.ts";
 import { type Cast, type Casting, cast, encryptionKey, group, kept, type Member, ref, subnets, VPC } from "./member.ts";
-
-const CAS = ["infrastructure", "device"] as const;
+import { issuing, privateCaCast } from "./private-ca.ts";
 
 export const pkiCast: Casting = (settings) => {
   const { pki } = settings;
-  const names = pki.kind === "own" ? CAS : (["root", ...CAS] as const);
+  const names = pki.kind === "own" ? issuing(settings) : ["root", ...issuing(settings)];
   if (pki.kind === "kms") return cast(names, (name) => ({ [`aws_kms_key.${name}-key`]: signingKey(settings, name) }));
   return {
     "aws_kms_key.pki-key": { ...encryptionKey, ...kept(settings) },
@@ -20,6 +19,7 @@ export const pkiCast: Casting = (settings) => {
       },
     })),
     ...(pki.kind === "tls" ? madeByTerraform(settings) : {}),
+    ...privateCaCast(settings),
   };
 };
 
@@ -44,7 +44,7 @@ function madeByTerraform(settings: AwsSettings): Cast {
     ...kept(settings),
   };
   return {
-    ...cast(["root", ...CAS], (name) => ({
+    ...cast(["root", ...issuing(settings)], (name) => ({
       [`tls_private_key.${name}-key`]: { algorithm: "ECDSA", ecdsa_curve: name === "root" ? "P384" : "P256", ...kept(settings) },
       [`aws_secretsmanager_secret_version.${name}-secret-version`]: {
         secret_id: ref(`pki aws_secretsmanager_secret.${name}-secret.id`),
@@ -52,7 +52,7 @@ function madeByTerraform(settings: AwsSettings): Cast {
       },
     })),
     "tls_self_signed_cert.root": { ...ca, ...subject, private_key_pem: key("root") },
-    ...cast(CAS, (name) => ({
+    ...cast(issuing(settings), (name) => ({
       [`tls_cert_request.${name}-request`]: { ...subject, private_key_pem: key(name) },
       [`tls_locally_signed_cert.${name}`]: {
         ...ca,
