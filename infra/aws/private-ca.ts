@@ -5,7 +5,7 @@ import { S3BucketPolicy } from "@cdktf/provider-aws/lib/s3-bucket-policy/index.j
 import { S3BucketPublicAccessBlock } from "@cdktf/provider-aws/lib/s3-bucket-public-access-block/index.js";
 import { S3BucketServerSideEncryptionConfigurationA } from "@cdktf/provider-aws/lib/s3-bucket-server-side-encryption-configuration/index.js";
 import { S3BucketVersioningA } from "@cdktf/provider-aws/lib/s3-bucket-versioning/index.js";
-import { Fn, Token } from "cdktf";
+import { Fn } from "cdktf";
 import { bucketPrefix, PRIVATE_CA_ACTIONS } from "./endpoints.ts";
 import { type AwsStack, policy, type Statement } from "./stack.ts";
 
@@ -53,7 +53,7 @@ export function writePrivateCa(stack: AwsStack, organization: string): PrivateCa
   // Every look at an attribute is another text to be replaced.
   const { arn } = ca;
   const { bucketRegionalDomainName: host } = bucket;
-  const id = Token.asString(Fn.element(Fn.split("/", arn), 1));
+  const id = Fn.replace(arn, "/^.*[/]/", "");
   const template = `arn:aws:acm-pca:::${TEMPLATE}`;
   return {
     arn,
