@@ -75,7 +75,16 @@ export function writeEndpoints(stack: AwsStack, { vpc, tables, subnets, group, n
         Condition: { StringEquals: toOurs },
       },
       ...(pki.kind === "tls" && pki.deviceCa === "acmPca"
-        ? [{ Sid: "Lists", Effect: "Allow", Principal: "*", Action: ["s3:ListBucket"], Resource: bucket, Condition: { StringEquals: toOurs } } as const]
+        ? [
+            {
+              Sid: "Lists",
+              Effect: "Allow",
+              Principal: "*",
+              Action: ["s3:ListBucket"],
+              Resource: bucket,
+              Condition: { StringEquals: toOurs },
+            } as const,
+          ]
         : []),
     ]),
     tags: { Name: stack.named("s3") },

@@ -64,7 +64,12 @@ export function writePrivateCa(stack: AwsStack, organization: string): PrivateCa
       [id, EXAMPLE_ID],
     ]),
     statements: (root) => [
-      { Sid: "DeviceCa", Effect: "Allow", Action: [...PRIVATE_CA_ACTIONS.always, ...(root ? PRIVATE_CA_ACTIONS.withRoot : [])], Resource: arn },
+      {
+        Sid: "DeviceCa",
+        Effect: "Allow",
+        Action: [...PRIVATE_CA_ACTIONS.always, ...(root ? PRIVATE_CA_ACTIONS.withRoot : [])],
+        Resource: arn,
+      },
       {
         Sid: "DeviceCertificates",
         Effect: "Allow",

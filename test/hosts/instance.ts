@@ -92,7 +92,8 @@ export async function asked(machine: Machine): Promise<{ readonly place: string;
   await machine.sh("rm -f /run/entityos-first-boot-told /dev/console");
   const [, place = "", digest = ""] = await waitFor(
     `${machine.name}'s console to say what it asks for`,
-    async () => /entityos-admit (hosts\/\S+) NAMES ([0-9a-f]{64})\n/.exec(await machine.sh("cat /dev/console 2>/dev/null || true")) ?? undefined,
+    async () =>
+      /entityos-admit (hosts\/\S+) NAMES ([0-9a-f]{64})\n/.exec(await machine.sh("cat /dev/console 2>/dev/null || true")) ?? undefined,
     LONG,
   );
   return { place, digest };
