@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { waitFor } from "../lab/wait.ts";
 import { reaches, serveApplication } from "./install.ts";
 import {
+  again,
   agentInput,
   asked,
   type Cloud,
@@ -68,6 +69,7 @@ export function describeFirstBoot(stand: () => Stand): void {
       expect(await registry.sh("ls /var/lib/entityos-first-boot")).to.not.include("done");
       await waitFor("what was in memory to be away", async () => !(await registry.sh("mount")).includes("entityos-root-key") || undefined);
       await expectNoRootKey(registry);
+      await again(registry);
       await isDone(registry);
       expect(await registry.sh("systemctl is-active entityos-registry")).to.equal("active\n");
       expect(await registry.sh("findmnt -no SOURCE,FSTYPE /var/lib/entityos-registry")).to.match(/^\/dev\/\S+ ext4\n$/);
@@ -136,8 +138,8 @@ rm /var/lib/entityos-first-boot/done`);
       // Between two of its tries, in which it puts its own there again.
       await gate.sh("systemctl stop entityos-first-boot");
       await expectOthersRefused(place, digest);
-      await gate.sh("systemctl start --no-block entityos-first-boot");
       await registry.sh(`entityos-admit ${place} ${gate.v4},${gate.v6} ${digest}`);
+      await again(gate);
       await isDone(gate);
       await reaches(gate, "enforcing");
       // A device of before, whose state is of another registry.
@@ -175,13 +177,14 @@ for one in agent.csr service.csr; do store was-$one ${place}/$one; done`,
       const gate = stand().gates.at(-1) ?? registry;
       const key = await gate.sh("sha256sum /etc/entityos-agent/agent.key");
       await cloud.peer.ask("instance", { id: "i-0bbbbbbbbbbbbbbb2" });
-      await gate.sh("systemctl restart --no-block entityos-first-boot");
+      await again(gate);
       await said(gate, "i-0bbbbbbbbbbbbbbb2 makes keys of its own");
       const { place, digest } = await asked(gate);
       expect(place).to.equal(`hosts/${gate.name}/i-0bbbbbbbbbbbbbbb2`);
       expect(await ask(stand(), registered, gate)).to.equal(SILENT);
       expect(await gate.sh("ls /etc/entityos-agent")).to.not.include(".crt");
       await registry.sh(`entityos-admit ${place} ${gate.v4},${gate.v6} ${digest}`);
+      await again(gate);
       await waitFor(
         "the first boot to be done for the other instance",
         async () => (await gate.sh("cat /var/lib/entityos-first-boot/done")).includes("i-0bbb") || undefined,
