@@ -47,8 +47,16 @@ export function deployScenes(stand: () => Stand): void {
   it("are deployed by cdktf deploy metal, from machines with nothing but Debian and SSH", async () => {
     const { metal, registry, gates } = stand();
     for (const machine of [registry, ...gates]) before.set(machine.name, await filesOf(machine));
+    metal.width = 2;
     const { code, said } = await metal.deploy();
+    metal.width = 1;
     expect(code, said).to.equal(0);
+    // The registry first and alone; then both, the second begun before the first is well.
+    const told = (machine: Machine, words: string) => said.indexOf(`(local-exec): ${machine.name}: ${words}`);
+    for (const gate of gates) {
+      expect(told(gate, "entityos-")).to.be.greaterThan(told(registry, "deployed"));
+      for (const other of gates) expect(told(gate, "entityos-")).to.be.within(0, told(other, "deployed"));
+    }
     for (const machine of [registry, ...gates]) {
       expect(said).to.match(new RegExp(`\\(local-exec\\): .*${machine.name}: deployed`));
       expect((await recordOf(machine)).generation).to.match(/^20\d\d-.*Z$/);

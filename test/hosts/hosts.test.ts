@@ -1,5 +1,5 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import { expect } from "chai";
 import type { Packet } from "../lab/capture.ts";
 import { run } from "../lab/exec.ts";
@@ -32,7 +32,9 @@ describe("hosts", function () {
   const first = (): Machine => stand.gates[0] ?? stand.registry;
   const exposure = async (machine: Machine, unit: string): Promise<number> => {
     const said = await machine.sh(`systemd-analyze security --no-pager ${unit}.service | tail -1`);
-    return Number(/service: ([\d.]+)/.exec(said)?.[1]);
+    const score = Number(/service: ([\d.]+)/.exec(said)?.[1]);
+    process.stdout.write(`      systemd-analyze security ${unit}: ${score}\n`);
+    return score;
   };
   /** Ours, beside those of /etc/nftables.conf. */
   const tables = async (machine: Machine) =>
@@ -47,6 +49,7 @@ describe("hosts", function () {
     const debs = readdirSync(join(stand.folder, "dist/1")).map((name) => join(stand.folder, "dist/1", name));
     expect(debs).to.have.length(4);
     const report = await run(["lintian", "--allow-root", "--tag-display-limit", "0", ...debs], { timeoutMs: 400_000 });
+    for (const deb of debs) process.stdout.write(`      ${basename(deb)}: ${Math.ceil(statSync(deb).size / 1024)} kB\n`);
     process.stdout.write(report.replace(/^/gm, "      "));
     expect(report).to.match(/^W: /m).and.not.match(/^E: /m);
   });

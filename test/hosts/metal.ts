@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { stringify } from "yaml";
 import type { CommandError } from "../lab/exec.ts";
 import { REGISTRY_NAME } from "./install.ts";
@@ -7,9 +7,19 @@ import type { Machine } from "./machine.ts";
 import type { Device } from "./network.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 /** Control sequences of terminals (ECMA-48). */
 const COLOURS = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, "g");
+/** The settings' folder bears a name as people give them. */
+const folderOf = (folder: string): string => {
+  const made = join(folder, "hosts of 100% lab");
+  mkdirSync(made, { recursive: true });
+  return made;
+};
+const settingsOf = (folder: string): string => join(folderOf(folder), "metal.yaml");
+/** The private key by which hosts are deployed to. */
+export const keyOf = (folder: string): string => join(folderOf(folder), "id");
+
 /** A host's own part of the settings. */
 export type Tree = Record<string, unknown>;
 
@@ -60,7 +70,7 @@ export class Metal {
   }
 
   async #cdktf(words: readonly string[]): Promise<Ran> {
-    const settings = join(this.#folder, "metal.yaml");
+    const settings = settingsOf(this.#folder);
     writeFileSync(settings, stringify(await this.#settings()));
     const environment = ["-u", "TF_CLI_CONFIG_FILE", "CHECKPOINT_DISABLE=1", "CI=1", `ENTITYOS_METAL=${settings}`];
     const command = ["env", "-C", ROOT, ...environment, "npx", "cdktf", ...words, "--output", join(this.#folder, "cdktf.out")];
@@ -89,10 +99,10 @@ export class Metal {
     return {
       environment: "lab",
       backend: { kind: "local", folder: "state" },
-      packages: `dist/${this.build}`,
+      packages: `../dist/${this.build}`,
       rolling: { width: this.width },
       purge: this.purge,
-      ssh: { key: "id" },
+      ssh: { key: basename(keyOf(this.#folder)) },
       registry: {
         name: REGISTRY_NAME,
         register: { names: [v4, v6] },

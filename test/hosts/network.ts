@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Answers, Asks } from "../kernel/actor.ts";
 import { addEnd, makeBridge, startActor } from "../kernel/bridge.ts";
 import { sendPackets } from "../kernel/frames.ts";
@@ -37,6 +39,7 @@ export async function startNetwork(devices: number): Promise<Network> {
   await sweep();
   await using stack = new AsyncDisposableStack();
   const { name: prefix } = stack.use(await holdName());
+  stack.use(keepSwept());
   const netns = `${prefix}-net`;
   await makeBridge(netns, stack);
   const made: Device[] = [];
@@ -59,8 +62,20 @@ async function addDevice(prefix: string, bridge: string, number: number, stack: 
   };
 }
 
+const AFTERWARDS = fileURLToPath(new URL("afterwards.ts", import.meta.url));
+
+/** A process that takes away what is left of this run when this one ends, however it does: it holds the other end of a pipe. */
+function keepSwept(): Disposable {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", AFTERWARDS], {
+    detached: true,
+    stdio: ["pipe", "ignore", "inherit"],
+  });
+  child.unref();
+  return { [Symbol.dispose]: () => void child.stdin.end() };
+}
+
 /** Whoever made it and is gone was killed: its machines went with it, names and folders stayed. */
-async function sweep(): Promise<void> {
+export async function sweep(): Promise<void> {
   const names = existsSync("/run/netns") ? readdirSync("/run/netns") : [];
   for (const name of await abandonedOf(names)) await run(["ip", "netns", "delete", name]);
   const cgroups = CGROUPS.filter((folder) => existsSync(folder)).flatMap((folder) => readdirSync(folder));

@@ -6,7 +6,7 @@ import { buildPackages } from "./dist.ts";
 import { baseImage, type Suite } from "./image.ts";
 import { connect, letIn, REGISTRY_NAME } from "./install.ts";
 import { Machine } from "./machine.ts";
-import { Metal } from "./metal.ts";
+import { keyOf, Metal } from "./metal.ts";
 import { addressOf, type Device, type Network, startNetwork, WORK } from "./network.ts";
 
 /** Booted Debians that are to be a registry and two gates, with nothing of ours on them yet, and three devices. */
@@ -42,7 +42,7 @@ export async function makeStand(): Promise<Stand> {
   const [registered, stranger, operator] = network.devices;
   if (registry === undefined || registered === undefined || stranger === undefined || operator === undefined)
     throw new Error("unreachable");
-  const key = join(folder, "id");
+  const key = keyOf(folder);
   await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
   const metal = new Metal(folder, operator, [registry, ...gates], (machine) => userOf(machine));
   for (const machine of machines) await letIn(machine, userOf(machine), readFileSync(`${key}.pub`, "utf8"));
@@ -81,11 +81,12 @@ const DESKTOP: Wish = { profile: "desktop", words: [] };
 /** Registers a device over HTTPS with a new code; resolves when it is in force on every host. */
 export async function register({ registry, folder }: Stand, device: Device, { profile, words }: Wish = DESKTOP): Promise<void> {
   const made = await registry.sh(`entityos code create --subject test --profile ${profile} --json`);
+  const { code } = JSON.parse(made) as { code: string };
   const ca = join(folder, "ca.pem");
   await run(["sh", "-c", `cat >${ca}`], { input: await registry.sh("cat /var/lib/entityos-registry/pki/root.crt") });
   const common = ["--url", `https://${registry.v4}`, "--registry", REGISTRY_NAME, "--ca", ca, "--code-file", "-", "--wait"];
   const state = join(folder, device.netns);
-  await device.run([BIN.cli, "enroll", ...common, ...words, "--state", state], (JSON.parse(made) as { code: string }).code);
+  await device.run([BIN.cli, "enroll", ...common, ...words, "--state", state], code);
 }
 
 /** curl's words for showing the certificate that a device registered. */
