@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect } from "chai";
 import { reaches, serveApplication, statusOf } from "./install.ts";
 import type { Machine } from "./machine.ts";
 import type { Ran } from "./metal.ts";
+import { refusedScenes } from "./refused.ts";
+import { removedScenes } from "./removed.ts";
 import { ask, certificateOf, register, type Stand } from "./stand.ts";
 import { startTraffic } from "./traffic.ts";
 import { provoke } from "./watch.ts";
@@ -45,9 +45,10 @@ const recordOf = async (machine: Machine) =>
 /** Hosts that are made by the metal stack: fresh, again, with a changed setting, mended, stopped at the first failure, upgraded. */
 export function deployScenes(stand: () => Stand): void {
   it("are deployed by cdktf deploy metal, from machines with nothing but Debian and SSH", async () => {
-    const { metal, registry, gates } = stand();
+    const { metal, registry, gates, commandLines } = stand();
     for (const machine of [registry, ...gates]) before.set(machine.name, await filesOf(machine));
     metal.width = 2;
+    using _watching = commandLines.watch();
     const { code, said } = await metal.deploy();
     metal.width = 1;
     expect(code, said).to.equal(0);
@@ -116,6 +117,8 @@ export function deployScenes(stand: () => Stand): void {
       expect(await ask(stand(), registered, gate, { words }), gate.name).to.not.match(/answers/);
     }
   });
+
+  refusedScenes(stand);
 
   it("are mended, and no other, when somebody changed them by hand", async () => {
     const { metal, registry, gates } = stand();
@@ -207,6 +210,8 @@ export function destroyScenes(stand: () => Stand): void {
     await one.sh("rm /etc/ssh/other");
   });
 
+  removedScenes(stand);
+
   it("keep the gate when the package is removed, and nothing at all when the stack is destroyed", async () => {
     const { metal, gates, registry } = stand();
     const [removed] = gates;
@@ -233,13 +238,7 @@ export function destroyScenes(stand: () => Stand): void {
       expect(left, machine.name).to.deep.equal(machine === registry ? [] : APPLICATION);
       expect(await machine.sh("nft list tables; getent passwd entityos-agent entityos-registry || true")).to.not.include("entityos");
     }
-  });
-
-  it("were deployed without a secret in Terraform's state, its plans or what it said", async () => {
-    const { metal, folder } = stand();
-    const written = [metal.state(), ...metal.logs, readFileSync(join(folder, "cdktf.out/stacks/metal/cdk.tf.json"), "utf8")].join("\n");
-    expect(written).to.include("terraform_data");
-    expect(written).to.not.match(/PRIVATE KEY/);
+    metal.without.clear();
   });
 }
 

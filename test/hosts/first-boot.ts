@@ -1,6 +1,7 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import type { MetalSettings } from "../../infra/metal/settings.ts";
 import { waitFor } from "../lab/wait.ts";
 import { reaches, serveApplication } from "./install.ts";
 import {
@@ -21,8 +22,11 @@ import type { Machine } from "./machine.ts";
 import { ask, register, type Stand } from "./stand.ts";
 import { attachVolume, filesWith, tracesOf, type Volume } from "./volume.ts";
 import { provoke } from "./watch.ts";
+import { comparedWithMetal, REQUESTS } from "./ways.ts";
 
 const SILENT = 28;
+/** What makes an instance a host, and lets operators in, beside what makes a host of every kind. */
+const INSTANCE = /\/entityos-(first-boot|admit|instance|metadata|root-key)/;
 const REFUSED = 7;
 const PKI = "/var/lib/entityos-registry/pki";
 const ROOT_KEY = "/run/entityos-root-key/root.key";
@@ -44,7 +48,10 @@ export function describeFirstBoot(stand: () => Stand): void {
   describe("made by the user data of their instances", () => {
     let cloud: Cloud;
     let volume: Volume;
+    // The metal stack's, which made these machines before.
+    let settings: MetalSettings;
     before(async () => {
+      settings = await stand().metal.configured();
       cloud = await startCloud(stand());
       volume = await attachVolume(stand().registry);
     });
@@ -62,7 +69,7 @@ export function describeFirstBoot(stand: () => Stand): void {
 
     it("become a registry on its volume, and no disk ever holds the root's key, also when the first boot is killed while it has it", async () => {
       const { registry } = stand();
-      await firstBoot(registry, cloud, registryInput(cloud, registry, volume.device));
+      await firstBoot(registry, cloud, registryInput(cloud, settings, volume.device));
       await registry.sh(`until [ -s ${ROOT_KEY} ]; do sleep 0.02; done; systemctl kill --signal=KILL entityos-first-boot`, {
         timeoutMs: 180_000,
       });
@@ -79,6 +86,9 @@ export function describeFirstBoot(stand: () => Stand): void {
       ]);
       expect(await registry.sh(`cat ${PKI}/root.crt`)).to.equal(readFileSync(join(cloud.pki, "root.crt"), "utf8"));
       await expectNoRootKey(registry);
+      const { more, ...rest } = await comparedWithMetal(registry);
+      expect(rest).to.deep.equal({ less: [], rendered: true });
+      expect(more.filter((line) => !INSTANCE.test(line))).to.deep.equal([]);
       // A key that is there is found.
       const bytes = await volume.bytes();
       expect(tracesOf(keyOf("device")).map((trace) => bytes.includes(trace))).to.deep.equal([true, false]);
@@ -115,7 +125,7 @@ umount /var/lib/entityos-registry
 sed -i '/entityos-registry/d' /etc/fstab
 rm /var/lib/entityos-first-boot/done`);
       await cloud.peer.ask("instance", { id: "i-0aaaaaaaaaaaaaaa1" });
-      await firstBoot(registry, cloud, registryInput(cloud, registry, volume.device));
+      await firstBoot(registry, cloud, registryInput(cloud, settings, volume.device));
       await isDone(registry);
       expect(await registry.sh("systemctl is-active entityos-registry")).to.equal("active\n");
       expect((await facts()).epoch).to.equal(epoch);
@@ -125,7 +135,7 @@ rm /var/lib/entityos-first-boot/done`);
     it("become a host behind the gate that enforces, once an operator let it in; closed until then, and nothing is retried in vain", async () => {
       const { registry, stranger, registered, folder } = stand();
       const gate = stand().gates.at(-1) ?? registry;
-      await firstBoot(gate, cloud, agentInput(cloud, gate, registry));
+      await firstBoot(gate, cloud, agentInput(cloud, gate, settings));
       await isClosed(gate);
       await using knocks = await provoke(stranger, gate);
       await said(gate, "Waiting for an operator");
@@ -148,6 +158,9 @@ rm /var/lib/entityos-first-boot/done`);
       expect(await ask(stand(), registered, gate, { seconds: 30 })).to.equal(`${gate.name} answers`);
       expect(await ask(stand(), stranger, gate)).to.equal(SILENT);
       expect(knocks.answers).to.deep.equal([]);
+      const { more, ...rest } = await comparedWithMetal(gate);
+      expect(rest).to.deep.equal({ less: [], rendered: true });
+      expect(more.filter((line) => !INSTANCE.test(line))).to.deep.equal(REQUESTS);
       expect(await gate.sh(`dpkg -s ${FROM_MIRROR}`)).to.include("Status: install ok installed");
       expect(await gate.sh("nft list tables")).to.not.include("first_boot");
       await expectMetadataOfRootAlone(gate);
@@ -198,7 +211,7 @@ for one in agent.csr service.csr; do store was-$one ${place}/$one; done`,
     it("stay closed and without any package when a checksum is another one, say which, and go on once it is right", async () => {
       const { registry, stranger } = stand();
       const [gate = registry] = stand().gates;
-      const right = agentInput(cloud, gate, registry);
+      const right = agentInput(cloud, gate, settings);
       const [node, agent, ...more] = right.packages;
       const wrong = {
         ...right,

@@ -12,6 +12,7 @@ import { nginxScenes } from "./nginx.ts";
 import { ask, makeStand, register, type Stand } from "./stand.ts";
 import { startTraffic } from "./traffic.ts";
 import { provoke, watch } from "./watch.ts";
+import { byHandScenes } from "./ways.ts";
 
 const SILENT = 28;
 const LONG = { timeoutMs: 60_000, everyMs: 100 };
@@ -237,6 +238,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
   });
 
   destroyScenes(() => stand);
+  byHandScenes(() => stand);
   describeFirstBoot(() => stand);
 });
 

@@ -5,12 +5,12 @@ import { fileURLToPath } from "node:url";
 import type { DebianPackage, UserDataInput } from "../../infra/aws/boot/input.ts";
 import { METADATA, userData } from "../../infra/aws/user-data.ts";
 import { agentYaml, registryYaml } from "../../infra/hosts.ts";
+import type { MetalSettings } from "../../infra/metal/settings.ts";
 import { makePki } from "../../registry/ca/files.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import { type Peer, startPeer } from "../lab/peer.ts";
 import { waitFor } from "../lab/wait.ts";
 import type { Answers, Asks } from "./cloud.ts";
-import { REGISTRY_NAME } from "./install.ts";
 import type { Machine } from "./machine.ts";
 import type { Stand } from "./stand.ts";
 
@@ -105,20 +105,14 @@ export async function asked(machine: Machine): Promise<{ readonly place: string;
 
 const common = (cloud: Cloud) => ({ region: "eu-west-1", bucket: cloud.url, metadata: METADATA });
 
-export function registryInput(cloud: Cloud, { v4, v6 }: Machine, volume: string): UserDataInput {
-  const text = registryYaml({
-    name: REGISTRY_NAME,
-    register: { names: [v4, v6] },
-    control: { names: [v4, v6] },
-    allowNetworks: ["203.0.113.0/24", "2001:db8::/32"],
-  });
+export function registryInput(cloud: Cloud, { registry }: MetalSettings, volume: string): UserDataInput {
   const certificates = Object.fromEntries(CAS.map((name) => [name, readFileSync(join(cloud.pki, `${name}.crt`), "utf8")]));
   return {
     ...common(cloud),
     name: "registry",
     packages: cloud.packages("node", "registry", "cli"),
     debian: [],
-    files: [{ path: "/etc/entityos-registry/registry.yaml", mode: "0644", text }],
+    files: [{ path: "/etc/entityos-registry/registry.yaml", mode: "0644", text: registryYaml(registry.input) }],
     role: {
       kind: "registry",
       volume,
@@ -131,26 +125,17 @@ export function registryInput(cloud: Cloud, { v4, v6 }: Machine, volume: string)
   };
 }
 
-export function agentInput(cloud: Cloud, machine: Machine, registry: Machine): UserDataInput {
+export function agentInput(cloud: Cloud, machine: Machine, { agents }: MetalSettings): UserDataInput {
   const folder = "/etc/entityos-agent";
-  const text = agentYaml({
-    name: machine.name,
-    registry: {
-      addresses: [`https://${registry.v4}:8444`],
-      ca: `${folder}/ca.pem`,
-      certificate: `${folder}/agent.crt`,
-      key: `${folder}/agent.key`,
-    },
-    terminator: { kind: "haproxy" },
-    gate: { lanes: { ip: true } },
-  });
+  const agent = agents.find(({ connection }) => connection.name === machine.name);
+  if (agent === undefined) throw new Error(`the settings do not name ${machine.name}`);
   return {
     ...common(cloud),
     name: machine.name,
     packages: cloud.packages("node", "agent", "cli"),
     debian: ["haproxy", FROM_MIRROR],
     files: [
-      { path: `${folder}/agent.yaml`, mode: "0644", text },
+      { path: `${folder}/agent.yaml`, mode: "0644", text: agentYaml(agent.input) },
       { path: `${folder}/ca.pem`, mode: "0644", text: readFileSync(join(cloud.pki, "root.crt"), "utf8") },
     ],
     role: { kind: "agent" },

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { stringify } from "yaml";
+import { type MetalSettings, parseMetal } from "../../infra/metal/settings.ts";
 import type { CommandError } from "../lab/exec.ts";
 import { REGISTRY_NAME } from "./install.ts";
 import type { Machine } from "./machine.ts";
@@ -39,6 +40,9 @@ export class Metal {
   width = 1;
   /** Registries' hosts that may be purged. */
   purge: readonly string[] = [];
+  /** Machines that the settings call otherwise, and those that they name no more. */
+  readonly names = new Map<string, string>();
+  readonly without = new Set<string>();
   readonly #folder: string;
   readonly #operator: Device;
   readonly #machines: readonly Machine[];
@@ -65,6 +69,11 @@ export class Metal {
     return this.#cdktf(["diff", "metal"]);
   }
 
+  /** What the settings come to. */
+  async configured(): Promise<MetalSettings> {
+    return parseMetal("metal.yaml", stringify(await this.#settings()));
+  }
+
   state(): string {
     return readFileSync(join(this.#folder, "cdktf.out/stacks/metal/state/lab-metal.tfstate"), "utf8");
   }
@@ -88,7 +97,7 @@ export class Metal {
   async #settings(): Promise<Tree> {
     const hosts = await Promise.all(
       this.#machines.map(async (machine, index) => ({
-        name: machine.name,
+        name: this.names.get(machine.name) ?? machine.name,
         role: index === 0 ? "registry" : "agent",
         address: machine.v4,
         ssh: { user: this.#userOf(machine), hostKey: await this.#hostKey(machine) },
@@ -117,7 +126,7 @@ export class Metal {
           newConnections: { perSecond: 10_000, burst: 10_000 },
         },
       },
-      hosts,
+      hosts: hosts.filter(({ name }) => !this.without.has(name)),
     };
   }
 

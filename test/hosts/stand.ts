@@ -8,6 +8,7 @@ import { connect, letIn, REGISTRY_NAME } from "./install.ts";
 import { Machine } from "./machine.ts";
 import { keyOf, Metal } from "./metal.ts";
 import { addressOf, type Device, type Network, startNetwork, WORK } from "./network.ts";
+import { CommandLines } from "./secrets.ts";
 
 /** Booted Debians that are to be a registry and two gates, with nothing of ours on them yet, and three devices. */
 export interface Stand extends AsyncDisposable {
@@ -20,6 +21,10 @@ export interface Stand extends AsyncDisposable {
   readonly folder: string;
   /** What they are made by, run by the operator. */
   readonly metal: Metal;
+  /** Security codes that were made. */
+  readonly codes: string[];
+  /** Of the first deploy. */
+  readonly commandLines: CommandLines;
 }
 
 /** Debian 12 for one gate, Debian 13 for the other. */
@@ -49,7 +54,8 @@ export async function makeStand(): Promise<Stand> {
   // As on many hosts: its rules come, and everything else goes, early at each boot.
   for (const gate of gates) await gate.sh("systemctl enable nftables");
   const held = stack.move();
-  return { registry, gates, registered, stranger, operator, folder, metal, [Symbol.asyncDispose]: () => held.disposeAsync() };
+  const seen = { codes: [], commandLines: new CommandLines() };
+  return { registry, gates, registered, stranger, operator, folder, metal, ...seen, [Symbol.asyncDispose]: () => held.disposeAsync() };
 }
 
 /** Debian 13 is deployed to by an ordinary user with sudo, the others by root. */
@@ -79,9 +85,10 @@ export interface Wish {
 const DESKTOP: Wish = { profile: "desktop", words: [] };
 
 /** Registers a device over HTTPS with a new code; resolves when it is in force on every host. */
-export async function register({ registry, folder }: Stand, device: Device, { profile, words }: Wish = DESKTOP): Promise<void> {
+export async function register({ registry, folder, codes }: Stand, device: Device, { profile, words }: Wish = DESKTOP): Promise<void> {
   const made = await registry.sh(`entityos code create --subject test --profile ${profile} --json`);
   const { code } = JSON.parse(made) as { code: string };
+  codes.push(code);
   const ca = join(folder, "ca.pem");
   await run(["sh", "-c", `cat >${ca}`], { input: await registry.sh("cat /var/lib/entityos-registry/pki/root.crt") });
   const common = ["--url", `https://${registry.v4}`, "--registry", REGISTRY_NAME, "--ca", ca, "--code-file", "-", "--wait"];
