@@ -4,7 +4,8 @@
  *                                   ▲                              │  ▲   feed back             (or closed, by config)
  *                                   └── stale, action close        ▼  │ apply succeeded
  *                                                               repairing
- * From each of them to stopping. In every state but starting the gate stands; closed admits nobody.
+ * From each of them to stopping. In every state but starting the gate stands; closed admits nobody, which is said once it is so: until
+ * then the host is stale, and repairing while kernel and terminator are told.
  */
 export type AgentStateName = "starting" | "closed" | "enforcing" | "detached" | "stale" | "repairing" | "stopping";
 
@@ -19,7 +20,8 @@ export interface Facts {
   /** Milliseconds since the feed was last heard; 0 while connected. */
   readonly silentMs: number;
   readonly staleAfterMs: number;
-  readonly staleAction: "keep" | "close";
+  /** Kernel and terminator acknowledged that nobody is to be let in: the host is stale and configured to close. */
+  readonly closed: boolean;
   readonly stopping: boolean;
 }
 
@@ -27,7 +29,7 @@ export interface Facts {
 export function stateOf(facts: Facts): AgentStateName {
   if (facts.stopping) return "stopping";
   if (!facts.gateStands) return "starting";
-  if (isStale(facts) && facts.staleAction === "close") return "closed";
+  if (facts.closed) return "closed";
   if (facts.dirty) return "repairing";
   if (!facts.holdsState) return "closed";
   if (facts.feedConnected) return "enforcing";

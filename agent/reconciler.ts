@@ -60,6 +60,8 @@ export class Reconciler {
   readonly #stands = Promise.withResolvers<void>();
   #gateStands = false;
   #closed = false;
+  /** What the targets are shown, all or nothing, is another than before, and not all of them have acknowledged it. */
+  #switching = false;
   /** The disk holds what was last acknowledged: differences go on top. */
   #savedWhole: boolean;
   /** Resolves when saving, which failed, is to be tried again; null while nothing keeps it from being tried. */
@@ -86,12 +88,12 @@ export class Reconciler {
   }
 
   get dirty(): boolean {
-    return this.#failing || this.#effects.due;
+    return this.#failing || this.#switching || this.#effects.due;
   }
 
-  /** Targets are shown nothing, on purpose: see {@link ReconcilerParts.isClosed}. */
+  /** Every target acknowledged that nothing is to be let in, on purpose: see {@link ReconcilerParts.isClosed}. */
   get closed(): boolean {
-    return this.#closed;
+    return this.#closed && !this.#switching;
   }
 
   get applied(): Applied | null {
@@ -190,7 +192,10 @@ export class Reconciler {
 
   async #once(signal: AbortSignal): Promise<void> {
     const closed = this.#parts.isClosed();
-    if (closed !== this.#closed) this.#effects.makeDue();
+    if (closed !== this.#closed) {
+      this.#switching = true;
+      this.#effects.makeDue();
+    }
     if (this.#effects.due) await this.#resync(closed, signal);
     else if (!closed) await this.#apply(signal);
   }
@@ -216,6 +221,7 @@ export class Reconciler {
         this.#savedWhole = false;
       }
       if (failed) throw new TargetError();
+      this.#switching = false;
       this.#served = serving;
       this.#servedBell.ring();
       if (closed) return;

@@ -48,7 +48,7 @@ export function stateName({ config, desired, feed, floor, reconciler, stopping }
     gateStands: reconciler.gateStands,
     dirty: reconciler.dirty || (floor !== null && !floor.held),
     holdsState: config.zone === "open" || desired.epoch !== null,
-    staleAction: config.stale.action,
+    closed: reconciler.closed,
     stopping: stopping(),
   });
 }

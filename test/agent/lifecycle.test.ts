@@ -8,7 +8,7 @@ const WELL: Facts = {
   feedConnected: true,
   silentMs: 0,
   staleAfterMs: 0,
-  staleAction: "keep",
+  closed: false,
   stopping: false,
 };
 
@@ -21,11 +21,13 @@ describe("agent lifecycle", () => {
     ["silence beyond the limit is stale", { feedConnected: false, silentMs: 60_000, staleAfterMs: 60_000 }, "stale"],
     ["silence just under the limit is not", { feedConnected: false, silentMs: 59_999, staleAfterMs: 60_000 }, "detached"],
     [
-      "a stale host configured to close is closed",
-      { feedConnected: false, silentMs: 60_000, staleAfterMs: 60_000, staleAction: "close" },
-      "closed",
+      "a stale host that is configured to close is being repaired while it closes",
+      { feedConnected: false, silentMs: 60_000, staleAfterMs: 60_000, dirty: true },
+      "repairing",
     ],
-    ["a live feed is never stale", { silentMs: 99_999, staleAfterMs: 60_000, staleAction: "close" }, "enforcing"],
+    ["and closed once it is", { feedConnected: false, silentMs: 60_000, staleAfterMs: 60_000, closed: true }, "closed"],
+    ["it is closed for as long as it is, whatever the feed says", { closed: true }, "closed"],
+    ["a live feed is never stale", { silentMs: 99_999, staleAfterMs: 60_000 }, "enforcing"],
     ["what the kernel refused is being repaired", { dirty: true }, "repairing"],
     ["stopping wins over all", { stopping: true, dirty: true, gateStands: false }, "stopping"],
   ];

@@ -179,6 +179,28 @@ describe("reconciler", () => {
     expect(agent.disk.saves).to.deep.equal(["save 0 +0", "replace 1 =1", "replace 2 =2"]);
   });
 
+  it("says that it is closed when every target is, and that it is open when every target is again", async () => {
+    await using agent = setUp();
+    await agent.stood();
+    const first = agent.applied(1);
+    agent.set("203.0.113.7/32", 5_000);
+    await first;
+    const said = () => ({ closed: agent.reconciler.closed, dirty: agent.reconciler.dirty });
+    for (const [close, calls] of [
+      [true, 2],
+      [false, 3],
+    ] as const) {
+      const slow = Promise.withResolvers<void>();
+      agent.second.held = slow.promise;
+      agent.close(close);
+      while (agent.second.calls.filter((call) => call === "resync").length < calls) await new Promise(setImmediate);
+      expect(said()).to.deep.equal({ closed: false, dirty: true });
+      slow.resolve();
+      while (agent.reconciler.dirty) await new Promise(setImmediate);
+      expect(said()).to.deep.equal({ closed: close, dirty: false });
+    }
+  });
+
   it("shows the targets nothing while it is to be closed, and everything again afterwards", async () => {
     await using agent = setUp();
     await agent.stood();

@@ -1,4 +1,5 @@
 import { connect, type TLSSocket } from "node:tls";
+import { Slots } from "../../lib/slots.ts";
 import { servePeer } from "../lab/peer.ts";
 
 /** Hands of the decision table, inside the devices' namespace: TLS connections from a chosen address, with a chosen certificate. */
@@ -6,7 +7,9 @@ export interface Asks {
   ask: Knock;
   /** As `ask`, and keeps the connection. */
   open: Knock;
-  /** Another request on a connection that was kept. */
+  /** Ends the requests that keep a kept connection from being idle for too long; resolves once all of them are answered. */
+  rest: Record<string, never>;
+  /** Another request on a connection that was kept and rests. */
   again: { readonly id: number; readonly answerMs: number };
   /** Closes a connection that was kept. One that was cut is better kept: its port stays cut for a while, and another may get it. */
   close: { readonly id: number };
@@ -20,7 +23,9 @@ export interface Knock {
   /** What an earlier connection left to be resumed. */
   readonly session: string | null;
   readonly tls12?: boolean;
-  /** How long TLS may take, and from then on the answer. */
+  /** No packet is expected. */
+  readonly silent: boolean;
+  /** How long TLS may take once it is this one's turn, and from then on the answer. */
   readonly connectMs: number;
   readonly answerMs: number;
 }
@@ -34,25 +39,88 @@ export interface Heard {
   readonly localPort: number;
   readonly session: string | null;
   readonly resumed: boolean;
+  /** From its turn until this was known. */
+  readonly tookMs: number;
 }
 
 export interface Answers extends Readonly<Record<"ask" | "open" | "again", Heard>> {
   readonly close: Record<string, never>;
+  /** What a kept connection heard in the place of an answer. */
+  readonly rest: { readonly lost: readonly Heard[] };
 }
 
-const kept = new Map<number, TLSSocket>();
+/** A terminator closes what is idle for 15 s, and a busy machine may take longer to open all that are kept. */
+const IDLE_MS = 3_000;
+/** Handshakes at one time: a crowd of them outlasts what a terminator waits for a request. */
+const AT_ONCE = 12;
 const REQUEST = "GET / HTTP/1.1\r\nHost: service.example\r\n\r\n";
 
-function knock({ host, localAddress, ca, client, session, tls12, connectMs, answerMs }: Knock, id: number, keep: boolean): Promise<Heard> {
-  const socket = connect({
-    ...{ host, port: 443, localAddress, ca, ALPNProtocols: ["http/1.1"] },
-    ...(client ?? {}),
-    ...(tls12 === true ? { maxVersion: "TLSv1.2" as const } : {}),
-    ...(session === null ? {} : { session: Buffer.from(session, "base64") }),
-  });
-  if (keep) kept.set(id, socket);
-  return exchange(socket, id, { connectMs, answerMs, keep, open: false });
+/** A connection that is asked now and then until it is told to rest. */
+class Kept {
+  readonly socket: TLSSocket;
+  readonly #id: number;
+  #answer: Promise<Heard | null> = Promise.resolve(null);
+  #busy = false;
+  readonly #timer = setInterval(() => this.#ask(), IDLE_MS);
+  readonly #answerMs: number;
+
+  constructor(socket: TLSSocket, id: number, answerMs: number) {
+    this.socket = socket;
+    this.#id = id;
+    this.#answerMs = answerMs;
+  }
+
+  /** @returns the last that was heard, unless it was an answer */
+  async rest(): Promise<readonly Heard[]> {
+    clearInterval(this.#timer);
+    const heard = await this.#answer;
+    return heard === null || heard.outcome === "http" ? [] : [heard];
+  }
+
+  end(): void {
+    clearInterval(this.#timer);
+    this.socket.destroy();
+  }
+
+  #ask(): void {
+    if (this.#busy) return;
+    this.#busy = true;
+    this.#answer = askAgain(this.socket, this.#id, this.#answerMs).then((heard) => {
+      this.#busy = heard.outcome !== "http";
+      return heard;
+    });
+  }
 }
+
+const kept = new Map<number, Kept>();
+const handshakes = new Slots(AT_ONCE);
+
+async function knock(asked: Knock, id: number, keep: boolean): Promise<Heard> {
+  const { host, localAddress, ca, client, session, tls12, silent, answerMs } = asked;
+  const begin = () => {
+    const socket = connect({
+      ...{ host, port: 443, localAddress, ca, ALPNProtocols: ["http/1.1"] },
+      ...(client ?? {}),
+      ...(tls12 === true ? { maxVersion: "TLSv1.2" as const } : {}),
+      ...(session === null ? {} : { session: Buffer.from(session, "base64") }),
+    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    return { socket, shaken: promise, heard: exchange(socket, id, { ...asked, keep, open: false, shaken: resolve }) };
+  };
+  const shake = async () => {
+    const begun = begin();
+    await begun.shaken;
+    return begun;
+  };
+  // Who gets no packet has no handshake.
+  const { socket, heard } = silent ? begin() : await handshakes.run(shake);
+  const said = await heard;
+  if (keep) kept.set(id, new Kept(socket, id, answerMs));
+  return said;
+}
+
+const askAgain = (socket: TLSSocket, id: number, answerMs: number): Promise<Heard> =>
+  exchange(socket, id, { connectMs: answerMs, answerMs, keep: true, open: true, shaken: () => {} });
 
 interface Terms {
   readonly connectMs: number;
@@ -60,15 +128,19 @@ interface Terms {
   readonly keep: boolean;
   /** TLS stands already. */
   readonly open: boolean;
+  /** Called when the handshake is over, however it ended. */
+  readonly shaken: () => void;
 }
 
 /** One request, written as soon as TLS stands. */
-function exchange(socket: TLSSocket, id: number, { connectMs, answerMs, keep, open }: Terms): Promise<Heard> {
+function exchange(socket: TLSSocket, id: number, { connectMs, answerMs, keep, open, shaken }: Terms): Promise<Heard> {
+  const began = performance.now();
   let text = "";
   let [port, resumed] = [0, false];
   return new Promise((resolve) => {
     const done = (outcome: Heard["outcome"]) => {
       clearTimeout(timer);
+      shaken();
       socket
         .off("data", take)
         .off("end", ended)
@@ -78,7 +150,8 @@ function exchange(socket: TLSSocket, id: number, { connectMs, answerMs, keep, op
       const session = socket.getSession()?.toString("base64") ?? null;
       if (!keep) socket.destroy();
       const body = text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1);
-      resolve({ id, outcome, headers: outcome === "http" ? JSON.parse(body) : {}, localPort: port, session, resumed });
+      const headers = outcome === "http" ? JSON.parse(body) : {};
+      resolve({ id, outcome, headers, localPort: port, session, resumed, tookMs: Math.round(performance.now() - began) });
     };
     const ended = () => done("ended");
     const take = (data: Buffer) => {
@@ -88,6 +161,7 @@ function exchange(socket: TLSSocket, id: number, { connectMs, answerMs, keep, op
     let timer = setTimeout(() => done("nothing"), connectMs);
     const speak = () => {
       clearTimeout(timer);
+      shaken();
       timer = setTimeout(() => done("tls"), answerMs);
       [port, resumed] = [socket.localPort ?? 0, socket.isSessionReused()];
       socket.write(REQUEST);
@@ -102,12 +176,15 @@ servePeer({
   ask: (ask: Knock, id: number) => knock(ask, id, false),
   open: (ask: Knock, id: number) => knock(ask, id, true),
   again: ({ id, answerMs }: Asks["again"]) => {
-    const socket = kept.get(id);
-    if (socket === undefined) throw new Error(`no connection ${id}`);
-    return exchange(socket, id, { connectMs: answerMs, answerMs, keep: true, open: true });
+    const known = kept.get(id);
+    if (known === undefined) throw new Error(`no connection ${id}`);
+    return askAgain(known.socket, id, answerMs);
+  },
+  async rest(): Promise<Answers["rest"]> {
+    return { lost: (await Promise.all([...kept.values()].map((known) => known.rest()))).flat() };
   },
   async close({ id }: Asks["close"]): Promise<Answers["close"]> {
-    kept.get(id)?.destroy();
+    kept.get(id)?.end();
     kept.delete(id);
     return {};
   },

@@ -1,58 +1,35 @@
 import type { TerminatorKind } from "../../agent/config.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki } from "../agent/terminator/pki.ts";
 import { type Capture, startCapture } from "../lab/capture.ts";
+import { within } from "../lab/wait.ts";
 import { endsOf } from "./answers.ts";
-import { type Cell, cellsOf, ENDS, expected, nameOf, PATTERNS, type Switches, type Verdict } from "./decision.ts";
+import { cellsOf, ENDS, expected, PATTERNS, type Switches } from "./decision.ts";
 import type { Heard, Knock } from "./decision-actor.ts";
+import {
+  type Answered,
+  addressOf,
+  type Case,
+  caseName,
+  DEVICES,
+  FAMILIES,
+  type Kept,
+  PATIENCE_MS,
+  type Pattern,
+  prefixOf,
+  SOURCES,
+  sourceOf,
+  verdictOf,
+  waitsOf,
+} from "./decision-cases.ts";
 import { type DecisionOptions, type DecisionScene, makeDecisionScene } from "./decision-scene.ts";
+import { Wire } from "./decision-wire.ts";
 import { udp } from "./frames.ts";
 
-/** How long nothing is listened to; and how long what must come may take. */
-const SILENCE_MS = 1_000;
-const PATIENCE_MS = 30_000;
-const AT_ONCE = 12;
-const FAMILIES = [4, 6] as const;
-type Family = (typeof FAMILIES)[number];
-type Pattern = Cell["pattern"];
-const ENDS_IT = /^Flags \[[^\]]*[FR]/;
-
-const DEVICES: Readonly<Record<Pattern | "other", string>> = {
-  ip: "0198f2c1-7d1e-7000-8000-000000000001",
-  cert: "0198f2c1-7d1e-7000-8000-000000000002",
-  either: "0198f2c1-7d1e-7000-8000-000000000003",
-  both: "0198f2c1-7d1e-7000-8000-000000000004",
-  other: "0198f2c1-7d1e-7000-8000-000000000005",
-};
-const SOURCES = ["ip", "either", "both", "another's (lane ip)", "another's (lane ipcert)", "none"] as const;
-const sourceOf = (which: (typeof SOURCES)[number], family: Family): string => {
-  const number = 100 + SOURCES.indexOf(which);
-  return family === 4 ? `203.0.113.${number}` : `2001:db8:0:${number}::1`;
-};
-const prefixOf = (which: (typeof SOURCES)[number], family: Family) => `${sourceOf(which, family)}/${family === 4 ? 32 : 128}`;
-
-function addressOf({ address, pattern }: Cell, family: Family): string {
-  if (address !== "own") return sourceOf(address, family);
-  if (pattern === "cert") throw new Error("the pattern cert has no address");
-  return sourceOf(pattern, family);
-}
-
-/** A cell that is asked for over one family. */
-interface Case {
-  readonly cell: Cell;
-  readonly family: Family;
-}
-
-/** A connection that was open before, or whose session is offered again. */
-interface Kept extends Case {
-  readonly first: Heard;
-}
-
-/** What was heard of a case; `kept` and the moment of the change, ms since 1970, where there was a connection before. */
-interface Answered extends Case {
-  readonly heard: Heard;
-  readonly kept: Kept | null;
-  readonly changedAt: number;
-}
+/** Bound of one step, such as a reload; of all that is asked between two; and of one cell, its turn and both patiences included. */
+const STEP_MS = 120_000;
+const ASKING_MS = 240_000;
+/** Cells that are named when a step does not end. */
+const NAMED = 5;
 
 /** Asks one terminator, behind a real kernel, for the cells of the decision table. */
 export class DecisionRun implements AsyncDisposable {
@@ -60,6 +37,9 @@ export class DecisionRun implements AsyncDisposable {
   readonly #scene: DecisionScene;
   readonly #capture: Capture;
   readonly #shown = new Map<string, ClientCertificate>();
+  /** Cells that wait for an answer, by when they began to. */
+  readonly #asking = new Map<Case, number>();
+  #lost: Error | null = null;
 
   private constructor(kind: TerminatorKind, scene: DecisionScene, capture: Capture) {
     this.#kind = kind;
@@ -73,7 +53,7 @@ export class DecisionRun implements AsyncDisposable {
     const scene = stack.use(await makeDecisionScene({ ...options, addresses }));
     grant(scene);
     const run = new DecisionRun(options.kind, scene, stack.use(await startCapture(scene.host.netns, "tcp port 443 or udp port 9")));
-    await run.#makeLasting();
+    await run.#step("certificates that stay as they are", STEP_MS, run.#makeLasting());
     stack.move();
     return run;
   }
@@ -83,36 +63,61 @@ export class DecisionRun implements AsyncDisposable {
     await this.#scene[Symbol.asyncDispose]();
   }
 
-  /** Asks for every possible cell of a host with these lanes. @returns what is not as the table says, a line each */
+  /**
+   * Asks for every possible cell of a host with these lanes. It ends, whatever hangs.
+   * @returns what is not as the table says, a line each
+   * @throws TimeoutError that names the step, and the cells that got no answer; from then on nothing more is asked
+   */
   async faults(lanes: Switches): Promise<string[]> {
+    if (this.#lost !== null) throw new Error("Not asked: an earlier step did not end", { cause: this.#lost });
+    try {
+      return await this.#faults(lanes);
+    } catch (error) {
+      this.#lost = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    }
+  }
+
+  async #faults(lanes: Switches): Promise<string[]> {
     const scene = this.#scene;
-    await scene.configure(lanes);
-    const retire = await this.#makePassing();
+    await this.#step("the lanes to be switched", STEP_MS, scene.configure(lanes));
+    const retire = await this.#step("certificates to be registered", STEP_MS, this.#makePassing());
     const from = this.#capture.packets.length;
     const all = cellsOf(lanes).filter((cell) => typeof expected(cell) === "string");
     const cases = FAMILIES.flatMap((family) => all.map((cell) => ({ cell, family })));
-    const kept = await inTurns(
-      cases.filter(({ cell }) => cell.connection !== "new"),
-      (one) => this.#open(one),
-    );
-    const before = kept.filter(({ cell, first }) => verdictOf(cell, first) !== "in, known");
-    if (before.length > 0) return before.map(({ cell, first }) => `${nameOf(cell)}: before, ${verdictOf(cell, first)}`);
+    const fresh = cases.filter(({ cell }) => cell.connection === "new");
+    const opening = cases.filter(({ cell }) => cell.connection !== "new").map((one) => this.#open(one));
+    const kept = await this.#step("connections to be opened", ASKING_MS, Promise.all(opening));
+    const unknown = kept.filter(({ cell, first }) => verdictOf(cell, first) !== "in, known");
+    if (unknown.length > 0) return unknown.map((one) => `${caseName(one)}: before the change, ${verdictOf(one.cell, one.first)}`);
     const answered: Answered[] = [];
-    for (const [change, isOf] of [
-      [() => this.#end(), ({ cell }: Case) => cell.certificate !== "retired CA"],
-      [retire, ({ cell }: Case) => cell.certificate === "retired CA"],
+    for (const [what, change, isOf] of [
+      ["what ends to end", () => this.#end(), ({ cell }: Case) => cell.certificate !== "retired CA"],
+      ["the CA to be retired", retire, ({ cell }: Case) => cell.certificate === "retired CA"],
     ] as const) {
-      await change();
+      // Only once: afterwards those that were cut get no answer any more.
+      const { lost } =
+        answered.length > 0 ? { lost: [] } : await this.#step("kept connections to rest", STEP_MS, scene.hands.ask("rest", {}));
+      if (lost.length > 0)
+        return lost.map(({ outcome, localPort, tookMs }) => `port ${localPort}: ${outcome} after ${tookMs} ms, while kept`);
+      await this.#step(what, STEP_MS, change());
       const changedAt = Date.now() + 1;
-      const asked = [...kept, ...cases.filter(({ cell }) => cell.connection === "new")].filter(isOf);
-      const ask = (one: Case | Kept) => this.#ask(one, changedAt);
-      answered.push(...(await inTurns(asked.filter(isServed), ask)));
-      answered.push(...(await Promise.all(asked.filter((one) => !isServed(one)).map(ask))));
+      const asked = [...kept, ...fresh].filter(isOf).map((one) => this.#ask(one, changedAt));
+      answered.push(...(await this.#step(`answers after ${what}`, ASKING_MS, Promise.all(asked))));
     }
-    await this.#settle(from);
+    await this.#step("the capture to have all", STEP_MS, this.#settle(from));
     const over = kept.filter(({ cell }) => expected(cell) !== "cut");
     await Promise.all(over.map(({ first }) => scene.hands.ask("close", { id: first.id })));
-    return answered.flatMap((one) => this.#faultOf(one, from) ?? []);
+    const wire = new Wire(this.#kind, this.#capture, from);
+    return answered.flatMap((one) => wire.faultOf(one) ?? []);
+  }
+
+  #step<T>(what: string, ms: number, work: Promise<T>): Promise<T> {
+    const waiting = () => {
+      const cells = [...this.#asking].map(([one, since]) => `${caseName(one)}, for ${Math.round(performance.now() - since)} ms`);
+      return cells.length === 0 ? "" : `; ${cells.length} cells wait: ${cells.slice(0, NAMED).join("; ")}`;
+    };
+    return within(() => `${this.#kind}: ${what}${waiting()}`, ms, work);
   }
 
   #list({ fingerprint, serial, notAfter }: ClientCertificate, pattern: Pattern, issuer = this.#scene.pki.deviceCaId): void {
@@ -191,55 +196,37 @@ export class DecisionRun implements AsyncDisposable {
       ca: this.#scene.pki.root,
       client: client === null ? null : { cert: client.cert, key: client.key },
       session: null,
-      ...waits(expected(cell) as Verdict),
+      silent: expected(cell) === "no packet",
+      ...waitsOf({ cell, family }),
       ...more,
     };
   }
 
-  async #open({ cell, family }: Case): Promise<Kept> {
-    const patient = { connectMs: PATIENCE_MS, answerMs: PATIENCE_MS, tls12: cell.connection === "resumed" };
-    return { cell, family, first: await this.#scene.hands.ask("open", this.#knockOf({ cell, family }, patient)) };
+  #open(one: Case): Promise<Kept> {
+    const patient = { connectMs: PATIENCE_MS, answerMs: PATIENCE_MS, tls12: one.cell.connection === "resumed" };
+    return this.#noted(one, async () => ({ ...one, first: await this.#scene.hands.ask("open", this.#knockOf(one, patient)) }));
   }
 
-  async #ask(one: Case | Kept, changedAt: number): Promise<Answered> {
+  #ask(one: Case | Kept, changedAt: number): Promise<Answered> {
     const { cell, family } = one;
+    const kept = "first" in one ? one : null;
+    return this.#noted(one, async () => ({ cell, family, heard: await this.#hear(one), kept, changedAt }));
+  }
+
+  #hear(one: Case | Kept): Promise<Heard> {
     const { hands } = this.#scene;
-    if (!("first" in one)) return { cell, family, heard: await hands.ask("ask", this.#knockOf(one)), kept: null, changedAt };
-    const { answerMs } = waits(expected(cell) as Verdict);
-    const heard =
-      cell.connection === "open"
-        ? await hands.ask("again", { id: one.first.id, answerMs })
-        : await hands.ask("ask", this.#knockOf(one, { session: one.first.session, tls12: true }));
-    return { cell, family, heard, kept: one, changedAt };
+    if (!("first" in one)) return hands.ask("ask", this.#knockOf(one));
+    if (one.cell.connection === "open") return hands.ask("again", { id: one.first.id, answerMs: waitsOf(one).answerMs });
+    return hands.ask("ask", this.#knockOf(one, { session: one.first.session, tls12: true }));
   }
 
-  /** What is wrong with an answer, in what the client heard and on the wire of the host. */
-  #faultOf({ cell, family, heard, kept, changedAt }: Answered, from: number): string | null {
-    const [said, wanted] = [verdictOf(cell, heard), expected(cell)];
-    const fault = (what: string) => `${nameOf(cell)}, IPv${family}, port ${heard.localPort}: ${what}`;
-    const back = this.#capture.packets.slice(from).filter(({ to }) => to === addressOf(cell, family));
-    const told = (packets: typeof back) => packets.map(({ text }) => text).join("; ");
-    if (heard.resumed) return fault("its session was resumed");
-    if (said !== (wanted === "cut" ? "first flight" : wanted)) return fault(said);
-    const own = back.filter(({ toPort }) => toPort === (kept !== null && wanted === "cut" ? kept.first.localPort : heard.localPort));
-    if (wanted === "no packet" && back.length > 0) return fault(told(back));
-    if (wanted === "cut") {
-      const more = own.filter(({ at }) => at > changedAt);
-      return own.length === 0 || more.length > 0 ? fault(`${own.length} before, then ${told(more)}`) : null;
+  async #noted<T>(one: Case, work: () => Promise<T>): Promise<T> {
+    this.#asking.set(one, performance.now());
+    try {
+      return await work();
+    } finally {
+      this.#asking.delete(one);
     }
-    if (wanted !== "first flight") return null;
-    const flight = own.filter(({ text }) => /length [1-9]/.test(text));
-    const end = this.#kind === "nginx" ? this.#hungUpAt(addressOf(cell, family), heard.localPort, from) : Number.POSITIVE_INFINITY;
-    const loud = own.filter(({ at, text }) => at < end && ENDS_IT.test(text));
-    return flight.length === 0 || loud.length > 0 ? fault(told(own)) : null;
-  }
-
-  /** nginx answers a client that hangs up before nginx has come to its request: FIN for FIN. */
-  #hungUpAt(address: string, port: number, after: number): number {
-    const hungUp = this.#capture.packets
-      .slice(after)
-      .find((packet) => packet.from === address && packet.fromPort === port && ENDS_IT.test(packet.text));
-    return hungUp?.at ?? Number.POSITIVE_INFINITY;
   }
 
   /** All that was sent until now is captured when it resolves. */
@@ -249,15 +236,6 @@ export class DecisionRun implements AsyncDisposable {
     await device.send([udp(endsOf(device, host, 4), 9)]);
     await this.#capture.until("the last datagram", ({ toPort }) => toPort === 9, after);
   }
-}
-
-const isServed = ({ cell }: Case): boolean => waits(expected(cell) as Verdict).answerMs === PATIENCE_MS;
-
-/** A few at a time: on a busy machine a crowd of handshakes outlasts what nginx waits for. */
-async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  for (let at = 0; at < items.length; at += AT_ONCE) results.push(...(await Promise.all(items.slice(at, at + AT_ONCE).map(work))));
-  return results;
 }
 
 /** Addresses of the devices, and of one more. */
@@ -274,18 +252,3 @@ function grant(scene: DecisionScene): void {
     }
   }
 }
-
-/** What was heard, in the table's words. */
-function verdictOf({ pattern }: Cell, { outcome, headers }: Heard): string {
-  if (outcome === "nothing") return "no packet";
-  if (outcome === "tls") return "first flight";
-  if (outcome === "ended") return "ended";
-  const device = headers["x-entityos-device"];
-  if (device === undefined) return "in";
-  return device === DEVICES[pattern] && headers["x-entityos-pattern"] === pattern ? "in, known" : `in, as ${device}`;
-}
-
-const waits = (verdict: Verdict): { readonly connectMs: number; readonly answerMs: number } => ({
-  connectMs: verdict === "no packet" ? SILENCE_MS : PATIENCE_MS,
-  answerMs: verdict === "in" || verdict === "in, known" ? PATIENCE_MS : SILENCE_MS,
-});

@@ -17,12 +17,15 @@ import { HOUR_MS, makeTestPki, type Pki } from "../agent/terminator/pki.ts";
 import { terminatorProcess } from "../agent/terminator/processes.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import { type Peer, startPeer } from "../lab/peer.ts";
+import { within } from "../lab/wait.ts";
 import type { Switches } from "./decision.ts";
 import type { Answers, Asks } from "./decision-actor.ts";
 import { makeScene, type Scene } from "./netns.ts";
 
 const ACTOR = fileURLToPath(new URL("decision-actor.ts", import.meta.url));
 const MANY = 1_000_000;
+/** Bound of each step towards the scene, on however busy a machine. */
+const STEP_MS = 120_000;
 
 /** A host with the agent's nftables and terminator targets, as the reconciler drives them, an application, and one namespace of devices. */
 export interface DecisionScene extends Scene {
@@ -46,28 +49,30 @@ export interface DecisionOptions {
   readonly through?: readonly string[];
 }
 
+/** @throws TimeoutError that names what did not come to stand */
 export async function makeDecisionScene({ kind, addresses, lanes, through = [] }: DecisionOptions): Promise<DecisionScene> {
   await using stack = new AsyncDisposableStack();
-  const scene = stack.use(await makeScene(1));
+  const bounded = <T>(what: string, work: Promise<T>): Promise<T> => within(() => `${kind}: ${what}`, STEP_MS, work);
+  const scene = stack.use(await bounded("the namespaces", makeScene(1)));
   const [devices = scene.host] = scene.devices;
-  const { within } = scene.host;
+  const inside = scene.host.within;
   const lines = addresses.map((address) => `addr add ${address.includes(":") ? `${address}/32 dev eth0 nodad` : `${address}/24 dev eth0`}`);
   await run(["ip", "-n", devices.netns, "-batch", "-"], { input: `${lines.join("\n")}\n` });
-  const pki = await makeTestPki(Date.now(), [scene.host.v4, scene.host.v6]);
+  const pki = await bounded("the CAs", makeTestPki(Date.now(), [scene.host.v4, scene.host.v6]));
   const folder = stack.adopt(mkdtempSync(join(tmpdir(), "eos-decision-")), (path) => rmSync(path, { recursive: true, force: true }));
   writeFileSync(join(folder, "root.pem"), pki.root);
   writeFileSync(join(folder, "service.crt"), pki.service.certificate);
   writeFileSync(join(folder, "service.key"), pki.service.key, { mode: 0o600 });
   const config = configOf(folder, kind, lanes);
   stack.use(await startApplication(config.terminator.application, []));
-  const hands = stack.use(await startPeer<Asks, Answers>(inNetns(devices.netns, [process.execPath, ACTOR])));
+  const hands = stack.use(await bounded("the devices", startPeer<Asks, Answers>(inNetns(devices.netns, [process.execPath, ACTOR]))));
   const ending = new AbortController();
   const { signal } = ending;
-  const common = { log: silentLog, signal, within };
-  stack.use(await startFloor({ ...common, config, onLost: () => {} }));
-  const nft = stack.use(await startNftTarget({ ...common, config, now: () => Date.now() }));
+  const common = { log: silentLog, signal, within: inside };
+  stack.use(await bounded("the floor", startFloor({ ...common, config, onLost: () => {} })));
+  const nft = stack.use(await bounded("the gate's nft", startNftTarget({ ...common, config, now: () => Date.now() })));
   const options = { log: silentLog, signal, config, cut: nft.cut.bind(nft), fetchCrl };
-  const terminator = stack.use(await startTerminator(options, within));
+  const terminator = stack.use(await startTerminator(options, inside));
   stack.defer(() => ending.abort(new Error("the scene ends")));
   const desired = await trusting(pki);
   const resync = async () => {
@@ -75,8 +80,8 @@ export async function makeDecisionScene({ kind, addresses, lanes, through = [] }
     await terminator.resync(desired, signal);
     desired.acknowledgeAll();
   };
-  await resync();
-  const processes = terminatorProcess(config, [...within, ...through]);
+  await bounded("the first resync", resync());
+  const processes = terminatorProcess(config, [...inside, ...through]);
   stack.defer(() => processes.kill());
   await processes.start();
   const reloading = async (work: () => Promise<void>) => {

@@ -10,7 +10,8 @@ const SHOWN = 10;
 const ALL_ON = { ip: true, ipcert: true, roaming: true };
 
 describe("the decision table", function () {
-  this.timeout(180_000);
+  // Each step is bounded and tells what it waits for, before this does.
+  this.timeout(600_000);
   const runs: DecisionRun[] = [];
   before(async () => {
     for (const kind of TERMINATORS) runs.push(await DecisionRun.start({ kind, lanes: ALL_ON }));

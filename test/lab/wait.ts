@@ -22,3 +22,18 @@ export async function waitFor<T>(
     await delay(everyMs, signal);
   }
 }
+
+/**
+ * What the work comes to, if it does in time: for what has no bound of its own. The work is not ended.
+ * @param what asked when time is over, so that it can tell how far the work is
+ * @throws TimeoutError
+ */
+export async function within<T>(what: () => string, ms: number, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new TimeoutError(`Waited ${ms} ms in vain for ${what()}`)), ms);
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

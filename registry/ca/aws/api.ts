@@ -3,9 +3,9 @@ import { SignatureV4 } from "@smithy/signature-v4";
 import { delay } from "../../../lib/abort.ts";
 import { Backoff } from "../../../lib/backoff.ts";
 import type { Clock } from "../../../lib/clock.ts";
+import { Slots } from "../../../lib/slots.ts";
 import { type CredentialSource, createCredentials } from "./credentials.ts";
 import { AwsError, awsErrorOf } from "./error.ts";
-import { Slots } from "./slots.ts";
 
 /** What does not answer is known after {@link MAX_ATTEMPTS} of these. */
 const ATTEMPT_MS = 4_000;

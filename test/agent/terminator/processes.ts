@@ -4,9 +4,12 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { AgentConfig } from "../../../agent/config.ts";
 import { currentLink } from "../../../agent/terminator/layout.ts";
-import { createMaster } from "../../../agent/terminator/master.ts";
+import { createMaster, MasterError } from "../../../agent/terminator/master.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
-import { waitFor } from "../../lab/wait.ts";
+import { waitFor, within } from "../../lab/wait.ts";
+
+/** Bound of a start, a reload or an end, on however busy a machine. */
+const START_MS = 60_000;
 
 /** What ends TLS, as a process of the test's. */
 export interface TerminatorProcess {
@@ -38,7 +41,8 @@ abstract class Started {
   abstract workers(): Promise<number[]>;
 
   async replaced(workers: readonly number[]): Promise<void> {
-    await waitFor("workers to be replaced", async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined);
+    const none = async () => !(await this.workers()).some((pid) => workers.includes(pid)) || undefined;
+    await waitFor("workers to be replaced", none, { timeoutMs: START_MS });
   }
 
   protected begin(...command: readonly string[]): { readonly child: ChildProcess; said(): string } {
@@ -53,15 +57,17 @@ abstract class Started {
     return { child, said: () => output };
   }
 
-  /** Ends the child, and the workers that `find` tells of. */
-  protected async end(find: (child: ChildProcess) => Promise<readonly number[]>): Promise<void> {
+  /** Ends the child and its workers. It begins no other meanwhile, so that none is left that holds its output open. */
+  async kill(): Promise<void> {
     const { child } = this;
     if (child === null) return;
-    const workers = await find(child);
     this.child = null;
-    const closed = child.exitCode === null && child.signalCode === null ? once(child, "close") : Promise.resolve();
-    for (const pid of [child.pid ?? 0, ...workers]) if (pid > 0) endProcess(pid);
-    await closed;
+    const ended = child.exitCode !== null || child.signalCode !== null;
+    const closed: Promise<unknown> = ended ? Promise.resolve() : once(child, "close");
+    const pid = child.pid ?? 0;
+    if (!ended) signal(pid, "SIGSTOP");
+    for (const each of [...childrenOf(pid).map((worker) => worker.pid), pid]) if (each > 0) signal(each, "SIGKILL");
+    await within(() => `the end of pid ${pid}`, START_MS, closed);
   }
 }
 
@@ -73,12 +79,13 @@ class Haproxy extends Started implements TerminatorProcess {
     const socket = `${terminator.masterSocket},mode,600`;
     const { child, said } = this.begin("haproxy", "-W", "-S", socket, "-f", join(currentLink(stateDir), "haproxy.cfg"));
     const master = createMaster(terminator.masterSocket);
-    await waitFor(`HAProxy to serve; it says ${said()}`, async () => {
+    const serves = async () => {
       if (child.exitCode !== null) throw new Error(`HAProxy ended: ${said()}`);
       if (!existsSync(terminator.masterSocket)) return undefined;
       const answer = await master.command("show proc", { signal: AbortSignal.timeout(1_000) }).catch(() => "");
       return /^\d+\s+worker/m.test(answer) || undefined;
-    });
+    };
+    await waitFor("HAProxy to serve", serves, { timeoutMs: START_MS });
   }
 
   workers(): Promise<number[]> {
@@ -89,17 +96,16 @@ class Haproxy extends Started implements TerminatorProcess {
     return this.#listed("old workers");
   }
 
+  /** The master answers nobody for a moment of a reload. */
   async #listed(section: "workers" | "old workers"): Promise<number[]> {
     const master = createMaster(this.config.terminator.masterSocket);
-    const answer = await master.command("show proc", { signal: AbortSignal.timeout(2_000) });
+    const ask = () =>
+      master.command("show proc", { signal: AbortSignal.timeout(START_MS) }).catch((error: unknown) => {
+        if (error instanceof MasterError && error.kind === "away") return undefined;
+        throw error;
+      });
+    const answer = await waitFor("HAProxy's master to answer", ask, { timeoutMs: START_MS });
     return readWorkerIds(answer.split(`# ${section}\n`)[1]?.split("\n# ")[0] ?? "");
-  }
-
-  kill(): Promise<void> {
-    return this.end(async () => {
-      const master = createMaster(this.config.terminator.masterSocket);
-      return readWorkerIds(await master.command("show proc", { signal: AbortSignal.timeout(2_000) }).catch(() => ""));
-    });
   }
 }
 
@@ -111,11 +117,12 @@ class Nginx extends Started implements TerminatorProcess {
     // Workers of a master that is root are nobody's by default, who may not ask the agent.
     const words = ["-e", "stderr", "-g", "user root;", "-c", join(currentLink(stateDir), "nginx.conf")];
     const { child, said } = this.begin("nginx", ...words);
-    await waitFor(`nginx to serve; it says ${said()}`, async () => {
+    const serves = async () => {
       if (child.exitCode !== null) throw new Error(`nginx ended: ${said()}`);
       const workers = servingNginx(stateDir).some(({ pid }) => pid === child.pid) ? await this.workers() : [];
       return workers.length > 0 || undefined;
-    });
+    };
+    await waitFor("nginx to serve", serves, { timeoutMs: START_MS });
   }
 
   async workers(): Promise<number[]> {
@@ -132,10 +139,6 @@ class Nginx extends Started implements TerminatorProcess {
     return childrenOf(this.child?.pid ?? 0)
       .filter(({ title }) => title === wanted)
       .map(({ pid }) => pid);
-  }
-
-  kill(): Promise<void> {
-    return this.end(async (child) => childrenOf(child.pid ?? 0).map(({ pid }) => pid));
   }
 }
 
@@ -157,9 +160,9 @@ function titleOf(pid: number): string {
   }
 }
 
-function endProcess(pid: number): void {
+function signal(pid: number, name: "SIGSTOP" | "SIGKILL"): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, name);
   } catch {
     // It has ended by itself.
   }
