@@ -30,6 +30,13 @@ const gateSchema = z
     newConnections: z
       .strictObject({ perSecond: z.int().min(1).max(100_000).default(100), burst: z.int().min(1).max(100_000).default(200) })
       .prefault({}),
+    /**
+     * Connections that a source (IPv6: its /64) may hold open in the lanes, and in lane roaming, where it is a stranger. Never more than
+     * half and an eighth of terminator.maxConnections: one source keeps nobody else out.
+     */
+    openConnections: z
+      .strictObject({ perSource: z.int().min(1).max(1_000_000).default(1_000), roaming: z.int().min(1).max(1_000_000).default(200) })
+      .prefault({}),
   })
   .prefault({})
   .superRefine((gate, context) => {

@@ -1,15 +1,25 @@
 import { LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
-import type { AgentConfig, GateConfig } from "../config.ts";
+import type { GateConfig } from "../config.ts";
 import { floorStructure } from "./floor-rules.ts";
 import { addressKey, type Slot, setName, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
-import { admitChain, portList, RATE_SETS, ROAMING_RATE_SETS, STANDARD_FIRST, STANDARD_RAW, standardLast } from "./standard.ts";
+import {
+  type AdmitSource,
+  admitChains,
+  OPEN_SETS,
+  portList,
+  RATE_SETS,
+  ROAMING_RATE_SETS,
+  STANDARD_FIRST,
+  STANDARD_RAW,
+  standardLast,
+} from "./standard.ts";
 import { type ChainDefinition, type SetDefinition, type Structure, structureText } from "./structure.ts";
 
 /** Raised when a standing table cannot be turned into the new one by {@link structureCommands}: changed hooks, set types. */
 const FORMAT = 1;
 
 /** What the gate's structure is made from. */
-export type GateSource = Pick<AgentConfig, "zone" | "gate">;
+export type GateSource = AdmitSource;
 
 /** Flows that are to end at once, by address and port. */
 const CUT_SETS: readonly SetDefinition[] = [
@@ -45,14 +55,14 @@ export function renderClosedGate(config: GateSource): string {
  * @param tuples sets that the rules look into; their elements are no part of the structure
  */
 export function gateStructure(config: GateSource, tuples: readonly Tuple[], slot: Slot): Structure {
-  const chains = config.zone === "open" ? openChains(config.gate) : restrictedChains(config.gate, tuples, slot);
+  const chains = config.zone === "open" ? openChains(config) : restrictedChains(config, tuples, slot);
   return {
     table: TABLE,
     flags: null,
     sets:
       config.zone === "open"
         ? RATE_SETS
-        : [...RATE_SETS, ...ROAMING_RATE_SETS, ...CUT_SETS, ...tuples.map((tuple) => tupleSet(tuple, slot))],
+        : [...RATE_SETS, ...ROAMING_RATE_SETS, ...OPEN_SETS, ...CUT_SETS, ...tuples.map((tuple) => tupleSet(tuple, slot))],
     chains: [{ name: markerChain(slot), hook: null, rules: [] }, ...chains],
   };
 }
@@ -77,14 +87,15 @@ function lookups(gate: GateConfig, tuples: readonly Tuple[], slot: Slot, side: "
     );
 }
 
-function restrictedChains(gate: GateConfig, tuples: readonly Tuple[], slot: Slot): ChainDefinition[] {
+function restrictedChains(config: GateSource, tuples: readonly Tuple[], slot: Slot): ChainDefinition[] {
+  const { gate } = config;
   const service = `tcp dport ${portList(gate.servicePorts)}`;
   const listeners = `tcp dport ${portList(LANES.map((lane) => gate.listeners[lane]))}`;
   const lanes = LANES.filter((lane) => gate.lanes[lane]);
   return [
     ...lookupChains(gate, tuples, slot),
-    admitChain(gate),
-    admitChain(gate, "_roaming"),
+    ...admitChains(config),
+    ...admitChains(config, "_roaming"),
     {
       name: "raw",
       hook: "type filter hook prerouting priority raw; policy accept;",
@@ -152,9 +163,10 @@ function outputRules(gate: GateConfig): string[] {
   ];
 }
 
-function openChains(gate: GateConfig): ChainDefinition[] {
+function openChains(config: GateSource): ChainDefinition[] {
+  const { gate } = config;
   return [
-    admitChain(gate),
+    ...admitChains(config),
     { name: "raw", hook: "type filter hook prerouting priority raw; policy accept;", rules: STANDARD_RAW },
     {
       name: "input",

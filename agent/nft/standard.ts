@@ -1,5 +1,5 @@
 import { type Prefix, parsePrefix, prefixOf } from "../../lib/ip.ts";
-import type { GateConfig } from "../config.ts";
+import type { AgentConfig, GateConfig } from "../config.ts";
 import type { ChainDefinition, SetDefinition } from "./structure.ts";
 
 /**
@@ -7,17 +7,24 @@ import type { ChainDefinition, SetDefinition } from "./structure.ts";
  * that needs an element ("over … drop" would admit everyone).
  */
 export const RATE_SOURCES = 131_072;
+/** A source of IPv6 is its /64. */
+const SOURCE6 = "ffff:ffff:ffff:ffff::";
 /** Shortest time that a source is remembered for, seconds. */
 const RATE_MEMORY_S = 10;
 
-const rateSets = (suffix: string): readonly SetDefinition[] =>
+const sourceSets = (name: string, suffix: string, flags: string): readonly SetDefinition[] =>
   ([4, 6] as const).map((family) => ({
-    name: `rate${family}${suffix}`,
-    body: `type ipv${family}_addr; size ${RATE_SOURCES}; flags dynamic,timeout;`,
+    name: `${name}${family}${suffix}`,
+    body: `type ipv${family}_addr; size ${RATE_SOURCES}; flags ${flags};`,
   }));
-export const RATE_SETS = rateSets("");
+export const RATE_SETS = sourceSets("rate", "", "dynamic,timeout");
 /** Those of lane roaming are counted apart: whoever forges sources there fills these sets and keeps no registered one out. */
-export const ROAMING_RATE_SETS = rateSets("_roaming");
+export const ROAMING_RATE_SETS = sourceSets("rate", "_roaming", "dynamic,timeout");
+/** Connections that sources hold open: the kernel lets a source go with its last one. */
+export const OPEN_SETS = [...sourceSets("open", "", "dynamic"), ...sourceSets("open", "_roaming", "dynamic")];
+
+/** Of terminator.maxConnections, what one source may hold at most: in the lanes, and in lane roaming, where anyone is a source. */
+const SHARE = { "": 2, _roaming: 8 } as const;
 
 /** `{ 22, 443 }`, or the port alone. */
 export const portList = (ports: readonly number[]): string => (ports.length === 1 ? `${ports[0]}` : `{ ${ports.join(", ")} }`);
@@ -56,21 +63,40 @@ export function standardLast(gate: GateConfig): string[] {
   ];
 }
 
-/** Jumped to by flows that may come in, as far as their source opens no more new connections than the limit. Fails closed. */
-export function admitChain(gate: GateConfig, who: "" | "_roaming" = ""): ChainDefinition {
+/** What {@link admitChains} are made from. */
+export type AdmitSource = Pick<AgentConfig, "zone" | "gate" | "terminator">;
+
+/**
+ * Jumped to by flows that may come in, as far as their source opens no more new connections than the limit, and in the restricted zone
+ * holds no more of them. Fails closed. A chain comes after those that it jumps to.
+ */
+export function admitChains({ zone, gate, terminator }: AdmitSource, who: keyof typeof SHARE = ""): ChainDefinition[] {
   const { perSecond, burst } = gate.newConnections;
   const memoryS = Math.max(RATE_MEMORY_S, Math.ceil(burst / perSecond));
   const limit = `timeout ${memoryS}s limit rate ${perSecond}/second burst ${burst} packets`;
-  return {
+  const configured = gate.openConnections[who === "" ? "perSource" : "roaming"];
+  const most = Math.min(configured, Math.ceil(terminator.maxConnections / SHARE[who]));
+  const next = zone === "restricted" ? `jump hold${who}` : "accept";
+  const hold: ChainDefinition = {
+    name: `hold${who}`,
+    hook: null,
+    rules: [
+      `add @open4${who} { ip saddr ct count ${most} } accept`,
+      `add @open6${who} { ip6 saddr & ${SOURCE6} ct count ${most} } accept`,
+      "drop",
+    ],
+  };
+  const admit: ChainDefinition = {
     name: `admit${who}`,
     hook: null,
     rules: [
       "ct state established accept",
-      `ct state new update @rate4${who} { ip saddr ${limit} } accept`,
-      `ct state new update @rate6${who} { ip6 saddr & ffff:ffff:ffff:ffff:: ${limit} } accept`,
+      `ct state new update @rate4${who} { ip saddr ${limit} } ${next}`,
+      `ct state new update @rate6${who} { ip6 saddr & ${SOURCE6} ${limit} } ${next}`,
       "drop",
     ],
   };
+  return zone === "restricted" ? [hold, admit] : [admit];
 }
 
 /** Accepts new connections to these ports from these networks. */

@@ -14,7 +14,7 @@ const KEEP_ALIVE_MS = 60_000;
 const TIMEOUT_MS = 5_000;
 /** What nginx itself says under such names. */
 const OWN = new Set(["x-entityos-lane", "x-entityos-source", "x-entityos-port", "x-entityos-verify", "x-entityos-certificate"]);
-const RESERVED = /^(x[-_]entityos[-_]|(x[-_])?forwarded)/;
+const RESERVED = /^(x[^a-z0-9]*entityos|(x[^a-z0-9]*)?forwarded|x[^a-z0-9]*real[^a-z0-9]*ip$)/;
 
 /** Who answers for the agent. */
 export interface Judge {

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { LANES, type Lane, PATH } from "../../lib/service.ts";
 import type { AgentConfig } from "../config.ts";
 import type { BindingLengths } from "./entries.ts";
@@ -22,6 +22,10 @@ const TRACKED = 100_000;
 const MAX_REPLACED = 6;
 /** How long a socket waits for a client that acknowledges nothing: a connection that was cut does not stay. */
 const DEAD_CLIENT_S = 30;
+/** Of the hop inside HAProxy, beside its master's socket. */
+const INNER_SOCKET_NAME = "inner.sock";
+/** Digits of a length that is looked at as a number: a limit has 13 at most, and HAProxy's numbers end at 64 bits. */
+const LENGTH_DIGITS = 15;
 /** What an application gets; anything else is refused before it. */
 const METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS";
 
@@ -100,7 +104,8 @@ function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations:
     ...admissionRules(lane, source),
     `http-request deny deny_status 429 if { sc_http_req_rate(1) gt ${requestsPer10s} }`,
     `http-request deny deny_status 405 unless { method ${METHODS} }`,
-    `http-request deny deny_status 413 if { req.hdr_val(content-length) gt ${maxBodyBytes} }`,
+    // As a number a header is 32 bits wide, and 4294967296 is 0 then.
+    `http-request deny deny_status 413 if { req.hdr(content-length) -m len gt ${LENGTH_DIGITS} } or { req.body_size gt ${maxBodyBytes} }`,
     ...identity(lane),
     "default_backend inner",
   ];
@@ -110,10 +115,13 @@ function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations:
 function identity(lane: Lane): string[] {
   const header = (name: string, field: string) => `http-request set-header X-EntityOS-${name} %[var(txn.${field})] if has_entry`;
   return [
-    "http-request del-header ^x[-_]entityos[-_] -m reg",
-    "http-request del-header ^(x[-_])?forwarded -m reg",
-    "http-request del-header ^x[-_]real[-_]ip$ -m reg",
-    "http-request del-header ^(te|trailer|proxy|proxy-connection|keep-alive)$ -m reg",
+    // Whatever stands between the words: some applications read every sign as one.
+    "http-request del-header ^x[^a-z0-9]*entityos -m reg",
+    "http-request del-header ^(x[^a-z0-9]*)?forwarded -m reg",
+    "http-request del-header ^x[^a-z0-9]*real[^a-z0-9]*ip$ -m reg",
+    "http-request del-header ^(te|trailer|proxy|proxy-connection|keep-alive|http2-settings)$ -m reg",
+    // One of several would be enough, and another protocol passed beside it.
+    "http-request set-header Upgrade websocket if { req.hdr(upgrade) -i websocket }",
     "http-request del-header upgrade unless { req.hdr(upgrade) -i websocket }",
     // Rebuilt: a client's list could have the next hop take away what the gate says.
     "http-request del-header connection",
@@ -128,16 +136,16 @@ function identity(lane: Lane): string[] {
 }
 
 /**
- * A second hop inside HAProxy, through a socket that has no name on disk. What came over HTTP/2 is HTTP/1.1 here, so that a body without
+ * A second hop inside HAProxy, through a socket that its own user alone may open: who speaks there speaks as the gate. What came over HTTP/2 is HTTP/1.1 here, so that a body without
  * a length shows as chunked: it could carry trailers, which an application may take for headers, and is refused.
  */
 function towardsApplication({ terminator, runtimeDir }: HaproxySource, maps: readonly string[]): string[][] {
-  const hop = `abns@${runtimeDir.replaceAll("/", ":")}:inner`;
+  const hop = `unix@${join(dirname(terminator.masterSocket), INNER_SOCKET_NAME)}`;
   return [
     ["backend inner", `server inner ${hop} send-proxy-v2`],
     [
       "frontend inside",
-      `bind ${hop} accept-proxy`,
+      `bind ${hop} mode 600 accept-proxy`,
       `maxconn ${terminator.maxConnections}`,
       "option dontlog-normal",
       ...maps,
@@ -149,6 +157,9 @@ function towardsApplication({ terminator, runtimeDir }: HaproxySource, maps: rea
       "option httpchk",
       "http-check send meth HEAD uri / ver HTTP/1.1 hdr Host health.invalid hdr Connection close",
       "http-check expect rstatus ^[1-4]",
+      // In another protocol nobody looks at what is asked any more.
+      "http-response deny deny_status 502 if { status 101 } !{ res.hdr(upgrade) -i websocket }",
+      "http-response deny deny_status 502 if { status 101 } { res.hdr_cnt(upgrade) gt 1 }",
       `server application unix@${terminator.application}`,
     ],
     [

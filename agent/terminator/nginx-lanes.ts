@@ -86,9 +86,10 @@ function askAgent(lane: Lane): Directive[] {
     "proxy_pass http://agent/authorize;",
     "proxy_method GET;",
     "proxy_pass_request_body off;",
-    "proxy_connect_timeout 1s;",
-    "proxy_read_timeout 2s;",
-    "proxy_send_timeout 2s;",
+    // An agent that is not there refuses at once; one on a busy host is waited for, since no answer is a no.
+    "proxy_connect_timeout 10s;",
+    "proxy_read_timeout 10s;",
+    "proxy_send_timeout 10s;",
     "proxy_next_upstream error;",
     header("Host", "agent"),
     header("Connection", '""'),

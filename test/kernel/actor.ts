@@ -5,7 +5,16 @@ import { servePeer } from "../lab/peer.ts";
 export interface Asks {
   /** A listener that names its lane to whoever connects, and sends without end to who writes something. */
   serve: { readonly port: number; readonly label: string };
-  connect: { readonly host: string; readonly port: number; readonly timeoutMs: number; readonly localAddress?: string };
+  /** @param keep the connection stays open until `letGo` */
+  connect: {
+    readonly host: string;
+    readonly port: number;
+    readonly timeoutMs: number;
+    readonly localAddress?: string;
+    readonly keep?: true;
+  };
+  /** Closes one connection that was kept, the oldest. */
+  letGo: Record<string, never>;
   /** Connections one after the other, each given up after `timeoutMs`, until `stopBarrage`. */
   startBarrage: { readonly host: string; readonly port: number; readonly timeoutMs: number };
   stopBarrage: Record<string, never>;
@@ -19,6 +28,7 @@ export interface Asks {
 export interface Answers {
   serve: Record<string, never>;
   connect: { readonly outcome: "open" | "silent" | "refused"; readonly label: string };
+  letGo: Record<string, never>;
   startBarrage: Record<string, never>;
   stopBarrage: { readonly opened: number; readonly failed: number };
   download: { readonly id: number; readonly localPort: number };
@@ -27,12 +37,17 @@ export interface Answers {
 }
 
 const servers: Server[] = [];
+const kept: Socket[] = [];
 const downloads = new Map<number, { socket: Socket; bytes: number }>();
 let barrage: { going: boolean; opened: number; failed: number; done: Promise<void> } | null = null;
 
 const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Promise<Answers[K]> } = {
   serve: ({ port, label }) => serve(port, label),
   connect: (ask) => connectOnce(ask),
+  async letGo() {
+    kept.shift()?.destroy();
+    return {};
+  },
   async startBarrage(ask) {
     const current = { going: true, opened: 0, failed: 0, done: Promise.resolve() };
     current.done = (async () => {
@@ -83,17 +98,18 @@ function pour(socket: Socket): void {
   if (!socket.destroyed) socket.once("drain", () => pour(socket));
 }
 
-function connectOnce({ host, port, timeoutMs, localAddress }: Asks["connect"]): Promise<Answers["connect"]> {
+function connectOnce({ host, port, timeoutMs, localAddress, keep }: Asks["connect"]): Promise<Answers["connect"]> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, ...(localAddress === undefined ? {} : { localAddress }) });
     const finish = (outcome: Answers["connect"]["outcome"], label: string) => {
       clearTimeout(timer);
-      socket.destroy();
+      if (keep === true && outcome === "open") kept.push(socket);
+      else socket.destroy();
       resolve({ outcome, label });
     };
     const timer = setTimeout(() => finish("silent", ""), timeoutMs);
     socket.once("data", (data) => finish("open", data.toString().split("\n")[0] ?? ""));
-    socket.once("error", () => finish("refused", ""));
+    socket.on("error", () => finish("refused", ""));
   });
 }
 

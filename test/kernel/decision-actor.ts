@@ -7,8 +7,8 @@ export interface Asks {
   ask: Knock;
   /** As `ask`, and keeps the connection. */
   open: Knock;
-  /** Ends the requests that keep a kept connection from being idle for too long; resolves once all of them are answered. */
-  rest: Record<string, never>;
+  /** Ends the requests that keep these connections from being idle for too long; resolves once all of them are answered. */
+  rest: { readonly ids: readonly number[] };
   /** Another request on a connection that was kept and rests. */
   again: { readonly id: number; readonly answerMs: number };
   /** Closes a connection that was kept. One that was cut is better kept: its port stays cut for a while, and another may get it. */
@@ -50,7 +50,7 @@ export interface Answers extends Readonly<Record<"ask" | "open" | "again", Heard
 }
 
 /** A terminator closes what is idle for 15 s, and a busy machine may take longer to open all that are kept. */
-const IDLE_MS = 3_000;
+const IDLE_MS = 6_000;
 /** Handshakes at one time: a crowd of them outlasts what a terminator waits for a request. */
 const AT_ONCE = 12;
 const REQUEST = "GET / HTTP/1.1\r\nHost: service.example\r\n\r\n";
@@ -104,6 +104,8 @@ async function knock(asked: Knock, id: number, keep: boolean): Promise<Heard> {
       ...(tls12 === true ? { maxVersion: "TLSv1.2" as const } : {}),
       ...(session === null ? {} : { session: Buffer.from(session, "base64") }),
     });
+    // Between two requests too.
+    socket.on("error", () => {});
     const { promise, resolve } = Promise.withResolvers<void>();
     return { socket, shaken: promise, heard: exchange(socket, id, { ...asked, keep, open: false, shaken: resolve }) };
   };
@@ -141,12 +143,7 @@ function exchange(socket: TLSSocket, id: number, { connectMs, answerMs, keep, op
     const done = (outcome: Heard["outcome"]) => {
       clearTimeout(timer);
       shaken();
-      socket
-        .off("data", take)
-        .off("end", ended)
-        .off("error", ended)
-        .off("secureConnect", speak)
-        .on("error", () => {});
+      socket.off("data", take).off("end", ended).off("error", ended).off("secureConnect", speak);
       const session = socket.getSession()?.toString("base64") ?? null;
       if (!keep) socket.destroy();
       const body = text.slice(text.indexOf("{"), text.lastIndexOf("}") + 1);
@@ -180,8 +177,8 @@ servePeer({
     if (known === undefined) throw new Error(`no connection ${id}`);
     return askAgain(known.socket, id, answerMs);
   },
-  async rest(): Promise<Answers["rest"]> {
-    return { lost: (await Promise.all([...kept.values()].map((known) => known.rest()))).flat() };
+  async rest({ ids }: Asks["rest"]): Promise<Answers["rest"]> {
+    return { lost: (await Promise.all(ids.map((id) => kept.get(id)?.rest() ?? []))).flat() };
   },
   async close({ id }: Asks["close"]): Promise<Answers["close"]> {
     kept.get(id)?.end();

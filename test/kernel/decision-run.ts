@@ -88,26 +88,29 @@ export class DecisionRun implements AsyncDisposable {
     const fresh = cases.filter(({ cell }) => cell.connection === "new");
     const opening = cases.filter(({ cell }) => cell.connection !== "new").map((one) => this.#open(one));
     const kept = await this.#step("connections to be opened", ASKING_MS, Promise.all(opening));
+    const close = (which: readonly Kept[]) => Promise.all(which.map(({ first }) => scene.hands.ask("close", { id: first.id })));
     const unknown = kept.filter(({ cell, first }) => verdictOf(cell, first) !== "in, known");
-    if (unknown.length > 0) return unknown.map((one) => `${caseName(one)}: before the change, ${verdictOf(one.cell, one.first)}`);
+    const ids = kept.map(({ first }) => first.id);
+    const { lost } = await this.#step("kept connections to rest", STEP_MS, scene.hands.ask("rest", { ids }));
+    if (unknown.length + lost.length > 0) {
+      await close(kept);
+      return [
+        ...unknown.map((one) => `${caseName(one)}: before the change, ${verdictOf(one.cell, one.first)}`),
+        ...lost.map(({ outcome, localPort, tookMs }) => `port ${localPort}: ${outcome} after ${tookMs} ms, while kept`),
+      ];
+    }
     const answered: Answered[] = [];
     for (const [what, change, isOf] of [
       ["what ends to end", () => this.#end(), ({ cell }: Case) => cell.certificate !== "retired CA"],
       ["the CA to be retired", retire, ({ cell }: Case) => cell.certificate === "retired CA"],
     ] as const) {
-      // Only once: afterwards those that were cut get no answer any more.
-      const { lost } =
-        answered.length > 0 ? { lost: [] } : await this.#step("kept connections to rest", STEP_MS, scene.hands.ask("rest", {}));
-      if (lost.length > 0)
-        return lost.map(({ outcome, localPort, tookMs }) => `port ${localPort}: ${outcome} after ${tookMs} ms, while kept`);
       await this.#step(what, STEP_MS, change());
       const changedAt = Date.now() + 1;
       const asked = [...kept, ...fresh].filter(isOf).map((one) => this.#ask(one, changedAt));
       answered.push(...(await this.#step(`answers after ${what}`, ASKING_MS, Promise.all(asked))));
     }
     await this.#step("the capture to have all", STEP_MS, this.#settle(from));
-    const over = kept.filter(({ cell }) => expected(cell) !== "cut");
-    await Promise.all(over.map(({ first }) => scene.hands.ask("close", { id: first.id })));
+    await close(kept.filter(({ cell }) => expected(cell) !== "cut"));
     const wire = new Wire(this.#kind, this.#capture, from);
     return answered.flatMap((one) => wire.faultOf(one) ?? []);
   }

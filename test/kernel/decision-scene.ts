@@ -138,9 +138,9 @@ function configOf(folder: string, kind: TerminatorKind, lanes: Switches): AgentC
   for (const path of [stateDir, runtimeDir]) mkdirSync(path, { recursive: true, mode: 0o700 });
   const of = (name: string) => join(folder, name);
   const registry = { addresses: ["https://control.example"], ca: of("root.pem"), certificate: "unused", key: "unused" };
-  const gate = { lanes, newConnections: { perSecond: 100_000, burst: 100_000 } };
+  const gate = { lanes, newConnections: { perSecond: 100_000, burst: 100_000 }, openConnections: { perSource: 5_000, roaming: 5_000 } };
   const sockets = { application: of("application.sock"), masterSocket: of("master.sock") };
-  const limits = { requestsPer10s: MANY, maxConnections: 1_000 };
+  const limits = { requestsPer10s: MANY, maxConnections: 10_000 };
   const terminator = { kind, certificate: of("service.crt"), ...sockets, ...limits };
   return parseAgentConfig("agent.yaml", JSON.stringify({ name: "host", registry, stateDir, runtimeDir, gate, terminator }));
 }

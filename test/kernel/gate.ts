@@ -23,10 +23,16 @@ export interface GatedScene extends Scene {
   nft(command: string): Promise<string>;
 }
 
-export const gateConfig = (gate: object = {}, zone: "restricted" | "open" = "restricted") =>
+export const gateConfig = (gate: object = {}, zone: "restricted" | "open" = "restricted", terminator: object = {}) =>
   parseAgentConfig(
     "test",
-    JSON.stringify({ name: "host", zone, registry: { addresses: ["https://c.test"], ca: "-", certificate: "-", key: "-" }, gate }),
+    JSON.stringify({
+      name: "host",
+      zone,
+      registry: { addresses: ["https://c.test"], ca: "-", certificate: "-", key: "-" },
+      gate,
+      terminator,
+    }),
   );
 
 const BOTH_LANES = { lanes: { ip: true, ipcert: true } };

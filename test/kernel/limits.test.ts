@@ -3,12 +3,13 @@ import { DesiredState } from "../../agent/desired.ts";
 import { startNftTarget } from "../../agent/nft/target.ts";
 import { silentLog } from "../../lib/log.ts";
 import { run } from "../lab/exec.ts";
+import { waitFor } from "../lab/wait.ts";
 import { captureOf, endsOf, provoke, sentTo } from "./answers.ts";
 import { TCP_FLAG, tcp } from "./frames.ts";
 import { connectTo, gateConfig, makeGatedScene } from "./gate.ts";
 import { makeScene } from "./netns.ts";
 
-const TIMEOUT_MS = 40_000;
+const TIMEOUT_MS = 120_000;
 const SILENT = { outcome: "silent", label: "" };
 
 describe("Standard Rules", () => {
@@ -68,6 +69,43 @@ describe("Standard Rules", () => {
       outcomes.push((await device.actor.ask("connect", { host: scene.host.v6, port: 443, timeoutMs: 50, localAddress })).outcome);
     expect(outcomes.filter((outcome) => outcome === "open").length).to.be.within(4, 5);
   }).timeout(TIMEOUT_MS);
+
+  for (const [lane, openConnections] of [
+    ["ip", { perSource: 3 }],
+    ["roaming", { roaming: 3 }],
+  ] as const) {
+    it(`let a source hold as many connections as it may in lane ${lane}, and another one's are its own`, async () => {
+      await using scene = await makeGatedScene(2, { lanes: { ip: true, ipcert: true, roaming: true }, openConnections });
+      const [device = scene.host, other = scene.host] = scene.devices;
+      if (lane === "ip") for (const { v4 } of scene.devices) await scene.admit("ip", `${v4}/32`);
+      if (lane === "ip") await scene.admit("ip", "2001:db8:0:11::/64");
+      const hold = async ({ actor }: typeof device, host: string, localAddress?: string) =>
+        (
+          await actor.ask("connect", {
+            host,
+            port: 443,
+            timeoutMs: 2_000,
+            keep: true,
+            ...(localAddress === undefined ? {} : { localAddress }),
+          })
+        ).outcome;
+      const four = async (...sources: readonly (string | undefined)[]) => {
+        const outcomes: string[] = [];
+        for (const source of sources) outcomes.push(await hold(device, source?.includes(":") ? scene.host.v6 : scene.host.v4, source));
+        return outcomes;
+      };
+      expect(await four(undefined, undefined, undefined, undefined)).to.deep.equal(["open", "open", "open", "silent"]);
+      expect(await hold(other, scene.host.v4)).to.equal("open");
+      // With one less there is room again.
+      await device.actor.ask("letGo", {});
+      await waitFor("room for another", async () => (await hold(device, scene.host.v4)) === "open" || undefined);
+      // A source of IPv6 is its /64.
+      const addresses = [1, 2, 3, 4].map((last) => device.v6.replace(/1$/, String(last)));
+      const lines = addresses.slice(1).map((address) => `addr add ${address}/128 dev eth0 nodad\n`);
+      await run(["ip", "-n", device.netns, "-batch", "-"], { input: lines.join("") });
+      expect(await four(...addresses)).to.deep.equal(["open", "open", "open", "silent"]);
+    }).timeout(TIMEOUT_MS);
+  }
 
   it("fail closed when the set that counts sources is full", async () => {
     await using scene = await makeGatedScene(1);

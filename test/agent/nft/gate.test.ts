@@ -14,6 +14,7 @@ const ALL = {
   management: { ports: [22, 9100], networks: ["203.0.113.0/24", "203.0.113.64/26", "203.0.113.0/24", "2001:db8::/32"] },
   probe: { port: 9440, networks: ["198.51.100.0/24"] },
   newConnections: { perSecond: 10, burst: 900 },
+  openConnections: { perSource: 900, roaming: 20 },
 };
 
 describe("the rendered gate", () => {

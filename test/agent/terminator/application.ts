@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** Answers `/` with the headers that it got, and `/stream` without end. */
+/** Answers `/` with the headers that it got, `/stream` without end, and any upgrade with WebSocket's, at `/h2c` with another. */
 export async function startApplication(socket: string, seen: string[][], trailers: string[] = []): Promise<AsyncDisposable> {
   const server: Server = createServer((request, response) => {
     seen.push(request.rawHeaders);
@@ -18,10 +18,12 @@ export async function startApplication(socket: string, seen: string[][], trailer
     });
   });
   const upgraded = new Set<Duplex>();
-  server.on("upgrade", (_request, stream) => {
+  server.on("upgrade", (request, stream) => {
+    seen.push(request.rawHeaders);
     upgraded.add(stream);
+    const protocol = request.url === "/h2c" ? "h2c" : "websocket";
     stream.write(
-      "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ${protocol}\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n`,
     );
     stream.on("data", (data: Buffer) => stream.write(data));
     stream.on("error", () => {});

@@ -24,7 +24,7 @@ describe("the rendered configuration of HAProxy", () => {
 
   it("listens for open lanes alone, and for a probe only where networks may ask", () => {
     const binds = [...render({}).matchAll(/^ {2}bind (\S+)/gm)].map(([, address]) => address);
-    expect(binds).to.deep.equal(["0.0.0.0:8441", "[::]:8441", "abns@:run:entityos-agent:inner"]);
+    expect(binds).to.deep.equal(["0.0.0.0:8441", "[::]:8441", "unix@/run/entityos-terminator/inner.sock"]);
   });
 
   it("names no CRL while there is none", () => {
