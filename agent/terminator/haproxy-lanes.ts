@@ -57,7 +57,8 @@ export function sessionRules(lane: "ip" | "ipcert" | "roaming", { layout }: Lane
 export function admissionRules(lane: "ip" | "ipcert" | "roaming", source: LaneSource): string[] {
   const entry = (field: string, number: number) => `http-request set-var(txn.${field}) var(txn.entry),word(${number},|) if has_entry`;
   return [
-    `http-request set-var(txn.entry) var(sess.fingerprint),map_str(${source.layout.certificates}) if ${CERTIFIED}`,
+    // One that was registered only after its connection had opened counts from the next on: this one is not kept track of.
+    `http-request set-var(txn.entry) var(sess.fingerprint),map_str(${source.layout.certificates}) if ${CERTIFIED} { var(sess.number) -m found }`,
     "acl has_entry var(txn.entry) -m found",
     entry("pattern", 2),
     entry("device", 3),

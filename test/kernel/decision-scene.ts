@@ -140,7 +140,7 @@ function configOf(folder: string, kind: TerminatorKind, lanes: Switches): AgentC
   const registry = { addresses: ["https://control.example"], ca: of("root.pem"), certificate: "unused", key: "unused" };
   const gate = { lanes, newConnections: { perSecond: 100_000, burst: 100_000 }, openConnections: { perSource: 5_000, roaming: 5_000 } };
   const sockets = { application: of("application.sock"), masterSocket: of("master.sock") };
-  const limits = { requestsPer10s: MANY, maxConnections: 10_000 };
+  const limits = { requestsPer10s: MANY, maxConnections: 4_000 };
   const terminator = { kind, certificate: of("service.crt"), ...sockets, ...limits };
   return parseAgentConfig("agent.yaml", JSON.stringify({ name: "host", registry, stateDir, runtimeDir, gate, terminator }));
 }

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
-import { get, identityOf } from "./client.ts";
+import { ask, GET, get, identityOf, open } from "./client.ts";
 import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -62,6 +62,18 @@ for (const kind of TERMINATORS) {
         expect(answer.status).to.equal(200);
         expect(identityOf(answer)).to.deep.equal({ "x-entityos-lane": "ip" });
       }
+    });
+
+    it("ip tells no device of a connection that could not be found again: one from before its certificate was registered", async () => {
+      const certificate = await pki.issue(DEVICE);
+      const socket = await open(scene.ports.ip, { ca: pki.root, certificate });
+      expect(identityOf(await ask(socket, GET))).to.deep.equal({ "x-entityos-lane": "ip" });
+      await scene.register(certificate, DEVICE, "either");
+      // nginx asks the agent anew, which takes note of the connection.
+      const later = identityOf(await ask(socket, GET))["x-entityos-device"];
+      expect(later).to.equal(kind === "nginx" ? DEVICE : undefined);
+      expect(identityOf(await get(scene.ports.ip, { ca: pki.root, certificate }))["x-entityos-device"]).to.equal(DEVICE);
+      socket.destroy();
     });
 
     it("ipcert and roaming give no HTTP byte to anyone without a certificate that counts", async () => {
