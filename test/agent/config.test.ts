@@ -37,6 +37,7 @@ describe("the agent's configuration", () => {
         management: { ports: [22], networks: [] },
         probe: { port: 8440, networks: [] },
         newConnections: { perSecond: 100, burst: 200 },
+        openConnections: { perSource: 1_000, roaming: 200 },
       },
       terminator: {
         kind: "none",
