@@ -236,6 +236,8 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
     await cover(parts, (before) => together(before, next.config), signal);
     target.configure(next.config);
   }
+  // What a source may hold open hangs on both.
+  if (plan.terminator) target.configure(next.config);
   if (plan.gate || plan.terminator) terminator?.configure(next.config);
   live.loaded = next;
   if (plan.limits) {

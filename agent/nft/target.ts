@@ -1,6 +1,5 @@
 import type { Log } from "../../lib/log.ts";
 import { FLOOR_TABLE, TABLE } from "../../lib/service.ts";
-import type { AgentConfig } from "../config.ts";
 import type { DesiredState } from "../desired.ts";
 import type { Difference, Differences, Flow, Target } from "../target.ts";
 import { type ExchangeOptions, SPAWNED_MS } from "./bounds.ts";
@@ -9,7 +8,7 @@ import { type Comparison, compareSets } from "./compare.ts";
 import { cutScripts } from "./cut.ts";
 import { differenceScripts, lifeSeconds, MAX_DIFFERENCES, placeOf } from "./elements.ts";
 import { NftError, type NftErrorKind } from "./error.ts";
-import { gateStructure, lookupChains } from "./gate.ts";
+import { type GateSource, gateStructure, lookupChains } from "./gate.ts";
 import { listStanding, type Standing } from "./listing.ts";
 import { ElementLoad, Part } from "./load.ts";
 import { asOwn, OWN_CHAIN } from "./own.ts";
@@ -20,7 +19,7 @@ import { addSet, refill, structureCommands } from "./structure.ts";
 const ABOUT_THE_TABLE: readonly NftErrorKind[] = ["missing", "exists", "busy", "full", "unknown"];
 
 export interface NftTargetOptions {
-  readonly config: Pick<AgentConfig, "zone" | "gate">;
+  readonly config: GateSource;
   /** Registry time, integer milliseconds. */
   readonly now: () => number;
   readonly log: Log;

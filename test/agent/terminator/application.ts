@@ -3,13 +3,22 @@ import { createServer, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 
 /** Answers `/` with the headers that it got, `/stream` without end, and any upgrade with WebSocket's, at `/h2c` with another. */
-export async function startApplication(socket: string, seen: string[][], trailers: string[] = []): Promise<AsyncDisposable> {
+export async function startApplication(
+  socket: string,
+  seen: string[][],
+  trailers: string[] = [],
+): Promise<AsyncDisposable & { readonly streams: () => number }> {
+  let streams = 0;
   const server: Server = createServer((request, response) => {
     seen.push(request.rawHeaders);
     if (request.url === "/stream") {
       response.writeHead(200, { "content-type": "application/octet-stream" });
       const timer = setInterval(() => response.writableNeedDrain || response.write("0123456789".repeat(100)), 5);
-      response.once("close", () => clearInterval(timer));
+      streams++;
+      response.once("close", () => {
+        clearInterval(timer);
+        streams--;
+      });
       return;
     }
     request.resume().once("end", () => {
@@ -31,6 +40,7 @@ export async function startApplication(socket: string, seen: string[][], trailer
   server.listen(socket);
   await once(server, "listening");
   return {
+    streams: () => streams,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       for (const stream of upgraded) stream.destroy();

@@ -6,6 +6,7 @@ export interface Asking {
   readonly ca: string;
   readonly certificate?: ClientCertificate | undefined;
   readonly host?: string;
+  readonly localAddress?: string;
   readonly alpn?: readonly string[];
   readonly maxVersion?: "TLSv1.2" | "TLSv1.3";
   readonly session?: Buffer | undefined;
@@ -14,7 +15,7 @@ export interface Asking {
 /** A TLS connection to a listener. A handshake that is not finished, or a connection that ends, rejects. */
 export async function open(
   port: number,
-  { ca, certificate, host = "127.0.0.1", alpn = ["http/1.1"], maxVersion = "TLSv1.3", session }: Asking,
+  { ca, certificate, host = "127.0.0.1", localAddress, alpn = ["http/1.1"], maxVersion = "TLSv1.3", session }: Asking,
 ): Promise<TLSSocket> {
   const socket = connect({
     port,
@@ -22,6 +23,7 @@ export async function open(
     ca,
     ALPNProtocols: [...alpn],
     maxVersion,
+    ...(localAddress === undefined ? {} : { localAddress }),
     ...(session === undefined ? {} : { session }),
     ...(certificate === undefined ? {} : { cert: certificate.cert, key: certificate.key }),
   });

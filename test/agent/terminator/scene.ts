@@ -29,6 +29,8 @@ export interface TerminatorScene extends AsyncDisposable {
   readonly seen: readonly (readonly string[])[];
   /** Trailers that reached the application. */
   readonly trailers: readonly string[];
+  /** Answers of the application's under way that do not end. */
+  streams(): number;
   /** Brings changes of the desired state to the target, as the reconciler does. */
   apply(): Promise<void>;
   register(certificate: ClientCertificate, device: string, pattern: string, subject?: string): Promise<void>;
@@ -106,7 +108,6 @@ export async function makeTerminatorScene({
     desired.acknowledge(pending);
   };
   const held = stack.move();
-  void application;
   return {
     pki,
     config,
@@ -116,6 +117,7 @@ export async function makeTerminatorScene({
     cut,
     seen,
     trailers,
+    streams: application.streams,
     apply,
     register: async ({ fingerprint, serial, notAfter }, device, pattern, subject = "alice") => {
       const body = JSON.stringify({ device, pattern, subject, serial, issuer: pki.deviceCaId, notAfter });
