@@ -31,8 +31,8 @@ const gateSchema = z
       .strictObject({ perSecond: z.int().min(1).max(100_000).default(100), burst: z.int().min(1).max(100_000).default(200) })
       .prefault({}),
     /**
-     * Connections that a source (IPv6: its /64) may hold open in the lanes, and in lane roaming, where it is a stranger. Never more than
-     * half and an eighth of terminator.maxConnections: one source keeps nobody else out.
+     * Connections that a source (IPv6: its /64) may hold open in the lanes, and in lane roaming, where it is a stranger; with HAProxy also
+     * requests that it may have under way. Never more than half and an eighth of terminator.maxConnections: one keeps nobody else out.
      */
     openConnections: z
       .strictObject({ perSource: z.int().min(1).max(1_000_000).default(1_000), roaming: z.int().min(1).max(1_000_000).default(200) })
@@ -74,6 +74,15 @@ const terminatorSchema = z
     expiredCrl: z.enum(["keep", "close"]).default("keep"),
   })
   .prefault({});
+
+/** Of terminator.maxConnections, what one source may hold at most: in the lanes, and as a stranger in lane roaming. */
+const SHARE = { perSource: 2, roaming: 8 } as const;
+
+/** Connections, or requests under way, that one source may hold. */
+export const mostOfSource = (
+  { gate, terminator }: Pick<AgentConfig, "gate" | "terminator">,
+  who: keyof AgentConfig["gate"]["openConnections"],
+): number => Math.min(gate.openConnections[who], Math.ceil(terminator.maxConnections / SHARE[who]));
 
 /** The agent's configuration file, YAML. */
 export const agentConfigSchema = z

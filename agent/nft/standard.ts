@@ -1,5 +1,5 @@
 import { type Prefix, parsePrefix, prefixOf } from "../../lib/ip.ts";
-import type { AgentConfig, GateConfig } from "../config.ts";
+import { type AgentConfig, type GateConfig, mostOfSource } from "../config.ts";
 import type { ChainDefinition, SetDefinition } from "./structure.ts";
 
 /**
@@ -22,9 +22,6 @@ export const RATE_SETS = sourceSets("rate", "", "dynamic,timeout");
 export const ROAMING_RATE_SETS = sourceSets("rate", "_roaming", "dynamic,timeout");
 /** Connections that sources hold open: the kernel lets a source go with its last one. */
 export const OPEN_SETS = [...sourceSets("open", "", "dynamic"), ...sourceSets("open", "_roaming", "dynamic")];
-
-/** Of terminator.maxConnections, what one source may hold at most: in the lanes, and in lane roaming, where anyone is a source. */
-const SHARE = { "": 2, _roaming: 8 } as const;
 
 /** `{ 22, 443 }`, or the port alone. */
 export const portList = (ports: readonly number[]): string => (ports.length === 1 ? `${ports[0]}` : `{ ${ports.join(", ")} }`);
@@ -70,12 +67,12 @@ export type AdmitSource = Pick<AgentConfig, "zone" | "gate" | "terminator">;
  * Jumped to by flows that may come in, as far as their source opens no more new connections than the limit, and in the restricted zone
  * holds no more of them. Fails closed. A chain comes after those that it jumps to.
  */
-export function admitChains({ zone, gate, terminator }: AdmitSource, who: keyof typeof SHARE = ""): ChainDefinition[] {
+export function admitChains(source: AdmitSource, who: "" | "_roaming" = ""): ChainDefinition[] {
+  const { zone, gate } = source;
   const { perSecond, burst } = gate.newConnections;
   const memoryS = Math.max(RATE_MEMORY_S, Math.ceil(burst / perSecond));
   const limit = `timeout ${memoryS}s limit rate ${perSecond}/second burst ${burst} packets`;
-  const configured = gate.openConnections[who === "" ? "perSource" : "roaming"];
-  const most = Math.min(configured, Math.ceil(terminator.maxConnections / SHARE[who]));
+  const most = mostOfSource(source, who === "" ? "perSource" : "roaming");
   const next = zone === "restricted" ? `jump hold${who}` : "accept";
   const hold: ChainDefinition = {
     name: `hold${who}`,

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { LANES, type Lane, PATH } from "../../lib/service.ts";
-import type { AgentConfig } from "../config.ts";
+import { type AgentConfig, mostOfSource } from "../config.ts";
 import type { BindingLengths } from "./entries.ts";
 import { admissionRules, certificateAcls, type LaneSource, sessionRules } from "./haproxy-lanes.ts";
 import type { Layout } from "./layout.ts";
@@ -35,7 +35,13 @@ const METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS";
  */
 export function renderHaproxy(config: HaproxySource, options: RenderOptions): string {
   const { gate, terminator } = config;
-  const source: LaneSource = { terminator, layout: options.layout, lengths: options.lengths, roams: gate.lanes.roaming };
+  const source: LaneSource = {
+    terminator,
+    layout: options.layout,
+    lengths: options.lengths,
+    roams: gate.lanes.roaming,
+    mostOfSource: mostOfSource(config, "perSource"),
+  };
   const lanes = LANES.filter((lane) => gate.lanes[lane]);
   const sections = [
     ...preamble(config),
@@ -82,7 +88,7 @@ function preamble({ terminator }: HaproxySource): string[][] {
       "timeout queue 10s",
     ],
     ["backend connections", `stick-table type string len 56 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store gpt0`],
-    ["backend rates", "stick-table type ipv6 size 100k expire 20s store http_req_rate(10s)"],
+    ["backend rates", "stick-table type ipv6 size 100k expire 20s store http_req_rate(10s),conn_cur"],
   ];
 }
 
@@ -103,6 +109,8 @@ function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations:
     "http-request track-sc1 src,ipmask(32,64) table rates",
     ...admissionRules(lane, source),
     `http-request deny deny_status 429 if { sc_http_req_rate(1) gt ${requestsPer10s} }`,
+    // Tracked are requests: over HTTP/2 one connection holds a hundred under way, and all lanes share the inner hop.
+    `http-request deny deny_status 429 unless { sc_conn_cur(1) le ${source.mostOfSource} }`,
     `http-request deny deny_status 405 unless { method ${METHODS} }`,
     // As a number a header is 32 bits wide, and 4294967296 is 0 then.
     `http-request deny deny_status 413 if { req.hdr(content-length) -m len gt ${LENGTH_DIGITS} } or { req.body_size gt ${maxBodyBytes} }`,

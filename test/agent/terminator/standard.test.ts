@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
@@ -92,6 +93,28 @@ for (const kind of TERMINATORS) {
       expect(first.at(-1)).to.equal(429);
       expect(await from("127.0.0.3", 1)).to.deep.equal([200]);
     });
+
+    if (kind === "haproxy") {
+      it("bound what a source has under way, over however few connections of HTTP/2", async () => {
+        await using strict = await makeTerminatorScene({ kind, pki, terminator: { maxConnections: 20 } });
+        const session = connectHttp2(`https://127.0.0.1:${strict.ports.ip}`, { ca: pki.root, localAddress: "127.0.0.2" });
+        session.on("error", () => {});
+        const statuses: number[] = [];
+        const streams = Array.from({ length: 15 }, () => {
+          const stream = session.request({ ":path": "/", ":method": "POST", "content-length": 10 }, { endStream: false });
+          stream.on("error", () => {}).on("response", (headers) => statuses.push(headers[":status"] ?? 0));
+          return stream;
+        });
+        await waitFor("those over the bound to be refused", () => statuses.length >= 5 || undefined);
+        const another = await open(strict.ports.ip, { ca: pki.root, localAddress: "127.0.0.3" });
+        expect((await ask(another, get(""))).status).to.equal(200);
+        another.destroy();
+        expect(statuses).to.deep.equal([429, 429, 429, 429, 429]);
+        for (const stream of streams) if (!stream.closed) stream.end("0123456789");
+        await waitFor("the others to be served", () => statuses.filter((status) => status === 200).length === 10 || undefined);
+        session.destroy();
+      });
+    }
 
     it("wait for nobody: a head for 10 s, however it dribbles, a body and a reader that stand still for as long as is written", async () => {
       const { ip: port } = scene.ports;
