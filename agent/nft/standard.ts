@@ -65,15 +65,17 @@ export type AdmitSource = Pick<AgentConfig, "zone" | "gate" | "terminator">;
 
 /**
  * Jumped to by flows that may come in, as far as their source opens no more new connections than the limit, and in the restricted zone
- * holds no more of them. Fails closed. A chain comes after those that it jumps to.
+ * holds no more of them. Fails closed. A chain comes after those that it jumps to. HAProxy counts what is open by itself, and better:
+ * here a connection that was dropped silently counts until its client closes it.
  */
 export function admitChains(source: AdmitSource, who: "" | "_roaming" = ""): ChainDefinition[] {
-  const { zone, gate } = source;
+  const { zone, gate, terminator } = source;
   const { perSecond, burst } = gate.newConnections;
   const memoryS = Math.max(RATE_MEMORY_S, Math.ceil(burst / perSecond));
   const limit = `timeout ${memoryS}s limit rate ${perSecond}/second burst ${burst} packets`;
   const most = mostOfSource(source, who === "" ? "perSource" : "roaming");
-  const next = zone === "restricted" ? `jump hold${who}` : "accept";
+  const holds = zone === "restricted" && terminator.kind !== "haproxy";
+  const next = holds ? `jump hold${who}` : "accept";
   const hold: ChainDefinition = {
     name: `hold${who}`,
     hook: null,
@@ -93,7 +95,7 @@ export function admitChains(source: AdmitSource, who: "" | "_roaming" = ""): Cha
       "drop",
     ],
   };
-  return zone === "restricted" ? [hold, admit] : [admit];
+  return holds ? [hold, admit] : [admit];
 }
 
 /** Accepts new connections to these ports from these networks. */

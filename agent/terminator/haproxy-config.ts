@@ -40,7 +40,7 @@ export function renderHaproxy(config: HaproxySource, options: RenderOptions): st
     layout: options.layout,
     lengths: options.lengths,
     roams: gate.lanes.roaming,
-    mostOfSource: mostOfSource(config, "perSource"),
+    most: (who) => mostOfSource(config, who),
   };
   const lanes = LANES.filter((lane) => gate.lanes[lane]);
   const sections = [
@@ -88,6 +88,7 @@ function preamble({ terminator }: HaproxySource): string[][] {
       "timeout queue 10s",
     ],
     ["backend connections", `stick-table type string len 56 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store gpt0`],
+    ["backend held", `stick-table type ipv6 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store conn_cur`],
     ["backend rates", "stick-table type ipv6 size 100k expire 20s store http_req_rate(10s),conn_cur"],
   ];
 }
@@ -104,13 +105,16 @@ function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations:
     `bind 0.0.0.0:${port} ${tls}`,
     `bind [::]:${port} v6only ${tls}`,
     `maxconn ${terminator.maxConnections}`,
+    // Before TLS, which may take a minute. A source that cannot be counted is over its bound.
+    "tcp-request connection track-sc2 src,ipmask(32,64) table held",
+    `tcp-request connection silent-drop unless { sc_conn_cur(2) le ${source.most(lane === "roaming" ? "roaming" : "perSource")} }`,
     ...certificateAcls(source),
     ...sessionRules(lane, source),
     "http-request track-sc1 src,ipmask(32,64) table rates",
     ...admissionRules(lane, source),
     `http-request deny deny_status 429 if { sc_http_req_rate(1) gt ${requestsPer10s} }`,
     // Tracked are requests: over HTTP/2 one connection holds a hundred under way, and all lanes share the inner hop.
-    `http-request deny deny_status 429 unless { sc_conn_cur(1) le ${source.mostOfSource} }`,
+    `http-request deny deny_status 429 unless { sc_conn_cur(1) le ${source.most("perSource")} }`,
     `http-request deny deny_status 405 unless { method ${METHODS} }`,
     // As a number a header is 32 bits wide, and 4294967296 is 0 then.
     `http-request deny deny_status 413 if { req.hdr(content-length) -m len gt ${LENGTH_DIGITS} } or { req.body_size gt ${maxBodyBytes} }`,

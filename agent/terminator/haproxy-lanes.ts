@@ -9,8 +9,8 @@ export interface LaneSource {
   readonly lengths: BindingLengths;
   /** Certificates that admit from anywhere count in the lane `ipcert` too. */
   readonly roams: boolean;
-  /** Requests that one source may have under way. */
-  readonly mostOfSource: number;
+  /** Connections and requests under way that one source may have. */
+  readonly most: (who: "perSource" | "roaming") => number;
 }
 
 /** X509_V_OK, UNABLE_TO_GET_CRL, CRL_HAS_EXPIRED (openssl-verify(1)). */

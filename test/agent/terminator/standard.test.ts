@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
+import { connect as connectTcp, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
@@ -95,6 +96,27 @@ for (const kind of TERMINATORS) {
     });
 
     if (kind === "haproxy") {
+      it("bound the connections that a source holds, begun ones too, and a stranger's further", async () => {
+        await using strict = await makeTerminatorScene({ kind, pki, terminator: { maxConnections: 20 } });
+        for (const [lane, most] of [
+          ["ip", 10],
+          ["roaming", 3],
+        ] as const) {
+          const port = strict.ports[lane];
+          const held = await Promise.all(Array.from({ length: most }, () => begun(port, "127.0.0.2")));
+          expect(await shakes(port, "127.0.0.2", pki.root, 1_000)).to.equal(false);
+          const mine = await pki.issue(DEVICE);
+          await strict.register(mine, DEVICE, "cert");
+          const another = await open(port, { ca: pki.root, certificate: mine, localAddress: "127.0.0.3" });
+          expect((await ask(another, get(""))).status).to.equal(200);
+          another.destroy();
+          expect(held.map(({ closed }) => closed)).to.deep.equal(held.map(() => false));
+          for (const socket of held) socket.destroy();
+          const room = async () => (await shakes(port, "127.0.0.2", pki.root, 5_000)) || undefined;
+          await waitFor("room for another", room, { timeoutMs: 30_000 });
+        }
+      });
+
       it("bound what a source has under way, over however few connections of HTTP/2", async () => {
         await using strict = await makeTerminatorScene({ kind, pki, terminator: { maxConnections: 20 } });
         const session = connectHttp2(`https://127.0.0.1:${strict.ports.ip}`, { ca: pki.root, localAddress: "127.0.0.2" });
@@ -138,6 +160,24 @@ for (const kind of TERMINATORS) {
       deaf.destroy();
     }).timeout(120_000);
   });
+}
+
+/** A TCP connection that has not said anything yet. */
+async function begun(port: number, localAddress: string): Promise<Socket> {
+  const socket = connectTcp({ port, host: "127.0.0.1", localAddress });
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  return socket;
+}
+
+/** Whether there is a TLS handshake; a connection that is dropped silently just does not answer. */
+async function shakes(port: number, localAddress: string, ca: string, withinMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<null>();
+  const timer = setTimeout(() => late.resolve(null), withinMs);
+  const socket = await Promise.race([open(port, { ca, localAddress }).catch(() => null), late.promise]);
+  clearTimeout(timer);
+  socket?.destroy();
+  return socket !== null;
 }
 
 /** How a connection ends on which this is written, and when. */
