@@ -45,13 +45,14 @@ export async function register(ask: Asks["register"], now: () => number): Promis
 }
 
 function exchange(
-  { url }: Asks["register"],
+  ask: Asks["register"],
   agent: Agent,
   method: string,
   path: string,
   body: string,
   now: () => number,
 ): Promise<Answers["register"]> {
+  const { url } = ask;
   return new Promise((resolve, reject) => {
     const headers = body === "" ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
     const options = { method, agent, headers, signal: AbortSignal.timeout(TIMEOUT_MS) };
@@ -59,7 +60,12 @@ function exchange(
       const answered = async () => ({ status: response.statusCode ?? 0, body: parse(await readBody(response)), sentAt, answeredAt: now() });
       answered().then(resolve, reject);
     });
-    sent.once("error", reject);
+    sent.once("error", (error: NodeJS.ErrnoException) => {
+      // The kept connection was closed for its idleness in this very moment: what changes nothing is asked again (RFC 9110 §9.2.2).
+      const again = method === "GET" && sent.reusedSocket && error.code === "ECONNRESET";
+      if (again) exchange(ask, agent, method, path, body, now).then(resolve, reject);
+      else reject(error);
+    });
     const sentAt = now();
     sent.end(body);
   });
