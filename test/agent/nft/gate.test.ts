@@ -37,4 +37,9 @@ describe("the rendered gate", () => {
       }
     });
   }
+
+  it("counts no open connections where HAProxy does", () => {
+    expect(renderGate(gateConfig(ALL, "restricted", { kind: "haproxy" }))).not.to.match(/jump hold|ct count/);
+    expect(renderGate(gateConfig(ALL, "restricted", { kind: "nginx" }))).to.include("ip saddr ct count 900 } accept");
+  });
 });
