@@ -119,7 +119,8 @@ for (const kind of TERMINATORS) {
 
       it("bound what a source has under way, over however few connections of HTTP/2", async () => {
         await using strict = await makeTerminatorScene({ kind, pki, terminator: { maxConnections: 20 } });
-        const session = connectHttp2(`https://127.0.0.1:${strict.ports.ip}`, { ca: pki.root, localAddress: "127.0.0.2" });
+        const from = { ca: pki.root, localAddress: "127.0.0.2" };
+        const session = connectHttp2(`https://127.0.0.1:${strict.ports.ip}`, from);
         session.on("error", () => {});
         const statuses: number[] = [];
         const streams = Array.from({ length: 15 }, () => {
