@@ -31,9 +31,10 @@ export class MasterError extends Error {
   }
 }
 
-const TIMEOUT_MS = 5_000;
-/** Bound on one answer, characters: 100,000 open connections are 8 MB. */
-const MAX_ANSWER = 64 << 20;
+/** Longest silence: a map of a million certificates takes longer than that, and never stops coming. */
+const SILENCE_MS = 5_000;
+/** Bound on one answer, characters: a map of a million certificates has 150 million, 100,000 open connections 8. */
+const MAX_ANSWER = 256 << 20;
 /** A reload leaves the socket's file where it is (2.6); it goes with the folder that it is in, at boot. */
 const KINDS: Readonly<Record<string, "absent" | "away">> = {
   ENOENT: "absent",
@@ -66,12 +67,13 @@ function exchange(socketPath: string, request: string, signal: AbortSignal): Pro
     };
     const fail = (message: string, cause?: unknown) => end(() => reject(new MasterError("failed", message, { cause })));
     const onAbort = () => end(() => reject(signal.reason));
-    const timer = setTimeout(() => fail(`HAProxy's master did not answer in ${TIMEOUT_MS} ms`), TIMEOUT_MS);
+    const timer = setTimeout(() => fail(`HAProxy's master was silent for ${SILENCE_MS} ms`), SILENCE_MS);
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) return onAbort();
     socket.setEncoding("utf8");
     socket.once("connect", () => socket.end(request));
     socket.on("data", (text: string) => {
+      timer.refresh();
       answer += text;
       if (answer.length > MAX_ANSWER) fail("HAProxy's answer is too long");
     });

@@ -7,7 +7,7 @@ import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
 export class NginxError extends Error {}
 
 /** nginx reads its files anew and then writes the new generation's file of its process id. */
-const RELOAD_WITHIN_MS = 10_000;
+const RELOAD_WITHIN_MS = 60_000;
 const LOOK_AGAIN_MS = 10;
 
 /** A generation that a living nginx serves. */

@@ -51,8 +51,10 @@ export class NginxTarget implements Terminator, Judge {
   readonly #stack = new AsyncDisposableStack();
   #trust = new SmallTrust();
   #ready = false;
-  /** Null: only a resync knows what nginx has. */
-  #revocations: { readonly text: string | null; readonly at: number } | null = null;
+  /** False: only a resync knows what is in memory. */
+  #known = false;
+  /** Of the generation that nginx has; null while that is not known. */
+  #revocations: { readonly text: string | null } | null = null;
 
   private constructor(options: NginxOptions) {
     this.#options = options;
@@ -96,7 +98,7 @@ export class NginxTarget implements Terminator, Judge {
   /** The whole state first in memory, then what it ends, then a new generation. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
     return this.#turns.take(async () => {
-      this.#revocations = null;
+      this.#known = false;
       this.#trust = SmallTrust.of(desired);
       this.#admission.policy = policyOf(this.#config);
       const lost = this.#trustAuthorities();
@@ -105,32 +107,28 @@ export class NginxTarget implements Terminator, Judge {
       this.#ready = true;
       if (lost || ended) await this.#end(this.#flows.all(), signal);
       await this.#renew(signal);
+      this.#known = true;
     });
   }
 
-  apply(_desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
-    return this.#turns.take(async () => {
-      const known = this.#revocations;
-      if (known === null) throw new Error("Cannot apply differences before a resync");
-      if (differences.length === 0) return;
-      // Part of it may be done from here on: only a resync knows nginx again.
-      this.#revocations = null;
-      for (const difference of differences) {
-        this.#trust.take(difference.target, difference.id, difference.wanted);
-        this.#admission.take(difference);
-      }
-      const touched = new Set(differences.map(({ target }) => target));
-      const lost = touched.has("ca") && this.#trustAuthorities();
-      if (lost) await this.#end(this.#flows.all(), signal);
-      else await this.#endOf(differences, signal);
-      if (touched.has("crl")) this.#trustCrls();
-      if (touched.has("ca")) return await this.#renew(signal);
-      this.#revocations = known;
-      if (!touched.has("crl")) return;
-      const soon = performance.now() - known.at < (this.#options.crlReloadMs ?? CRL_RELOAD_MS);
-      if (soon || this.#crls.missing(this.#trust.crls()).length > 0) this.#background.soon();
-      else await this.#renew(signal);
-    });
+  /** Memory and firewall wait for no reload that is under way, and nobody waits for one for a list: the agent knows it already. */
+  async apply(_desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
+    if (!this.#known) throw new Error("Cannot apply differences before a resync");
+    if (differences.length === 0) return;
+    // Part of it may be done from here on.
+    this.#known = false;
+    for (const difference of differences) {
+      this.#trust.take(difference.target, difference.id, difference.wanted);
+      this.#admission.take(difference);
+    }
+    const touched = new Set(differences.map(({ target }) => target));
+    const lost = touched.has("ca") && this.#trustAuthorities();
+    if (lost) await this.#end(this.#flows.all(), signal);
+    else await this.#endOf(differences, signal);
+    if (touched.has("crl")) this.#trustCrls();
+    if (touched.has("ca")) await this.#turns.take(() => this.#renew(signal));
+    else if (touched.has("crl")) this.#background.soon();
+    this.#known = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -203,7 +201,7 @@ export class NginxTarget implements Terminator, Judge {
     await reloadNginx(config.stateDir, layout, signal);
     const serving = servingNginx(config.stateDir).map((each) => each.layout);
     sweepGenerations(config.stateDir, [layout, ...(last === null ? [] : [last]), ...serving]);
-    this.#revocations = { text, at: performance.now() };
+    this.#revocations = { text };
   }
 
   /** Fetches what the feed could not carry, and reloads when that changes anything. */
@@ -212,8 +210,7 @@ export class NginxTarget implements Terminator, Judge {
     await this.#crls.fetch(() => this.#trust.crls(), fetchCrl, signal);
     this.#trustCrls();
     await this.#turns.take(async () => {
-      const known = this.#revocations;
-      if (known !== null && known.text !== this.#crls.text(this.#trust.crls())) await this.#renew(signal);
+      if (this.#revocations?.text !== this.#crls.text(this.#trust.crls())) await this.#renew(signal);
     });
   }
 
