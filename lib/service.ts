@@ -27,6 +27,12 @@ export type RuleLane = "ip" | "ipcert";
 /** Packet marks of the lanes: "EO" in ASCII, then the lane's number. */
 export const LANE_MARK: Readonly<Record<Lane, number>> = { ip: 0x454f0001, ipcert: 0x454f0002, roaming: 0x454f0003 };
 
+/**
+ * Differentiated services code point of what HAProxy sends to a client whose certificate it found to count: for the gate alone, which
+ * takes it off again. Of the pool for local use (RFC 2474 §6).
+ */
+export const CERTIFIED_DSCP = 3;
+
 export const TABLE = "entityos";
 export const FLOOR_TABLE = "entityos_floor";
 /** The same rules once more, held by entityos-floor.service. */

@@ -1,4 +1,4 @@
-import { LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
+import { CERTIFIED_DSCP, LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
 import type { GateConfig } from "../config.ts";
 import { floorStructure } from "./floor-rules.ts";
 import { addressKey, type Slot, setName, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
@@ -88,7 +88,8 @@ function lookups(gate: GateConfig, tuples: readonly Tuple[], slot: Slot, side: "
 }
 
 function restrictedChains(config: GateSource, tuples: readonly Tuple[], slot: Slot): ChainDefinition[] {
-  const { gate } = config;
+  const { gate, terminator } = config;
+  const strict = terminator.kind === "haproxy" && lanesOfCertificates(gate).length > 0;
   const service = `tcp dport ${portList(gate.servicePorts)}`;
   const listeners = `tcp dport ${portList(LANES.map((lane) => gate.listeners[lane]))}`;
   const lanes = LANES.filter((lane) => gate.lanes[lane]);
@@ -96,6 +97,7 @@ function restrictedChains(config: GateSource, tuples: readonly Tuple[], slot: Sl
     ...lookupChains(gate, tuples, slot),
     ...admitChains(config),
     ...admitChains(config, "_roaming"),
+    ...(strict ? [UNCERTIFIED] : []),
     {
       name: "raw",
       hook: "type filter hook prerouting priority raw; policy accept;",
@@ -138,12 +140,33 @@ function restrictedChains(config: GateSource, tuples: readonly Tuple[], slot: Sl
         ...standardLast(gate),
       ],
     },
-    { name: "output", hook: "type filter hook output priority filter; policy accept;", rules: outputRules(gate) },
+    { name: "output", hook: "type filter hook output priority filter; policy accept;", rules: outputRules(gate, strict) },
   ];
 }
 
-function outputRules(gate: GateConfig): string[] {
+/** Lanes in which nobody is answered without a certificate. */
+const lanesOfCertificates = (gate: GateConfig): Lane[] => (["ipcert", "roaming"] as const).filter((lane) => gate.lanes[lane]);
+
+/**
+ * What HAProxy must not say to a client that has shown no certificate that counts. It has no way to hold its tongue before TLS stands:
+ * a ClientHello that it cannot take gets an alert and FIN from it. Alerts are records of type 21, once encrypted in TLS 1.3 the only
+ * ones of two bytes with their type and a tag of 16 (RFC 8446 §5.2, §6).
+ */
+const UNCERTIFIED: ChainDefinition = {
+  name: "uncertified",
+  hook: null,
+  rules: [
+    `ip dscp ${CERTIFIED_DSCP} ip dscp set 0 return`,
+    `ip6 dscp ${CERTIFIED_DSCP} ip6 dscp set 0 return`,
+    "tcp flags & fin == fin drop",
+    "@ih,0,8 0x15 drop",
+    "@ih,0,40 0x1703030013 drop",
+  ],
+};
+
+function outputRules(gate: GateConfig, strict: boolean): string[] {
   const ours = `tcp sport ${portList(protectedPorts(gate))}`;
+  const ofCertificates = `ct mark { ${lanesOfCertificates(gate).map(mark).join(", ")} }`;
   return [
     "oif lo accept",
     `${ours} tcp flags & rst == rst drop`,
@@ -153,6 +176,7 @@ function outputRules(gate: GateConfig): string[] {
     `${ours} meta mark set 0`,
     `${ours} jump lane_to`,
     ...(gate.lanes.roaming ? [`${ours} meta mark 0 meta mark set ${mark("roaming")}`] : []),
+    ...(strict ? [`${ours} ${ofCertificates} jump ${UNCERTIFIED.name}`] : []),
     ...LANES.map((lane) => `${ours} meta mark ${mark(lane)} ct mark ${mark(lane)} accept`),
     `${ours} drop`,
     ...[ICMP_ERRORS, ICMP6_ERRORS].flatMap((errors) => [

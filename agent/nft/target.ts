@@ -62,7 +62,7 @@ export async function removeGate(options: { readonly log: Log; readonly within?:
 /** What the kernel holds as far as this process knows. */
 interface Known {
   /** What its structure was made from. */
-  readonly config: Source;
+  readonly config: GateSource;
   readonly slot: Slot;
   /** By set name: every tuple whose set is there and looked into. */
   readonly tuples: Map<string, Tuple>;
@@ -73,7 +73,7 @@ export class NftTarget implements Target, AsyncDisposable {
   readonly #options: NftTargetOptions;
   readonly #nft: Nft;
   readonly #close: () => Promise<void>;
-  #config: Source;
+  #config: GateSource;
   #known: Known | null = null;
 
   constructor(options: NftTargetOptions, nft: Nft, close: () => Promise<void>) {
@@ -84,7 +84,7 @@ export class NftTarget implements Target, AsyncDisposable {
   }
 
   /** The gate that the next resync makes; until then the one that stands is kept as it is. */
-  configure(config: Source): void {
+  configure(config: GateSource): void {
     this.#config = config;
   }
 
@@ -227,14 +227,12 @@ export class NftTarget implements Target, AsyncDisposable {
   }
 }
 
-type Source = NftTargetOptions["config"];
-
-function replaceBy(config: Source, tuples: ReadonlyMap<string, Tuple>, slot: Slot): string[] {
+function replaceBy(config: GateSource, tuples: ReadonlyMap<string, Tuple>, slot: Slot): string[] {
   return [`delete table inet ${TABLE}`, ...structureCommands(gateStructure(config, [...tuples.values()], slot))];
 }
 
 /** The rules of all chains anew, and everything away that they do not name: the old slot's sets, chains of others. */
-function switchOver(config: Source, standing: Standing, tuples: ReadonlyMap<string, Tuple>, slot: Slot, stands: boolean): string[] {
+function switchOver(config: GateSource, standing: Standing, tuples: ReadonlyMap<string, Tuple>, slot: Slot, stands: boolean): string[] {
   const structure = gateStructure(config, [...tuples.values()], slot);
   const commands = structureCommands(structure);
   if (!stands) return commands;

@@ -1,4 +1,4 @@
-import type { RuleLane } from "../../lib/service.ts";
+import { CERTIFIED_DSCP, type RuleLane } from "../../lib/service.ts";
 import type { TerminatorConfig } from "../config.ts";
 import type { BindingLengths } from "./entries.ts";
 import type { Layout } from "./layout.ts";
@@ -41,7 +41,8 @@ const CERTIFIED = "{ ssl_c_used } chain_sound leaf_sound authority_sound registe
 export function sessionRules(lane: "ip" | "ipcert" | "roaming", { layout }: LaneSource): string[] {
   return [
     "tcp-request session set-var(sess.fingerprint) ssl_c_der,sha2(256),hex if { ssl_c_used }",
-    ...(lane === "ip" ? [] : [`tcp-request session silent-drop unless ${CERTIFIED}`]),
+    // Alerts and FIN without the mark do not leave the host (agent/nft/gate.ts): its last two bits are not the code point's.
+    ...(lane === "ip" ? [] : [`tcp-request session silent-drop unless ${CERTIFIED}`, `tcp-request session set-tos ${CERTIFIED_DSCP << 2}`]),
     `tcp-request session set-var(sess.number) var(sess.fingerprint),map_str(${layout.certificates}),word(1,|) if ${CERTIFIED}`,
     "tcp-request session set-var(sess.port) src_port",
     "tcp-request session set-var(sess.connection) src,concat(:,sess.port)",

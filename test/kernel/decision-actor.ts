@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect as connectTcp, type Socket } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 import { Slots } from "../../lib/slots.ts";
 import { servePeer } from "../lab/peer.ts";
@@ -11,6 +13,8 @@ export interface Asks {
   rest: { readonly ids: readonly number[] };
   /** Another request on a connection that was kept and rests. */
   again: { readonly id: number; readonly answerMs: number };
+  /** Bytes without TLS; then half of it closed where `half` is set, else it stays open. */
+  say: { readonly host: string; readonly localAddress: string; readonly hex: readonly string[]; readonly half: boolean };
   /** Closes a connection that was kept. One that was cut is better kept: its port stays cut for a while, and another may get it. */
   close: { readonly id: number };
 }
@@ -44,6 +48,7 @@ export interface Heard {
 }
 
 export interface Answers extends Readonly<Record<"ask" | "open" | "again", Heard>> {
+  readonly say: { readonly localPort: number };
   readonly close: Record<string, never>;
   /** What a kept connection heard in the place of an answer. */
   readonly rest: { readonly lost: readonly Heard[] };
@@ -169,9 +174,27 @@ function exchange(socket: TLSSocket, id: number, { connectMs, answerMs, keep, op
   });
 }
 
+/** Connections without TLS, which stay open. */
+const talking = new Set<Socket>();
+
+/** All but the first bytes are said once the host has answered those before. */
+async function say({ host, localAddress, hex, half }: Asks["say"]): Promise<Answers["say"]> {
+  const socket = connectTcp({ host, port: 443, localAddress, allowHalfOpen: true });
+  talking.add(socket);
+  await once(socket, "connect");
+  for (const [at, bytes] of hex.entries()) {
+    if (at > 0) await once(socket, "data");
+    socket.write(Buffer.from(bytes, "hex"));
+  }
+  socket.resume();
+  if (half) socket.end();
+  return { localPort: socket.localPort ?? 0 };
+}
+
 servePeer({
   ask: (ask: Knock, id: number) => knock(ask, id, false),
   open: (ask: Knock, id: number) => knock(ask, id, true),
+  say,
   again: ({ id, answerMs }: Asks["again"]) => {
     const known = kept.get(id);
     if (known === undefined) throw new Error(`no connection ${id}`);

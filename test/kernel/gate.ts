@@ -23,17 +23,10 @@ export interface GatedScene extends Scene {
   nft(command: string): Promise<string>;
 }
 
-export const gateConfig = (gate: object = {}, zone: "restricted" | "open" = "restricted", terminator: object = {}) =>
-  parseAgentConfig(
-    "test",
-    JSON.stringify({
-      name: "host",
-      zone,
-      registry: { addresses: ["https://c.test"], ca: "-", certificate: "-", key: "-" },
-      gate,
-      terminator,
-    }),
-  );
+export const gateConfig = (gate: object = {}, zone: "restricted" | "open" = "restricted", terminator: object = {}) => {
+  const registry = { addresses: ["https://c.test"], ca: "-", certificate: "-", key: "-" };
+  return parseAgentConfig("test", JSON.stringify({ name: "host", zone, registry, gate, terminator }));
+};
 
 const BOTH_LANES = { lanes: { ip: true, ipcert: true } };
 

@@ -21,6 +21,7 @@ describe("the rendered gate", () => {
   const cases = [
     ["the restricted zone's defaults", "restricted.nft", gateConfig()],
     ["a restricted zone with all lanes and networks", "restricted-all.nft", gateConfig(ALL)],
+    ["the same in front of HAProxy", "restricted-haproxy.nft", gateConfig(ALL, "restricted", { kind: "haproxy" })],
     ["the open zone", "open.nft", gateConfig({}, "open")],
   ] as const;
   for (const [name, file, config] of cases) {
