@@ -2,30 +2,28 @@ import { parseAddress } from "../../lib/ip.ts";
 import type { Flow } from "../target.ts";
 import type { Master } from "./master.ts";
 
-/** An open connection, by the address and port of its client. */
-const LINE = /\bkey=(\S+):(\d+) use=(\d+) /;
+/** An open connection: address and port of its client, and the end of its certificate in whole seconds. */
+const LINE = /\bkey=(\S+):(\d+)\|(\d+) use=(\d+) /;
 const SESSION = /^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) /;
 
 /**
- * A worker's open connections with these numbers (`show table`, management.txt).
+ * A worker's open connections with this number (`show table`, management.txt).
  * @throws MasterError
  */
-export async function openConnections(
-  master: Master,
-  worker: number,
-  numbers: Iterable<number>,
-  signal: AbortSignal,
-): Promise<{ readonly number: number; readonly flow: Flow }[]> {
-  const found: { readonly number: number; readonly flow: Flow }[] = [];
-  for (const number of numbers) {
-    const answer = await master.command(`show table connections data.gpt0 eq ${number}`, { signal, worker });
-    for (const line of answer.split("\n")) {
-      const [, address = "", port, uses] = LINE.exec(line) ?? [];
-      // Entries outlive their connections for some seconds.
-      if (uses !== undefined && uses !== "0") found.push({ number, flow: { ...parseAddress(address), port: Number(port) } });
-    }
-  }
-  return found;
+export const openConnections = (master: Master, worker: number, number: number, signal: AbortSignal): Promise<Flow[]> =>
+  tracked(master, worker, ` data.gpt0 eq ${number}`, Number.POSITIVE_INFINITY, signal);
+
+/** Those whose certificate ran out by a time in whole seconds. @throws MasterError */
+export const overConnections = (master: Master, worker: number, by: number, signal: AbortSignal): Promise<Flow[]> =>
+  tracked(master, worker, "", by, signal);
+
+async function tracked(master: Master, worker: number, filter: string, by: number, signal: AbortSignal): Promise<Flow[]> {
+  const answer = await master.command(`show table connections${filter}`, { signal, worker });
+  return answer.split("\n").flatMap((line) => {
+    const [, address = "", port, end, uses] = LINE.exec(line) ?? [];
+    // Entries outlive their connections for some seconds.
+    return uses !== undefined && uses !== "0" && Number(end) <= by ? [{ ...parseAddress(address), port: Number(port) }] : [];
+  });
 }
 
 /** Ends what these connections have under way at a worker; what is idle ends by itself, as it gets no packet through. @throws MasterError */

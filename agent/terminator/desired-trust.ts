@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { DesiredState, TrustEntry } from "../desired.ts";
 import type { TrustDifference } from "../target.ts";
-import type { CertificateBody, CrlBody } from "../trust-bodies.ts";
+import type { BindingBody, CertificateBody, CrlBody } from "../trust-bodies.ts";
 import {
   type BindingLengths,
   bindingEntry,
@@ -12,6 +12,7 @@ import {
   crlPem,
   lengthsOf,
   type MapEntry,
+  readBinding,
   readCertificate,
   readCrl,
 } from "./entries.ts";
@@ -27,7 +28,7 @@ const CROSS = "cross-";
 export class SmallTrust {
   readonly #authorities = new Map<string, string>();
   readonly #crls = new Map<string, CrlBody>();
-  readonly #bindings = new Map<string, string>();
+  readonly #bindings = new Map<string, BindingBody>();
   readonly #bound = new Map<string, Set<string>>();
   readonly #deviceOf = new Map<string, string>();
 
@@ -47,7 +48,7 @@ export class SmallTrust {
         put(this.#crls, id, body === null ? null : readCrl(body));
         return;
       case "binding":
-        put(this.#bindings, id, body);
+        put(this.#bindings, id, body === null ? null : readBinding(body));
         return;
       case "certificate":
         this.#takeCertificate(id, body);
@@ -108,6 +109,11 @@ export class SmallTrust {
     for (const [id, body] of this.#bindings) yield bindingEntry(id, body);
   }
 
+  /** Ids of the bindings that ran out after the one time, and by the other; ms. */
+  ranOut(after: number, by: number): string[] {
+    return [...this.#bindings].flatMap(([id, { expiresAt }]) => (expiresAt > after && expiresAt <= by ? [id] : []));
+  }
+
   /** @param always lengths that are there in any case */
   lengths(always: BindingLengths): BindingLengths {
     return lengthsOf(this.#bindings.keys(), always);
@@ -159,7 +165,10 @@ export function sortChanges(differences: readonly TrustDifference[], trust: Smal
     ),
     gone: certificates.flatMap(({ id, applied, wanted }) => (wanted === null && applied !== null ? [id] : [])),
     unbound: bindings.flatMap(({ id, wanted }) => (wanted === null ? [id] : [])),
-    bindings: bindings.map(({ id, wanted }) => ({ key: bindingKey(id), entry: wanted === null ? null : bindingEntry(id, wanted) })),
+    bindings: bindings.map(({ id, wanted }) => ({
+      key: bindingKey(id),
+      entry: wanted === null ? null : bindingEntry(id, readBinding(wanted)),
+    })),
     authoritiesChanged: of("ca").length > 0,
     crlsChanged: of("crl").length > 0,
   };

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { prefixOf } from "../../lib/ip.ts";
 import { decodePem, encodePem } from "../../lib/pem.ts";
-import { bindingSchema, type CertificateBody, type CrlBody, certificateSchema, crlSchema } from "../trust-bodies.ts";
+import { type BindingBody, bindingSchema, type CertificateBody, type CrlBody, certificateSchema, crlSchema } from "../trust-bodies.ts";
 
 /** Prefix lengths that bindings use, per family: HAProxy does one look-up for each. */
 export interface BindingLengths {
@@ -30,21 +30,29 @@ export const certificateKey = (fingerprint: string): string => fingerprint.toUpp
  */
 export const connectionNumber = (fingerprint: string): number => Number.parseInt(fingerprint.slice(0, 8), 16);
 
-/** `NUMBER|PATTERN|DEVICE|SUBJECT`, the subject percent-encoded: it is a person's words, and goes into a header. */
-export function certificateEntry(fingerprint: string, { device, pattern, subject }: CertificateBody): MapEntry {
+/** `NUMBER|PATTERN|DEVICE|SUBJECT|END`, the subject percent-encoded: it is a person's words, and goes into a header. */
+export function certificateEntry(fingerprint: string, { device, pattern, subject, notAfter }: CertificateBody): MapEntry {
   return {
     key: certificateKey(fingerprint),
-    value: `${connectionNumber(fingerprint)}|${pattern}|${device}|${encodeURIComponent(subject)}`,
+    value: `${connectionNumber(fingerprint)}|${pattern}|${device}|${encodeURIComponent(subject)}|${seconds(notAfter)}`,
   };
 }
 
 /** `DEVICE|PREFIX` until a time in whole seconds. @param id "DEVICE PREFIX" */
-export function bindingEntry(id: string, body: string): MapEntry {
-  return { key: bindingKey(id), value: String(Math.floor(parsed(bindingSchema, body).expiresAt / 1_000)) };
-}
+export const bindingEntry = (id: string, { expiresAt }: BindingBody): MapEntry => ({
+  key: bindingKey(id),
+  value: String(seconds(expiresAt)),
+});
+
+/** As HAProxy's `date` counts, which the end of a certificate or binding is compared with. */
+export const seconds = (time: number): number => Math.floor(time / 1_000);
 
 export const bindingKey = (id: string): string => id.replace(" ", "|");
 
+/** The id whose key it is. */
+export const bindingId = (key: string): string => key.replace("|", " ");
+
+export const readBinding = (body: string): BindingBody => parsed(bindingSchema, body);
 export const readCertificate = (body: string): CertificateBody => parsed(certificateSchema, body);
 export const readCrl = (body: string): CrlBody => parsed(crlSchema, body);
 

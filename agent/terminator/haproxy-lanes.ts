@@ -41,11 +41,12 @@ const CERTIFIED = "{ ssl_c_used } chain_sound leaf_sound authority_sound registe
 export function sessionRules(lane: "ip" | "ipcert" | "roaming", { layout }: LaneSource): string[] {
   return [
     "tcp-request session set-var(sess.fingerprint) ssl_c_der,sha2(256),hex if { ssl_c_used }",
-    // Alerts and FIN without the mark do not leave the host (agent/nft/gate.ts): its last two bits are not the code point's.
+    // Alerts and FIN without the mark do not leave the host. Two bits stand behind the code point.
     ...(lane === "ip" ? [] : [`tcp-request session silent-drop unless ${CERTIFIED}`, `tcp-request session set-tos ${CERTIFIED_DSCP << 2}`]),
     `tcp-request session set-var(sess.number) var(sess.fingerprint),map_str(${layout.certificates}),word(1,|) if ${CERTIFIED}`,
+    `tcp-request session set-var(sess.ends) var(sess.fingerprint),map_str(${layout.certificates}),word(5,|) if { var(sess.number) -m found }`,
     "tcp-request session set-var(sess.port) src_port",
-    "tcp-request session set-var(sess.connection) src,concat(:,sess.port)",
+    "tcp-request session set-var(sess.connection) src,concat(:,sess.port),concat(|,sess.ends)",
     "tcp-request session track-sc0 var(sess.connection) table connections if { var(sess.number) -m found }",
     "tcp-request session sc-set-gpt0(0) var(sess.number) if { var(sess.number) -m found }",
     // A connection that cannot be found again is not let in: the table is full.
@@ -62,6 +63,10 @@ export function admissionRules(lane: "ip" | "ipcert" | "roaming", source: LaneSo
   return [
     // One that was registered only after its connection had opened counts from the next on: this one is not kept track of.
     `http-request set-var(txn.entry) var(sess.fingerprint),map_str(${source.layout.certificates}) if ${CERTIFIED} { var(sess.number) -m found }`,
+    // By the host's clock, as OpenSSL does: the registry, which says so too, may be away.
+    "http-request set-var(txn.now) date",
+    "http-request set-var(txn.ends) var(txn.entry),word(5,|)",
+    "http-request unset-var(txn.entry) if { var(txn.ends),sub(txn.now) le 0 }",
     "acl has_entry var(txn.entry) -m found",
     entry("pattern", 2),
     entry("device", 3),
@@ -85,7 +90,6 @@ function bindingRules({ layout, lengths }: LaneSource): string[] {
     "http-request set-var(txn.bound) bool(true) if { var(txn.until),sub(txn.now) gt 0 } { var(txn.pattern) -m str both }",
   ];
   return [
-    "http-request set-var(txn.now) date",
     ...lengths.v4.flatMap((length) => look(`${length},128`, length)),
     ...lengths.v6.flatMap((length) => look(`32,${length}`, length)),
   ];

@@ -6,13 +6,14 @@ import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
 import { CrlTexts } from "./crls.ts";
 import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
-import { certificateKey } from "./entries.ts";
+import { certificateKey, seconds } from "./entries.ts";
 import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
 import { Live } from "./live.ts";
 import { presentCertificate } from "./presented.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
+import { Tending } from "./tending.ts";
 
 /** Certificates that were taken back since the generation was written; beyond it a new one is written. */
 const MAX_GONE = 10_000;
@@ -39,6 +40,9 @@ export class HaproxyTarget implements Terminator {
   #gone = 0;
   readonly #turns = new Turns();
   readonly #background: Background;
+  readonly #tending: Tending;
+  /** Registry time up to which bindings that ran out are dealt with. */
+  #tendedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: TerminatorOptions) {
     const { log } = options;
@@ -52,6 +56,7 @@ export class HaproxyTarget implements Terminator {
       (error) =>
         log.error({ alarm: "crl", err: error }, "Cannot renew a large CRL; the last one stays, and registered certificates decide"),
     );
+    this.#tending = new Tending(options, (tending) => this.#turns.take(() => this.#endOver(tending)));
   }
 
   configure(config: TerminatorSettings): void {
@@ -87,8 +92,20 @@ export class HaproxyTarget implements Terminator {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#tending[Symbol.asyncDispose]();
     await this.#background[Symbol.asyncDispose]();
     await this.#turns.done();
+  }
+
+  /** What ran out, and nobody said so: while the registry is away. Only what was under way: each request looks at the end itself. */
+  async #endOver(signal: AbortSignal): Promise<void> {
+    if (this.#layout === null) return;
+    const now = this.#options.now();
+    const ended = this.#trust
+      .ranOut(this.#tendedAt, now)
+      .map((id) => ({ id, numbers: this.#trust.numbersOf(id.slice(0, id.indexOf(" "))) }));
+    await this.#live.endOver(seconds(now), ended, signal);
+    this.#tendedAt = now;
   }
 
   /** @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force */
@@ -111,7 +128,8 @@ export class HaproxyTarget implements Terminator {
     });
     await checkConfiguration("haproxy", layout, signal);
     useGeneration(config.stateDir, layout);
-    await this.#live.reload({ certificates: () => certificateEntries(desired, trust), bindings: () => trust.bindings() }, signal);
+    const whole = { certificates: () => certificateEntries(desired, trust), bindings: () => trust.bindings() };
+    await this.#live.reload({ ...whole, numbersOf: trust.numbersOf.bind(trust) }, signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
     this.#layout = layout;
     this.#lengths = JSON.stringify(lengths);

@@ -1,9 +1,9 @@
 import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Cut, Flow } from "../target.ts";
-import { openConnections, shutConnections } from "./connections.ts";
+import { openConnections, overConnections, shutConnections } from "./connections.ts";
 import type { TrustChanges } from "./desired-trust.ts";
-import { certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
+import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
 import { WorkerMaps } from "./worker-maps.ts";
@@ -31,6 +31,8 @@ export interface Ended {
 export interface Whole {
   readonly certificates: () => Iterable<MapEntry>;
   readonly bindings: () => Iterable<MapEntry>;
+  /** Numbers that the connections of a device of the pattern `both` are kept track of by. */
+  readonly numbersOf: (device: string) => readonly number[];
 }
 
 /** The HAProxy that runs, if one does: its workers' memory, and the connections that they hold. */
@@ -80,21 +82,32 @@ export class Live {
   async reload(whole: Whole | null, signal: AbortSignal): Promise<void> {
     const workers = await this.#list.reload(signal);
     if (workers === null || whole === null || workers.old.length === 0) return;
-    const certificates = new Set([...whole.certificates()].map(({ key }) => key));
-    const bindings = new Set([...whole.bindings()].map(({ key }) => key));
-    for (const worker of workers.old) {
-      await this.#unlessEnded(worker, () => this.#catchUp(worker, certificates, bindings, signal), signal);
-    }
+    for (const worker of workers.old) await this.#unlessEnded(worker, () => this.#catchUp(worker, whole, signal), signal);
   }
 
-  async #catchUp(worker: number, certificates: ReadonlySet<string>, bindings: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+  /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
+  async endOver(by: number, ended: readonly Ended[], signal: AbortSignal): Promise<void> {
+    await this.#each(signal, async (worker) => {
+      // One that serves another configuration is told by a resync.
+      await this.#maps.layout(worker, signal);
+      const over = await overConnections(this.#list.master, worker, by, signal);
+      await this.#endFlows(worker, [...over, ...(await this.#flowsOf(worker, ended, signal))], signal);
+    });
+  }
+
+  async #catchUp(worker: number, whole: Whole, signal: AbortSignal): Promise<void> {
     const layout = await this.#maps.layout(worker, signal);
-    const gone = (await this.#maps.keys(worker, layout.certificates, signal)).filter((key) => !certificates.has(key));
+    const certificates = await this.#maps.entries(worker, layout.certificates, signal);
+    const altered = takeDiffering(certificates, whole.certificates());
+    const gone = [...certificates.keys()];
     await this.#maps.add(worker, layout.gone, gone.map(goneEntry), signal);
-    for (const key of await this.#maps.keys(worker, layout.bindings, signal)) {
-      if (!bindings.has(key)) await this.#maps.remove(worker, layout.bindings, key, signal);
-    }
-    await this.#end(worker, gone.map(connectionNumber), [], signal);
+    for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
+    const bindings = await this.#maps.entries(worker, layout.bindings, signal);
+    for (const entry of takeDiffering(bindings, whole.bindings())) await this.#maps.set(worker, layout.bindings, entry, signal);
+    for (const key of bindings.keys()) await this.#maps.remove(worker, layout.bindings, key, signal);
+    const unbound = [...bindings.keys()].map(bindingId);
+    const ended = unbound.map((id) => ({ id, numbers: whole.numbersOf(id.slice(0, id.indexOf(" "))) }));
+    await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
   }
 
   async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
@@ -118,18 +131,30 @@ export class Live {
     }
   }
 
-  /** First at the firewall, so that not even the news of it gets out, then at the worker. */
   async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    const whole = await openConnections(this.#list.master, worker, new Set(numbers), signal);
-    const flows: Flow[] = whole.map(({ flow }) => flow);
-    for (const { id, numbers: own } of ended) {
-      const open = await openConnections(this.#list.master, worker, new Set(own), signal);
-      flows.push(...open.map(({ flow }) => flow).filter(({ family, address }) => holds(id, family, address)));
+    const flows: Flow[] = [];
+    for (const number of new Set(numbers)) flows.push(...(await openConnections(this.#list.master, worker, number, signal)));
+    await this.#endFlows(worker, [...flows, ...(await this.#flowsOf(worker, ended, signal))], signal);
+  }
+
+  /** What goes on from the prefixes of bindings that ended. */
+  async #flowsOf(worker: number, ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
+    const flows: Flow[] = [];
+    for (const { id, numbers } of ended) {
+      for (const number of new Set(numbers)) {
+        const open = await openConnections(this.#list.master, worker, number, signal);
+        flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
+      }
     }
+    return flows;
+  }
+
+  /** First at the firewall, so that not even the news of it gets out, then at the worker. */
+  async #endFlows(worker: number, flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     if (flows.length === 0) return;
     await this.#options.cut(flows, signal);
     await shutConnections(this.#list.master, worker, flows, signal);
-    this.#options.log.info({ connections: flows.length }, "Connections of what was revoked are cut");
+    this.#options.log.info({ connections: flows.length }, "Connections of what no longer counts are cut");
   }
 
   async #workers(signal: AbortSignal): Promise<readonly number[]> {
@@ -141,3 +166,14 @@ export class Live {
 }
 
 const goneEntry = (fingerprint: string): MapEntry => ({ key: certificateKey(fingerprint), value: "1" });
+
+/** Takes out of `known` all that `wanted` says too. What stays is no longer wanted. @returns what `wanted` says otherwise */
+function takeDiffering(known: Map<string, string>, wanted: Iterable<MapEntry>): MapEntry[] {
+  const differing: MapEntry[] = [];
+  for (const entry of wanted) {
+    const value = known.get(entry.key);
+    if (value !== undefined && value !== entry.value) differing.push(entry);
+    known.delete(entry.key);
+  }
+  return differing;
+}

@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { delay } from "../../lib/abort.ts";
 import { PATH } from "../../lib/service.ts";
 import type { DesiredState } from "../desired.ts";
 import type { Differences, Flow } from "../target.ts";
@@ -17,21 +16,17 @@ import { reloadNginx, servingNginx } from "./nginx-master.ts";
 import { presentCertificate } from "./presented.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { connectionsAt } from "./sockets.ts";
+import { Tending } from "./tending.ts";
 
 /** Reloads for CRLs come no closer than this: what the agent itself knows decides on revocation meanwhile. */
 const CRL_RELOAD_MS = 10_000;
-/** How often connections that ended are let go. */
-const TEND_MS = 10_000;
 /** A cut lasts 120 s in the kernel: what nginx still has open by then is cut anew well before. */
 const CUT_AGAIN_ROUNDS = 6;
 
 export interface NginxOptions extends TerminatorOptions {
-  /** Registry time, ms. */
-  readonly now: () => number;
   readonly crlReloadMs?: number;
   /** What the kernel has of connections at these ports. */
   readonly connections?: (ports: ReadonlySet<number>) => Promise<readonly Flow[]>;
-  readonly tendMs?: number;
 }
 
 /**
@@ -55,6 +50,7 @@ export class NginxTarget implements Terminator, Judge {
   #known = false;
   /** Of the generation that nginx has; null while that is not known. */
   #revocations: { readonly text: string | null } | null = null;
+  #round = 0;
 
   private constructor(options: NginxOptions) {
     this.#options = options;
@@ -76,8 +72,7 @@ export class NginxTarget implements Terminator, Judge {
     target.#flows.begin(await target.#connections());
     const { runtimeDir } = options.config;
     target.#stack.use(await serveAuthorizer(join(runtimeDir, PATH.authorizerSocketName), target));
-    const tending = target.#tend(AbortSignal.any([options.signal, target.#ending.signal]));
-    target.#stack.defer(() => tending);
+    target.#stack.use(new Tending(options, target.#tend.bind(target)));
     return target;
   }
 
@@ -216,25 +211,13 @@ export class NginxTarget implements Terminator, Judge {
 
   /** Lets go what ended by itself, ends what time ended, and keeps cut what nginx has not noticed. */
   async #tend(signal: AbortSignal): Promise<void> {
-    const { log, cut } = this.#options;
-    for (let round = 1; !signal.aborted; round++) {
-      try {
-        await delay(this.#options.tendMs ?? TEND_MS, signal);
-        await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
-        const over = this.#flows.all().filter(this.#isOver);
-        if (over.length > 0)
-          await this.#turns.take(() =>
-            this.#flows.end(
-              over.map(({ flow }) => flow),
-              cut,
-              signal,
-            ),
-          );
-        if (round % CUT_AGAIN_ROUNDS === 0 && this.#flows.over.length > 0) await cut(this.#flows.over, signal);
-      } catch (error) {
-        if (!signal.aborted) log.warn({ err: error }, "Cannot look after open connections");
-      }
-    }
+    const { cut } = this.#options;
+    this.#round++;
+    await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
+    const over = this.#flows.all().filter(this.#isOver);
+    const flows = over.map(({ flow }) => flow);
+    if (flows.length > 0) await this.#turns.take(() => this.#flows.end(flows, cut, signal));
+    if (this.#round % CUT_AGAIN_ROUNDS === 0 && this.#flows.over.length > 0) await cut(this.#flows.over, signal);
   }
 }
 

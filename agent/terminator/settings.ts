@@ -10,6 +10,10 @@ export interface TerminatorOptions {
   /** Ends what goes on in the background. */
   readonly signal: AbortSignal;
   readonly cut: Cut;
+  /** Registry time, ms. */
+  readonly now: () => number;
+  /** Milliseconds between two looks after open connections. */
+  readonly tendMs?: number;
   /** A CRL that is too large for the feed, from control: PEM, checked against its digest. */
   readonly fetchCrl: (id: string, sha256: string, signal: AbortSignal) => Promise<string>;
 }

@@ -66,10 +66,10 @@ export class WorkerMaps {
     if (!ABSENT_ENTRY.test(answer)) this.#done(answer);
   }
 
-  /** The keys of a map. */
-  async keys(worker: number, file: string, signal: AbortSignal): Promise<string[]> {
+  /** What a map holds, by key. */
+  async entries(worker: number, file: string, signal: AbortSignal): Promise<Map<string, string>> {
     const answer = await this.#master.command(`show map ${file}`, { signal, worker });
-    return [...answer.matchAll(/^0x[0-9a-f]+ (\S+) /gm)].map(([, key]) => key ?? "");
+    return new Map([...answer.matchAll(/^0x[0-9a-f]+ (\S+) (.*)$/gm)].map(([, key = "", value = ""]) => [key, value]));
   }
 
   /** What succeeds prints nothing. */

@@ -71,7 +71,7 @@ export async function makeDecisionScene({ kind, addresses, lanes, through = [] }
   const common = { log: silentLog, signal, within: inside };
   stack.use(await bounded("the floor", startFloor({ ...common, config, onLost: () => {} })));
   const nft = stack.use(await bounded("the gate's nft", startNftTarget({ ...common, config, now: () => Date.now() })));
-  const options = { log: silentLog, signal, config, cut: nft.cut.bind(nft), fetchCrl };
+  const options = { log: silentLog, signal, config, now: Date.now, cut: nft.cut.bind(nft), fetchCrl };
   const terminator = stack.use(await startTerminator(options, inside));
   stack.defer(() => ending.abort(new Error("the scene ends")));
   const desired = await trusting(pki);
@@ -115,7 +115,7 @@ async function startTerminator(options: TerminatorOptions, within: readonly stri
   if (options.config.terminator.kind === "haproxy") return new HaproxyTarget(options);
   const tables = () => run([...within, "cat", "/proc/self/net/tcp", "/proc/self/net/tcp6"]);
   const connections = async (ports: ReadonlySet<number>) => readConnections(await tables(), ports);
-  return NginxTarget.start({ ...options, now: Date.now, connections });
+  return NginxTarget.start({ ...options, connections });
 }
 
 /** CAs and their lists, as the registry tells them first. */

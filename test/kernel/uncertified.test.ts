@@ -5,7 +5,7 @@ import { Duplex } from "node:stream";
 import { connect } from "node:tls";
 import { expect } from "chai";
 import { LANES } from "../../lib/service.ts";
-import { type Capture, startCapture } from "../lab/capture.ts";
+import { type Capture, type Packet, startCapture } from "../lab/capture.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { type DecisionScene, makeDecisionScene } from "./decision-scene.ts";
@@ -91,7 +91,8 @@ describe("what HAProxy says to a client that has shown no certificate", function
       const answer = await run(inNetns(scene.devices[0]?.netns ?? "", curl));
       rmSync(folder, { recursive: true });
       expect(JSON.parse(answer)).to.deep.include({ "x-entityos-device": device, "x-entityos-lane": "roaming" });
-      await capture.until("the host's FIN", ({ fromPort, text }) => fromPort === 443 && /Flags \[[^\]]*F/.test(text));
+      const isFin = ({ fromPort, text }: Packet) => fromPort === 443 && /Flags \[[^\]]*F/.test(text);
+      await waitFor("the host's FIN", () => capture.packets.some(isFin) || undefined, { timeoutMs: 30_000 });
       expect(marked.packets).to.deep.equal([]);
     });
   }

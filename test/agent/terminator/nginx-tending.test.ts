@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
-import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
+import { makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
@@ -14,25 +14,24 @@ const TEND_MS = 20;
 describe("open connections behind nginx", () => {
   let pki: Pki;
   let scene: TerminatorScene;
-  /** What the agent's clock is ahead, and how often it looked at the kernel's connections. */
-  let [aheadMs, looks] = [0, 0];
+  /** How often the agent looked at the kernel's connections. */
+  let looks = 0;
   before(async () => {
     pki = await makeTestPki();
   });
   beforeEach(async () => {
-    aheadMs = 0;
     const connections = (ports: ReadonlySet<number>) => {
       looks++;
       return connectionsAt(ports);
     };
-    scene = await makeTerminatorScene({ kind: "nginx", pki, nginx: { tendMs: TEND_MS, now: () => Date.now() + aheadMs, connections } });
+    scene = await makeTerminatorScene({ kind: "nginx", pki, target: { tendMs: TEND_MS, connections } });
   });
   afterEach(async () => {
     await scene[Symbol.asyncDispose]();
   });
-  const device = async (id: string, pattern: "cert" | "both", lifeMs?: number) => {
-    const certificate = await pki.issue(id, lifeMs === undefined ? {} : { lifeMs });
-    await scene.register(certificate, id, pattern);
+  const device = async (id: string) => {
+    const certificate = await pki.issue(id);
+    await scene.register(certificate, id, "cert");
     return certificate;
   };
   /** A download that runs. */
@@ -55,7 +54,7 @@ describe("open connections behind nginx", () => {
   };
 
   it("are cut again for as long as nginx has them, and no longer", async () => {
-    const [first, second] = [await device(DEVICE, "cert"), await device(OTHER, "cert")];
+    const [first, second] = [await device(DEVICE), await device(OTHER)];
     const sockets = [await download(scene.ports.roaming, first), await download(scene.ports.roaming, second)];
     const [mine, others] = sockets.map(flowOf);
     await scene.revoke(first);
@@ -74,31 +73,12 @@ describe("open connections behind nginx", () => {
   });
 
   it("are let go when they have ended: no revocation cuts them, nor whoever has the port afterwards", async () => {
-    const certificate = await device(DEVICE, "cert");
+    const certificate = await device(DEVICE);
     const socket = await download(scene.ports.roaming, certificate);
     socket.destroy();
     await left(0);
     await scene.revoke(certificate);
     expect(scene.cut).to.deep.equal([]);
-  });
-
-  it("are cut when time ends what admitted them, without a word of the registry", async () => {
-    const bound = await device(DEVICE, "both", 4 * HOUR_MS);
-    const body = JSON.stringify({ expiresAt: Date.now() + HOUR_MS });
-    scene.desired.change({ kind: "trust.set", target: "binding", id: `${DEVICE} 127.0.0.1/32`, body });
-    await scene.apply();
-    const short = await device(OTHER, "cert", 3 * HOUR_MS);
-    const sockets = [await download(scene.ports.ipcert, bound), await download(scene.ports.roaming, short)];
-    const wait = (socket: TLSSocket | undefined) =>
-      waitFor("a cut", () => scene.cut.some(({ port }) => port === socket?.localPort) || undefined);
-    await left(2);
-    expect(scene.cut).to.deep.equal([]);
-    aheadMs = 2 * HOUR_MS;
-    await wait(sockets[0]);
-    expect(new Set(scene.cut.map(({ port }) => port))).to.deep.equal(new Set([sockets[0]?.localPort]));
-    aheadMs = 3 * HOUR_MS;
-    await wait(sockets[1]);
-    for (const socket of sockets) socket.destroy();
   });
 });
 

@@ -50,8 +50,8 @@ export interface SceneOptions {
   readonly lanes?: Partial<Record<Lane, boolean>>;
   readonly terminator?: Readonly<Record<string, unknown>>;
   readonly pki?: Pki;
-  /** Of nginx's target. */
-  readonly nginx?: Pick<NginxOptions, "connections" | "tendMs"> & Partial<Pick<NginxOptions, "now">>;
+  /** Of the target, whichever it is. */
+  readonly target?: Partial<Pick<NginxOptions, "connections" | "tendMs" | "now">>;
 }
 
 export async function makeTerminatorScene({
@@ -59,7 +59,7 @@ export async function makeTerminatorScene({
   lanes = {},
   terminator = {},
   pki: given,
-  nginx = {},
+  target: more = {},
 }: SceneOptions = {}): Promise<TerminatorScene> {
   await using stack = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), "eos-terminator-"));
@@ -81,13 +81,14 @@ export async function makeTerminatorScene({
     config,
     log: silentLog,
     signal,
+    now: Date.now,
     cut: async (flows: readonly Flow[]) => void cut.push(...flows),
     fetchCrl: async () => {
       throw new Error("no CRL is too large here");
     },
+    ...more,
   };
-  const target =
-    kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ ...options, now: Date.now, crlReloadMs: 50, ...nginx });
+  const target = kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ ...options, crlReloadMs: 50 });
   stack.use(target);
   stack.defer(() => ending.abort(new Error("the scene ends")));
   for (const [id, body] of [

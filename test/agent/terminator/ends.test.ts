@@ -1,0 +1,103 @@
+import { once } from "node:events";
+import { expect } from "chai";
+import { TERMINATORS } from "../../../agent/config.ts";
+import { waitFor } from "../../lab/wait.ts";
+import { ask, GET, get, open } from "./client.ts";
+import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
+import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
+
+const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
+const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
+const BINDING = `${DEVICE} 127.0.0.1/32`;
+/** Long enough for a connection and a request on a busy machine. */
+const SHORT_MS = 12_000;
+
+for (const kind of TERMINATORS) {
+  describe(`what ends without a word of the registry: ${kind}`, function () {
+    this.timeout(60_000);
+    let pki: Pki;
+    let scene: TerminatorScene;
+    let aheadMs = 0;
+    before(async () => {
+      pki = await makeTestPki();
+    });
+    beforeEach(async () => {
+      aheadMs = 0;
+      scene = await makeTerminatorScene({ kind, pki, target: { tendMs: 20, now: () => Date.now() + aheadMs } });
+    });
+    afterEach(async () => {
+      await scene[Symbol.asyncDispose]();
+    });
+    const certified = async (pattern: string, device: string, lifeMs = 4 * HOUR_MS) => {
+      const certificate = await pki.issue(device, { lifeMs });
+      await scene.register(certificate, device, pattern);
+      return certificate;
+    };
+    /** A download that runs, and the port that it goes to. */
+    const download = async (port: number, certificate: Awaited<ReturnType<typeof certified>>) => {
+      const socket = await open(port, { ca: pki.root, certificate });
+      socket.on("error", () => {}).write(STREAM);
+      await once(socket, "data");
+      return { socket: socket.resume(), localPort: Number(socket.localPort) };
+    };
+    const bind = (expiresAt: number) =>
+      void scene.desired.change({ kind: "trust.set", target: "binding", id: BINDING, body: JSON.stringify({ expiresAt }) });
+    const cutPorts = () => [...new Set(scene.cut.map(({ port }) => port))];
+    const wait = (port: number) => waitFor("a cut", () => cutPorts().includes(port) || undefined);
+    const resync = () => scene.target.resync(scene.desired, new AbortController().signal);
+
+    it("a certificate on a connection that stands open: its next request is not served, before anybody looks after connections", async () => {
+      await using alone = await makeTerminatorScene({ kind, pki, target: { tendMs: HOUR_MS } });
+      const certificate = await pki.issue(DEVICE, { lifeMs: SHORT_MS });
+      await alone.register(certificate, DEVICE, "cert");
+      const socket = await open(alone.ports.roaming, { ca: pki.root, certificate });
+      socket.on("error", () => {});
+      expect((await ask(socket, GET)).status).to.equal(200);
+      await waitFor("its end", () => Date.now() > certificate.notAfter + 1_000 || undefined, { timeoutMs: 2 * SHORT_MS });
+      expect(await ask(socket, GET)).to.deep.equal({ status: null, body: "" });
+      socket.destroy();
+    });
+
+    it("a certificate and a binding, in the middle of a download each", async () => {
+      const bound = await certified("both", DEVICE);
+      bind(Date.now() + HOUR_MS);
+      await scene.apply();
+      const first = await download(scene.ports.ipcert, bound);
+      const second = await download(scene.ports.roaming, await certified("cert", OTHER, 3 * HOUR_MS));
+      expect(scene.cut).to.deep.equal([]);
+      aheadMs = 2 * HOUR_MS;
+      await wait(first.localPort);
+      expect(cutPorts()).to.deep.equal([first.localPort]);
+      aheadMs = 3 * HOUR_MS;
+      await wait(second.localPort);
+      expect(cutPorts()).to.deep.equal([first.localPort, second.localPort]);
+      for (const { socket } of [first, second]) socket.destroy();
+    });
+
+    it("a pattern that is another one by the time of a resync, in the middle of a download", async () => {
+      const certificate = await certified("cert", DEVICE);
+      const [mine, others] = [
+        await download(scene.ports.roaming, certificate),
+        await download(scene.ports.roaming, await certified("cert", OTHER)),
+      ];
+      const { fingerprint, serial, notAfter } = certificate;
+      const body = JSON.stringify({ device: DEVICE, pattern: "both", subject: "alice", serial, issuer: pki.deviceCaId, notAfter });
+      scene.desired.change({ kind: "trust.set", target: "certificate", id: fingerprint, body });
+      await resync();
+      expect(cutPorts()).to.deep.equal([mine.localPort]);
+      expect((await get(scene.ports.roaming, { ca: pki.root, certificate })).status).to.equal(null);
+      for (const { socket } of [mine, others]) socket.destroy();
+    });
+
+    it("a binding that is gone by the time of a resync, in the middle of a download", async () => {
+      const certificate = await certified("both", DEVICE);
+      bind(Date.now() + HOUR_MS);
+      await scene.apply();
+      const { socket, localPort } = await download(scene.ports.ipcert, certificate);
+      scene.desired.change({ kind: "trust.remove", target: "binding", id: BINDING });
+      await resync();
+      expect(cutPorts()).to.deep.equal([localPort]);
+      socket.destroy();
+    });
+  });
+}
