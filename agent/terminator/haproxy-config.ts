@@ -20,6 +20,12 @@ export const USUAL_LENGTHS: BindingLengths = { v4: [32], v6: [64, 128] };
 const TRACKED = 100_000;
 /** Replaced workers that may still serve; each has the maps in memory once more. */
 const MAX_REPLACED = 6;
+/**
+ * What may be wrong with a CA in a lane that asks for certificates, for the handshake to go on: UNABLE_TO_GET_CRL, CRL_HAS_EXPIRED
+ * (openssl-verify(1)), which the configuration decides on. Were more tolerated, OpenSSL would check the signatures of a chain that leads
+ * nowhere: each client could choose how long it is, and what each costs.
+ */
+const TOLERATED = "3,12";
 /** How long a socket waits for a client that acknowledges nothing: a connection that was cut does not stay. */
 const DEAD_CLIENT_S = 30;
 /** Of the hop inside HAProxy, beside its master's socket. */
@@ -97,7 +103,7 @@ function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations:
   const { terminator, layout } = source;
   const { maxBodyBytes, requestsPer10s } = terminator;
   // Never `ca-file`: it would tell a stranger which CAs there are.
-  const verify = `verify optional ca-verify-file ${layout.authorities}${revocations ? ` crl-file ${layout.revocations}` : ""} crt-ignore-err all ca-ignore-err all`;
+  const verify = `verify optional ca-verify-file ${layout.authorities}${revocations ? ` crl-file ${layout.revocations}` : ""} crt-ignore-err all ca-ignore-err ${lane === "ip" ? "all" : TOLERATED}`;
   const tls = `name ${lane} ssl crt ${terminator.certificate} alpn h2,http/1.1 tcp-ut ${DEAD_CLIENT_S}s ${verify}`;
   return [
     `frontend ${lane}`,
