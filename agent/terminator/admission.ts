@@ -125,14 +125,17 @@ export class Admission {
 
   /** @returns null when the request is not admitted; without identity it is admitted by its address alone */
   decide(question: Question): { readonly identity: Identity | null } | null {
+    const { lane, family, address } = question;
     const identity = this.#identify(question);
-    if (question.lane === "ip") return { identity };
-    if (identity === null) return null;
-    const anywhere = identity.pattern === "cert" || identity.pattern === "either";
-    if (question.lane === "roaming") return anywhere ? { identity } : null;
-    if (anywhere && this.policy.roams) return { identity };
+    if (identity === null) return lane === "ip" ? { identity } : null;
     const { device, pattern } = identity;
-    return pattern === "both" && this.bound(device, question.family, question.address) ? { identity } : null;
+    // From an address that is not its device's, one of the pattern `both` counts for none, whoever else the address is granted to.
+    const counts = pattern !== "both" || this.bound(device, family, address);
+    if (lane === "ip") return { identity: counts ? identity : null };
+    const anywhere = pattern === "cert" || pattern === "either";
+    if (lane === "roaming") return anywhere ? { identity } : null;
+    if (anywhere && this.policy.roams) return { identity };
+    return pattern === "both" && counts ? { identity } : null;
   }
 
   #identify({ verify, certificate }: Question): Identity | null {

@@ -1,4 +1,3 @@
-import type { Lane } from "../../lib/service.ts";
 import type { Cut, Flow } from "../target.ts";
 import type { Identity } from "./admission.ts";
 
@@ -8,7 +7,6 @@ const MAX_FLOWS = 200_000;
 /** Whose an open connection is. */
 export interface Owned extends Pick<Identity, "fingerprint" | "device" | "pattern"> {
   readonly flow: Flow;
-  readonly lane: Lane;
 }
 
 interface Noted extends Owned {
@@ -53,7 +51,7 @@ export class Flows {
    * @param identity null: admitted by its address alone
    * @returns false when there is no room: the connection could not be found again
    */
-  note(flow: Flow, lane: Lane, identity: Identity | null): boolean {
+  note(flow: Flow, identity: Identity | null): boolean {
     const key = flowKey(flow);
     this.#unknown.delete(key);
     if (identity === null) {
@@ -64,7 +62,7 @@ export class Flows {
     const known = this.#open.get(key);
     if (known?.fingerprint !== fingerprint) this.#forget(key);
     if (!this.#open.has(key) && this.#open.size >= this.#max) return false;
-    this.#open.set(key, { flow, lane, fingerprint, device, pattern, at: ++this.#clock });
+    this.#open.set(key, { flow, fingerprint, device, pattern, at: ++this.#clock });
     const own = this.#byCertificate.get(fingerprint) ?? new Set();
     this.#byCertificate.set(fingerprint, own.add(key));
     return true;

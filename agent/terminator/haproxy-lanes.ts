@@ -72,11 +72,16 @@ export function admissionRules(lane: "ip" | "ipcert" | "roaming", source: LaneSo
     entry("device", 3),
     entry("subject", 4),
     ...(lane === "ip" ? [] : ["http-request silent-drop unless has_entry"]),
-    ...(lane === "ip" ? [] : patternRules(lane, source)),
+    ...patternRules(lane, source),
   ];
 }
 
 function patternRules(lane: RuleLane | "roaming", source: LaneSource): string[] {
+  // From an address that is not its device's, one of the pattern `both` counts for none, whoever else the address is granted to.
+  if (lane === "ip") {
+    const elsewhere = "{ var(txn.pattern) -m str both } !{ var(txn.bound) -m bool }";
+    return [...bindingRules(source), ...["entry", "device"].map((name) => `http-request unset-var(txn.${name}) if ${elsewhere}`)];
+  }
   const anywhere = "{ var(txn.pattern) -m str cert either }";
   if (lane === "roaming") return [`http-request silent-drop unless ${anywhere}`];
   return [...bindingRules(source), `http-request silent-drop unless { var(txn.bound) -m bool }${source.roams ? ` or ${anywhere}` : ""}`];

@@ -87,7 +87,7 @@ export class NginxTarget implements Terminator, Judge {
   judge(question: Question, flow: Flow): { readonly identity: Identity | null } | null {
     const verdict = this.#admission.decide(question);
     // A connection that cannot be found again is not let in: the table is full.
-    return verdict !== null && this.#flows.note(flow, question.lane, verdict.identity) ? verdict : null;
+    return verdict !== null && this.#flows.note(flow, verdict.identity) ? verdict : null;
   }
 
   /** The whole state first in memory, then what it ends, then a new generation. */
@@ -153,9 +153,9 @@ export class NginxTarget implements Terminator, Judge {
   }
 
   /** What was admitted by something that ended, or became another. */
-  readonly #isOver = ({ flow, lane, fingerprint, device, pattern }: Owned): boolean => {
+  readonly #isOver = ({ flow, fingerprint, device, pattern }: Owned): boolean => {
     if (this.#admission.registered(fingerprint)?.pattern !== pattern) return true;
-    return lane === "ipcert" && pattern === "both" && !this.#admission.bound(device, flow.family, flow.address);
+    return pattern === "both" && !this.#admission.bound(device, flow.family, flow.address);
   };
 
   async #endOf(differences: Differences["trust"], signal: AbortSignal): Promise<void> {

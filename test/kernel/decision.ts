@@ -66,7 +66,7 @@ function fresh(cell: Cell): Verdict {
     case null:
       return "no packet";
     case "ip":
-      return counts ? "in, known" : "in";
+      return counts && (pattern !== "both" || address === "own") ? "in, known" : "in";
     case "ipcert": {
       const mayComeFromAnywhere = (pattern === "cert" || pattern === "either") && lanes.roaming;
       return counts && (mayComeFromAnywhere || (pattern === "both" && address === "own")) ? "in, known" : "first flight";

@@ -13,26 +13,26 @@ const portsOf = (flows: Flows, fingerprint: string) => flows.of(fingerprint).map
 describe("open connections and whose they are", () => {
   it("are found by certificate, and belong to the one that asked last", () => {
     const flows = new Flows();
-    for (const port of [1, 2, 1]) expect(flows.note(flow(port), "roaming", who("a"))).to.equal(true);
-    flows.note(flow(3), "roaming", who("b"));
+    for (const port of [1, 2, 1]) expect(flows.note(flow(port), who("a"))).to.equal(true);
+    flows.note(flow(3), who("b"));
     expect([portsOf(flows, "a"), portsOf(flows, "b")]).to.deep.equal([[1, 2], [3]]);
-    flows.note(flow(1), "roaming", who("b"));
-    flows.note(flow(2), "ip", null);
+    flows.note(flow(1), who("b"));
+    flows.note(flow(2), null);
     expect([portsOf(flows, "a"), portsOf(flows, "b")]).to.deep.equal([[], [3, 1]]);
   });
 
   it("have no room for more than their bound, and go on with those that are known", () => {
     const flows = new Flows(2);
-    expect([1, 2, 3, 2].map((port) => flows.note(flow(port), "roaming", who("a")))).to.deep.equal([true, true, false, true]);
+    expect([1, 2, 3, 2].map((port) => flows.note(flow(port), who("a")))).to.deep.equal([true, true, false, true]);
     expect(portsOf(flows, "a")).to.deep.equal([1, 2]);
   });
 
   it("are let go when the kernel has them no more, but none that asked while it was looked at", async () => {
     const flows = new Flows();
-    for (const port of [1, 2, 3]) flows.note(flow(port), "roaming", who("a"));
+    for (const port of [1, 2, 3]) flows.note(flow(port), who("a"));
     await flows.sweep(async () => {
-      flows.note(flow(3), "roaming", who("a"));
-      flows.note(flow(4), "roaming", who("a"));
+      flows.note(flow(3), who("a"));
+      flows.note(flow(4), who("a"));
       return new Set([flowKey(flow(1))]);
     });
     expect(portsOf(flows, "a").sort()).to.deep.equal([1, 3, 4]);
@@ -40,7 +40,7 @@ describe("open connections and whose they are", () => {
 
   it("that were cut stay on the list until the kernel has them no more, and are kept when they could not be cut", async () => {
     const flows = new Flows();
-    for (const port of [1, 2]) flows.note(flow(port), "roaming", who("a"));
+    for (const port of [1, 2]) flows.note(flow(port), who("a"));
     const failing = async () => {
       throw new Error("no");
     };
@@ -57,7 +57,7 @@ describe("open connections and whose they are", () => {
   it("from before the agent are nobody's until they ask", () => {
     const flows = new Flows();
     flows.begin([flow(1), flow(2)]);
-    flows.note(flow(1), "roaming", who("a"));
+    flows.note(flow(1), who("a"));
     expect(flows.unknown).to.deep.equal([flow(2)]);
   });
 });

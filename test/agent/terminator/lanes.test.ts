@@ -76,6 +76,20 @@ for (const kind of TERMINATORS) {
       socket.destroy();
     });
 
+    it("ip takes a certificate of the pattern both for none, but from a prefix of its own", async () => {
+      const certificate = await certified("both");
+      const deviceAt = async (host: string) =>
+        identityOf(await get(scene.ports.ip, { ca: pki.root, certificate, host }))["x-entityos-device"] ?? "none";
+      expect(await deviceAt("127.0.0.1")).to.equal("none");
+      await bind(OTHER, "127.0.0.1/32");
+      expect(await deviceAt("127.0.0.1")).to.equal("none");
+      await bind(DEVICE, "127.0.0.1/32");
+      expect([await deviceAt("127.0.0.1"), await deviceAt("::1")]).to.deep.equal([DEVICE, "none"]);
+      await unbind(DEVICE, "127.0.0.1/32");
+      await unbind(OTHER, "127.0.0.1/32");
+      expect(await deviceAt("127.0.0.1")).to.equal("none");
+    });
+
     it("ipcert and roaming give no HTTP byte to anyone without a certificate that counts", async () => {
       const unknown = await pki.issue(DEVICE);
       const expired = await pki.issue(DEVICE, { now: Date.now() - 2 * HOUR_MS });
