@@ -18,7 +18,7 @@ function silentAtStart(seenMs: number): readonly number[] {
   const clock = new FakeClock(NOW);
   const feed = new FeedClient({
     ...{ config: CONFIG, version: "test", desired: new DesiredState(), time: new RegistryTime(clock, seenMs), clock, log: silentLog },
-    ...{ settled: new Latch(), onEffect: () => {}, acknowledged: () => null },
+    ...{ settled: new Latch(), onEffect: () => {}, onRenew: () => {}, acknowledged: () => null },
   });
   const first = feed.silentMs;
   clock.pass(1_000);

@@ -4,7 +4,7 @@ import type { ClientCertificate } from "./pki.ts";
 
 export interface Asking {
   readonly ca: string;
-  readonly certificate?: ClientCertificate | undefined;
+  readonly certificate?: Pick<ClientCertificate, "cert" | "key"> | undefined;
   readonly host?: string;
   readonly localAddress?: string;
   readonly alpn?: readonly string[];
