@@ -15,6 +15,8 @@ const DOORS = [LAB.servicePort, 8441, 8442, 8443];
 /** Of all knocks the capture keeps those at one door, to see that they arrive; of the answers it keeps every one. */
 const SEEN_DOOR = 8443;
 const KNOCK_EVERY_MS = 3;
+/** Only a knocker or a witness that has ended takes as long, however busy the machine is. */
+const KNOCK_TIMEOUT_MS = 60_000;
 
 export interface Silence {
   readonly knocks: number;
@@ -55,7 +57,9 @@ export class Stranger implements AsyncDisposable {
     const before = this.#captures.map((capture) => capture.packets.length);
     await Promise.all(
       this.#captures.map((capture, index) =>
-        waitFor("a knock to arrive", () => capture.packets.slice(before[index]).some((packet) => packet.toPort === SEEN_DOOR) || undefined),
+        waitFor("a knock to arrive", () => capture.packets.slice(before[index]).some((packet) => packet.toPort === SEEN_DOOR) || undefined, {
+          timeoutMs: KNOCK_TIMEOUT_MS,
+        }),
       ),
     );
     const { attempts, answered } = await this.#hands.ask("knocked", {});
