@@ -10,6 +10,9 @@ import { folder } from "./metal/hosts.ts";
 
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA";
 
+/** AWS gives the open subnets their blocks of IPv6: in the order that they are named in. */
+const BLOCKS = ["2001:db8:0:1::/64", "2001:db8:0:2::/64"];
+
 /** The hosts of production on AWS, as somebody would write them for the metal stack: in an order of his own. */
 const METAL = `
 environment: lab
@@ -24,7 +27,7 @@ registry:
 agent:
   terminator: { kind: haproxy }
   gate:
-    probe: { networks: [10.20.0.0/24, 10.20.1.0/24, "2001:db8::/56"] }
+    probe: { networks: [10.20.0.0/24, 10.20.1.0/24, "2001:db8:0:1::/64", "2001:db8:0:2::/64"] }
     management: { networks: [] }
     lanes: { ipcert: true, roaming: false, ip: true }
 hosts:
@@ -40,7 +43,7 @@ registry:
   ca: /etc/entityos-agent/ca.pem
   certificate: /etc/entityos-agent/agent.crt
   key: /etc/entityos-agent/agent.key
-gate: { lanes: { ip: true, ipcert: true }, probe: { networks: [10.20.0.0/24, 10.20.1.0/24, "2001:db8::/56"] } }
+gate: { lanes: { ip: true, ipcert: true }, probe: { networks: [10.20.0.0/24, 10.20.1.0/24, "2001:db8:0:1::/64", "2001:db8:0:2::/64"] } }
 terminator: { kind: haproxy }
 `;
 
@@ -48,7 +51,10 @@ describe("a host's configuration", () => {
   const { registry, agents } = parseMetal("metal.yaml", METAL);
   const [agent] = agents;
   if (agent === undefined) throw new Error("unreachable");
-  const onAws = (part: string, id: string, path: string) => fileOf(part, id, path).replace(/\$\{[^}]*\}/, "2001:db8::/56");
+  const onAws = (part: string, id: string, path: string) => {
+    const blocks = BLOCKS.values();
+    return fileOf(part, id, path).replace(/\$\{[^}]*\}/g, (block) => blocks.next().value ?? block);
+  };
 
   it("is the same bytes on AWS and by the metal stack", () => {
     for (const [host, part, id] of [

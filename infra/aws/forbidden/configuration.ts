@@ -5,6 +5,7 @@ import { PATH } from "../../../lib/service.ts";
 import { namesOf } from "../names.ts";
 import { type Resource, resourcesOf, type Synthesis } from "../synthesis.ts";
 import { ref } from "./cast/member.ts";
+import { isPrivateCa } from "./cast/private-ca.ts";
 import { meaning } from "./meaning.ts";
 import { at, type Forbidden } from "./rule.ts";
 
@@ -56,9 +57,13 @@ function agentWanted({ settings }: Synthesis, name: string): Wanted {
 function registryWanted({ settings }: Synthesis): Wanted {
   const names = namesOf(settings.domain);
   const key = (name: string): string[] => [ref(`pki aws_kms_key.${name}-key.arn`)];
+  const arn = "pki aws_acmpca_certificate_authority.device-ca.arn";
+  const list = `https://${ref("pki aws_s3_bucket.lists.bucket_regional_domain_name")}/crl/${ref(`replace(${arn}, "/^.*[/]/", "")`)}.crl`;
+  const privateCa = { kind: "acmPca", authorities: [{ arn: ref(arn), list }] };
   const signer = { kind: "kms", root: key("root"), infrastructure: key("infrastructure"), device: key("device") };
   return {
     ...(settings.pki.kind === "kms" ? { "ca.signer": signer } : {}),
+    ...(isPrivateCa(settings) ? { "ca.signer": privateCa } : {}),
     name: names.register,
     "register.names": [names.register, names.registerIpv4, names.registerIpv6],
     "register.proxies": settings.network.zones.map(({ open }) => open),

@@ -4,17 +4,17 @@ import { packageFiles } from "../packages.ts";
 import { type Resource, resourcesOf, type Synthesis } from "../synthesis.ts";
 import { METADATA, userData } from "../user-data.ts";
 import { ref } from "./cast/member.ts";
+import { isPrivateCa, issuing } from "./cast/private-ca.ts";
 import { filesOf } from "./configuration.ts";
 import { meaning } from "./meaning.ts";
 import { each, type Forbidden } from "./rule.ts";
 
-const CAS = ["infrastructure", "device"] as const;
-
 /** Certificates that Terraform or the settings hand the registry, by name. */
-function certificatesOf({ pki }: AwsSettings): Readonly<Record<string, string>> {
+function certificatesOf(settings: AwsSettings): Readonly<Record<string, string>> {
+  const { pki } = settings;
   if (pki.kind === "own") return { root: pki.root, infrastructure: pki.infrastructure, device: pki.device };
   if (pki.kind === "kms") return pki.root === undefined ? {} : { root: pki.root };
-  const below = CAS.map((name) => [name, ref(`pki tls_locally_signed_cert.${name}.cert_pem`)]);
+  const below = issuing(settings).map((name) => [name, ref(`pki tls_locally_signed_cert.${name}.cert_pem`)]);
   return { root: ref("pki tls_self_signed_cert.root.cert_pem"), ...Object.fromEntries(below) };
 }
 
@@ -26,9 +26,9 @@ function registryRole(settings: AwsSettings): UserDataInput["role"] {
     volume: `/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${ref('replace(registry aws_ebs_volume.volume.id, "-", "")')}`,
     secrets: `https://secretsmanager.${region}.amazonaws.com`,
     certificates: certificatesOf(settings),
-    keys: pki.kind === "kms" ? [] : CAS.map((name) => ({ name, secret: secret(name) })),
+    keys: pki.kind === "kms" ? [] : issuing(settings).map((name) => ({ name, secret: secret(name) })),
     rootKey: pki.kind === "tls" ? { secret: secret("root"), atHand: pki.rootAtHand } : null,
-    signsAtAws: pki.kind === "kms",
+    signsAtAws: pki.kind === "kms" || isPrivateCa(settings),
   };
 }
 

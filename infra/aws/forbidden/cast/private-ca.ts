@@ -5,7 +5,7 @@ import { type Cast, type Casting, encryptionKey, kept, type Member, ref } from "
 export const isPrivateCa = ({ pki }: AwsSettings): boolean => pki.kind === "tls" && pki.deviceCa === "acmPca";
 
 /** CAs below the root whose keys Terraform makes, or somebody gives. */
-export const issuing = (settings: AwsSettings): readonly string[] =>
+export const issuing = (settings: AwsSettings): readonly ("infrastructure" | "device")[] =>
   isPrivateCa(settings) ? ["infrastructure"] : ["infrastructure", "device"];
 
 /** The device CA in AWS Private CA, and the bucket that its list is written to. */
