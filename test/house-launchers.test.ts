@@ -36,6 +36,13 @@ describe("the launchers", () => {
   const launch = (file = path("bin/entityos")) =>
     spawnSync(file, ["code", "--help"], { cwd: "/", encoding: "utf8", env: { PATH: path("system") } });
 
+  it("start what was built before in the place of the sources, where they are told of it", () => {
+    expect(pin().status).to.equal(0);
+    write("built/entityos.mjs", 'console.log("built", process.argv.slice(2).join());');
+    const options = { cwd: "/", encoding: "utf8", env: { PATH: path("system"), ENTITYOS_BUILT: path("built") } } as const;
+    expect(spawnSync(path("bin/entityos"), ["code", "--help"], options).stdout).to.equal("built code,--help\n");
+  });
+
   it("run the pinned Node from any folder, by a link too, with the arguments as they are and under their own number", () => {
     expect(pin().status).to.equal(0);
     symlinkSync(path("bin/entityos"), path("system/linked"));
