@@ -57,9 +57,13 @@ export class Stranger implements AsyncDisposable {
     const before = this.#captures.map((capture) => capture.packets.length);
     await Promise.all(
       this.#captures.map((capture, index) =>
-        waitFor("a knock to arrive", () => capture.packets.slice(before[index]).some((packet) => packet.toPort === SEEN_DOOR) || undefined, {
-          timeoutMs: KNOCK_TIMEOUT_MS,
-        }),
+        waitFor(
+          "a knock to arrive",
+          () => capture.packets.slice(before[index]).some((packet) => packet.toPort === SEEN_DOOR) || undefined,
+          {
+            timeoutMs: KNOCK_TIMEOUT_MS,
+          },
+        ),
       ),
     );
     const { attempts, answered } = await this.#hands.ask("knocked", {});

@@ -7,6 +7,7 @@ import { waitFor } from "../lab/wait.ts";
 import { deployScenes, destroyScenes, upgradeScenes } from "./deploying.ts";
 import { describeFirstBoot } from "./first-boot.ts";
 import { reaches, statusOf } from "./install.ts";
+import { LONG_SCENES } from "./long.ts";
 import type { Machine } from "./machine.ts";
 import { nginxScenes } from "./nginx.ts";
 import { ask, makeStand, register, type Stand } from "./stand.ts";
@@ -238,7 +239,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
   });
 
   destroyScenes(() => stand);
-  byHandScenes(() => stand);
+  if (LONG_SCENES) byHandScenes(() => stand);
   describeFirstBoot(() => stand);
 });
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { statusOf } from "./install.ts";
+import { LONG_SCENES } from "./long.ts";
 import type { Machine } from "./machine.ts";
 import { codeSecret, foundIn, keysOf, logsOf } from "./secrets.ts";
 import type { Stand } from "./stand.ts";
@@ -42,6 +43,7 @@ export function removedScenes(stand: () => Stand): void {
       expect(foundIn(text, secrets)).to.deep.equal([]);
   });
 
+  if (!LONG_SCENES) return;
   it("are cleaned one by one: who is named no more has its certificate revoked, and no other host is touched", async () => {
     const { metal, registry, gates } = stand();
     const [kept = registry, removed = registry] = gates;

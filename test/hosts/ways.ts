@@ -8,7 +8,7 @@ import type { Stand } from "./stand.ts";
 
 const OPERATIONS = readFileSync(join(import.meta.dirname, "../../docs/operations.md"), "utf8");
 
-/** What is ours on a machine: mode, owner and path of each file and link, and SHA-256 of what is no key or certificate. */
+/** What is ours on a machine: mode, owner and path of each file and link, and SHA-256 of what is no key, certificate or version. */
 export interface Made {
   readonly tree: readonly string[];
   readonly contents: readonly string[];
@@ -27,7 +27,7 @@ export async function madeOf(machine: Machine): Promise<Made> {
       .filter((line) => !/ \/var\/lib\/[^/]+\//.test(line)),
     contents: await lines(
       below(
-        String.raw`\( -path '/etc/*' -o -path '/usr/*' \) -type f ! -name '*.key' ! -name '*.crt' ! -name '*.csr' ! -name '*.pem' -exec sha256sum {} +`,
+        String.raw`\( -path '/etc/*' -o -path '/usr/*' \) -type f ! -name '*.key' ! -name '*.crt' ! -name '*.csr' ! -name '*.pem' ! -name changelog.gz -exec sha256sum {} +`,
       ),
     ),
     rendered: await machine.sh("[ ! -e /usr/sbin/entityos-agent ] || { entityos-agent render nft; entityos-agent render haproxy; }"),
