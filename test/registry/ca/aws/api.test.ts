@@ -56,7 +56,7 @@ describe("requests to AWS", () => {
     for (const fault of [answer(400, "ThrottlingException"), answer(503, ""), { kind: "cut" }, { kind: "silent" }] as const) {
       double.standing = fault;
       double.seen.length = 0;
-      const { code } = await failure({ attemptMs: fault.kind === "silent" ? 20 : 4_000 });
+      const { code } = await failure({ attemptMs: fault.kind === "silent" ? 400 : 4_000 });
       expect([fault.kind, code, double.seen.length]).to.deep.equal([
         fault.kind,
         CODE[`${fault.kind}${"type" in fault ? fault.type : ""}`],
