@@ -240,7 +240,7 @@ systemctl daemon-reload && systemctl restart entityos-agent`);
 
   destroyScenes(() => stand);
   if (LONG_SCENES) byHandScenes(() => stand);
-  describeFirstBoot(() => stand);
+  if (LONG_SCENES) describeFirstBoot(() => stand);
 });
 
 /** The HAProxy that is installed, as a package of its own with a higher version, installed. */
