@@ -74,21 +74,13 @@ describe("what HAProxy says to a client that has shown no certificate", function
       await using capture = await startCapture(scene.host.netns, `${filter} and host ${STRANGER[family]} and tcp`);
       await using marked = await startCapture(scene.host.netns, `${filter} and host ${STRANGER[family]} and tcp and ${tos}`);
       const host = family === 4 ? scene.host.v4 : `[${scene.host.v6}]`;
-      const files = ["--cert", join(folder, "cert"), "--key", join(folder, "key"), "--cacert", join(folder, "root")];
-      const curl = [
-        "curl",
-        "-sS",
-        "--http1.1",
-        "-m",
-        "20",
-        "--interface",
-        STRANGER[family],
-        "-H",
-        "Connection: close",
-        ...files,
-        `https://${host}/`,
-      ];
-      const answer = await run(inNetns(scene.devices[0]?.netns ?? "", curl));
+      const files = ["-cert", join(folder, "cert"), "-key", join(folder, "key"), "-CAfile", join(folder, "root")];
+      const from = family === 4 ? `${STRANGER[4]}:0` : `[${STRANGER[6]}]:0`;
+      // It reads until the host closes, and closes after it.
+      const client = ["openssl", "s_client", "-quiet", "-bind", from, "-connect", `${host}:443`, ...files];
+      const input = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+      const said = await run(inNetns(scene.devices[0]?.netns ?? "", client), { input });
+      const answer = said.slice(said.indexOf("{"), said.lastIndexOf("}") + 1);
       rmSync(folder, { recursive: true });
       expect(JSON.parse(answer)).to.deep.include({ "x-entityos-device": device, "x-entityos-lane": "roaming" });
       const isFin = ({ fromPort, text }: Packet) => fromPort === 443 && /Flags \[[^\]]*F/.test(text);
