@@ -234,11 +234,12 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
     await checkGate(next.config, within, { timeoutMs: CHECK_TIMEOUT_MS, signal });
     // New ports are covered before the gate knows them, old ones until it has forgotten them.
     await cover(parts, (before) => together(before, next.config), signal);
-    target.configure(next.config);
   }
-  // What a source may hold open hangs on both.
-  if (plan.terminator) target.configure(next.config);
-  if (plan.gate || plan.terminator) terminator?.configure(next.config);
+  if (plan.gate || plan.terminator) {
+    // What a source may hold open hangs on both.
+    target.configure(next.config);
+    terminator?.configure(next.config);
+  }
   live.loaded = next;
   if (plan.limits) {
     await settled.passed();

@@ -26,8 +26,8 @@ const HOSTS = "test/hosts/**/*.test.ts";
 /** Most of the time that a machine without booted hosts needs, in folders where little is worked and much is waited for. */
 const ZONES = "test/{agent,faults,kernel,lab,rotation,updates}/**/*.test.ts";
 /**
- * What `npm test` and `npm run test:hosts` run and these lanes do not: together they take as long as half of the rest, and a run that
- * judges every change must end within twenty minutes on two processors.
+ * What `npm test` and `npm run test:hosts` run and these lanes do not: a run that judges every change is to end within twenty minutes on
+ * two processors, and with these it did not.
  */
 export const LONGEST: readonly string[] = [
   "test/agent/terminator/standard.test.ts",

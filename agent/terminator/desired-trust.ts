@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import type { DesiredState, TrustEntry } from "../desired.ts";
 import type { TrustDifference } from "../target.ts";
-import type { BindingBody, CertificateBody, CrlBody } from "../trust-bodies.ts";
+import { type BindingBody, type CertificateBody, type CrlBody, readBindingId } from "../trust-bodies.ts";
 import {
   type BindingLengths,
   bindingEntry,
@@ -16,6 +16,12 @@ import {
   readCertificate,
   readCrl,
 } from "./entries.ts";
+
+/** A binding that ended, with the numbers of its device's connections. */
+export interface Ended {
+  readonly id: string;
+  readonly numbers: readonly number[];
+}
 
 /** How the ids of roots and of cross certificates begin. */
 const ROOT = "root-";
@@ -58,10 +64,11 @@ export class SmallTrust {
     }
   }
 
-  /** Numbers that connections of a device of the pattern `both` are kept track of by. */
-  numbersOf(device: string): number[] {
-    return [...(this.#bound.get(device) ?? [])].map(connectionNumber);
-  }
+  /** A binding with the numbers that connections of its device are kept track of by. */
+  readonly withNumbers = (id: string): Ended => ({
+    id,
+    numbers: [...(this.#bound.get(readBindingId(id).device) ?? [])].map(connectionNumber),
+  });
 
   #takeCertificate(fingerprint: string, body: string | null): void {
     const old = this.#deviceOf.get(fingerprint);
@@ -140,8 +147,6 @@ export interface TrustChanges {
   readonly altered: readonly { readonly fingerprint: string; readonly entry: MapEntry }[];
   /** Fingerprints. */
   readonly gone: readonly string[];
-  /** Ids of bindings that ended. */
-  readonly unbound: readonly string[];
   /** What becomes of bindings, null for those that ended. */
   readonly bindings: readonly { readonly key: string; readonly entry: MapEntry | null }[];
   readonly authoritiesChanged: boolean;
@@ -164,7 +169,6 @@ export function sortChanges(differences: readonly TrustDifference[], trust: Smal
       wanted === null || applied === null ? [] : [{ fingerprint: id, entry: certificateEntry(id, wanted) }],
     ),
     gone: certificates.flatMap(({ id, applied, wanted }) => (wanted === null && applied !== null ? [id] : [])),
-    unbound: bindings.flatMap(({ id, wanted }) => (wanted === null ? [id] : [])),
     bindings: bindings.map(({ id, wanted }) => ({
       key: bindingKey(id),
       entry: wanted === null ? null : bindingEntry(id, readBinding(wanted)),

@@ -74,12 +74,11 @@ export class HaproxyTarget implements Terminator {
       const layout = this.#layout;
       if (layout === null) throw new Error("Cannot apply differences before a resync");
       if (differences.length === 0) return;
-      const numbers = new Map(
-        differences.flatMap(({ target, id }) => (target === "binding" ? [[id, this.#trust.numbersOf(id.slice(0, id.indexOf(" ")))]] : [])),
-      );
+      // Of certificates as they were: what ends with its binding may be of one that ends too.
+      const unbound = differences.flatMap(({ target, id, wanted }) => (target === "binding" && wanted === null ? [id] : []));
+      const ended = unbound.map(this.#trust.withNumbers);
       for (const { target, id, wanted } of differences) this.#trust.take(target, id, wanted);
       const changes = sortChanges(differences, this.#trust);
-      const ended = changes.unbound.map((id) => ({ id, numbers: numbers.get(id) ?? [] }));
       // Part of it may be done from here on: only a resync knows HAProxy again.
       this.#layout = null;
       // Written before anything is told, durable before it counts as applied: who waits for a disk before a revocation is late.
@@ -101,9 +100,7 @@ export class HaproxyTarget implements Terminator {
   async #endOver(signal: AbortSignal): Promise<void> {
     if (this.#layout === null) return;
     const now = this.#options.now();
-    const ended = this.#trust
-      .ranOut(this.#tendedAt, now)
-      .map((id) => ({ id, numbers: this.#trust.numbersOf(id.slice(0, id.indexOf(" "))) }));
+    const ended = this.#trust.ranOut(this.#tendedAt, now).map(this.#trust.withNumbers);
     await this.#live.endOver(seconds(now), ended, signal);
     this.#tendedAt = now;
   }
@@ -128,8 +125,9 @@ export class HaproxyTarget implements Terminator {
     });
     await checkConfiguration("haproxy", layout, signal);
     useGeneration(config.stateDir, layout);
-    const whole = { certificates: () => certificateEntries(desired, trust), bindings: () => trust.bindings() };
-    await this.#live.reload({ ...whole, numbersOf: trust.numbersOf.bind(trust) }, signal);
+    const { withNumbers } = trust;
+    const whole = { certificates: () => certificateEntries(desired, trust), bindings: () => trust.bindings(), withNumbers };
+    await this.#live.reload(whole, signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
     this.#layout = layout;
     this.#lengths = JSON.stringify(lengths);

@@ -2,7 +2,7 @@ import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Cut, Flow } from "../target.ts";
 import { openConnections, overConnections, shutConnections } from "./connections.ts";
-import type { TrustChanges } from "./desired-trust.ts";
+import type { Ended, TrustChanges } from "./desired-trust.ts";
 import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
@@ -21,18 +21,11 @@ export interface LiveOptions {
   readonly log: Log;
 }
 
-/** A binding that ended, with the numbers of its device's connections. */
-export interface Ended {
-  readonly id: string;
-  readonly numbers: readonly number[];
-}
-
 /** What the whole state holds, for workers that began with another one. */
 export interface Whole {
   readonly certificates: () => Iterable<MapEntry>;
   readonly bindings: () => Iterable<MapEntry>;
-  /** Numbers that the connections of a device of the pattern `both` are kept track of by. */
-  readonly numbersOf: (device: string) => readonly number[];
+  readonly withNumbers: (binding: string) => Ended;
 }
 
 /** The HAProxy that runs, if one does: its workers' memory, and the connections that they hold. */
@@ -105,8 +98,7 @@ export class Live {
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
     for (const entry of takeDiffering(bindings, whole.bindings())) await this.#maps.set(worker, layout.bindings, entry, signal);
     for (const key of bindings.keys()) await this.#maps.remove(worker, layout.bindings, key, signal);
-    const unbound = [...bindings.keys()].map(bindingId);
-    const ended = unbound.map((id) => ({ id, numbers: whole.numbersOf(id.slice(0, id.indexOf(" "))) }));
+    const ended = [...bindings.keys()].map((key) => whole.withNumbers(bindingId(key)));
     await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
   }
 

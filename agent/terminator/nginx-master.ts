@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
 import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
+import { runsAs } from "./running.ts";
 
 /** nginx did not do what its master was told. */
 export class NginxError extends Error {}
@@ -60,14 +61,7 @@ function readPid({ pid }: Layout): number | null {
 }
 
 /** A process id may have gone to another program. Where the name cannot be read (ProtectProc=invisible) the signal's right must do. */
-function livesAsNginx(pid: number): boolean {
-  if (!signalled(pid, 0)) return false;
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "nginx";
-  } catch {
-    return true;
-  }
-}
+const livesAsNginx = (pid: number): boolean => signalled(pid, 0) && runsAs(pid, "nginx") !== false;
 
 /** @returns false when there is no such process. @throws NginxError when it is another user's */
 function signalled(pid: number, signal: "SIGHUP" | 0): boolean {

@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
 import { delay } from "../../lib/abort.ts";
 import { createMaster, type Master, MasterError, readWorkers, type Workers } from "./master.ts";
+import { runsAs } from "./running.ts";
 
 /**
  * A reload takes the master's socket away for a moment: 0.2 s measured, with a million certificates for as long as it takes to read them,
@@ -72,14 +72,6 @@ export class WorkerList {
   }
 
   #lives(): boolean {
-    return [this.#masterPid, ...(this.#known ?? [])].some((pid) => pid !== null && isHaproxy(pid));
-  }
-}
-
-function isHaproxy(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "haproxy";
-  } catch {
-    return false;
+    return [this.#masterPid, ...(this.#known ?? [])].some((pid) => pid !== null && runsAs(pid, "haproxy") === true);
   }
 }

@@ -17,12 +17,12 @@ function slowNginx() {
   const script = `#!/bin/sh\n: >${began}\nwhile [ ! -e ${go} ]; do sleep 0.02; done\nPATH='${PATH}' exec nginx "$@"\n`;
   writeFileSync(join(folder, "nginx"), script);
   chmodSync(join(folder, "nginx"), 0o755);
-  process.env["PATH"] = `${folder}:${PATH}`;
+  process.env.PATH = `${folder}:${PATH}`;
   return {
     began: () => existsSync(began),
     go: () => writeFileSync(go, ""),
     [Symbol.dispose]() {
-      process.env["PATH"] = PATH;
+      process.env.PATH = PATH;
       rmSync(folder, { recursive: true, force: true });
     },
   };
