@@ -11,7 +11,7 @@ class Slot {
   }
 }
 
-const slotsOf = (row: number) => new Proxy({}, { get: (_, name) => new Slot(String(name), row) });
+const slotsOf = <P extends object>(row: number): P => new Proxy({} as P, { get: (_, name) => new Slot(String(name), row) });
 
 /** The query with its values, which stand in `rows` from `at` on. */
 function filled<R>(query: CompiledQuery<R>, rows: readonly object[], at: number): CompiledQuery<R> {
@@ -28,7 +28,7 @@ function filled<R>(query: CompiledQuery<R>, rows: readonly object[], at: number)
  */
 export function prepared<P extends object, R>(build: (db: Builder, values: P) => Compilable<R>): (db: Builder, values: P) => Compilable<R> {
   const compiled = new WeakMap<Builder, CompiledQuery<R>>();
-  const slots = slotsOf(0) as P;
+  const slots = slotsOf<P>(0);
   return (db, values) => ({
     compile() {
       let query = compiled.get(db);
@@ -58,7 +58,8 @@ export function preparedRows<P extends object, R>(
     compiled.set(db, sized);
     let query = sized.get(size);
     if (query === undefined) {
-      query = build(db, Array.from({ length: size }, (_, row) => slotsOf(row)) as unknown as [P, ...P[]]).compile();
+      const others = Array.from({ length: size - 1 }, (_, row) => slotsOf<P>(row + 1));
+      query = build(db, [slotsOf<P>(0), ...others]).compile();
       sized.set(size, query);
     }
     return query;
