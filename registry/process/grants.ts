@@ -92,7 +92,7 @@ export function* endGrants(
   const [touched, bound] = [new Map<string, EndingGrant>(), new Map<string, EndingGrant>()];
   for (const grant of grants) {
     yield* all(endGrantRow(db, { id: grant.id, endedAt: grant.endedAt, reason }));
-    touched.set(`${grant.lane} ${grant.prefix}`, grant);
+    touched.set(ruleName(grant), grant);
     if (grant.lane === "ipcert") bound.set(bindingId(grant.device, grant.prefix), grant);
   }
   const changes: (Change | null)[] = [...(yield* settleRules(db, [...touched.values()], now))];

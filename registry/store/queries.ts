@@ -8,7 +8,6 @@ import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first, type Lead, type Store } from "./store.ts";
 
 export { appendAudit, verifyAudit } from "./audit.ts";
-export { ruleExpiries } from "./rules.ts";
 
 /** The change log keeps this many of the newest revisions; an agent further behind gets a snapshot. */
 export const CHANGES_KEPT = 100_000;
