@@ -51,13 +51,11 @@ export class Attempts implements Disposable {
 
   /** Counts right proofs, in the transaction that stores their submissions. @returns for each null, or why it is kept out */
   *countRight(db: Builder, attempts: readonly Attempt[]): Command<readonly (Problem | null)[]> {
-    const bySource = new Map<string, number[]>();
-    for (const [index, { source }] of attempts.entries()) bySource.set(source, [...(bySource.get(source) ?? []), index]);
     const refusals: (Problem | null)[] = attempts.map(() => null);
-    for (const [source, indices] of bySource) {
-      const now = Math.max(...indices.map((index) => attempts[index]?.now ?? 0));
-      const { since, excess } = yield* this.#countOf(db, { source, now, times: indices.length });
-      for (const index of indices.slice(indices.length - excess)) refusals[index] = registrationsLimited(since, now);
+    for (const [source, own] of Map.groupBy(attempts.entries(), ([, attempt]) => attempt.source)) {
+      const now = Math.max(...own.map(([, attempt]) => attempt.now));
+      const { since, excess } = yield* this.#countOf(db, { source, now, times: own.length });
+      for (const [index] of own.slice(own.length - excess)) refusals[index] = registrationsLimited(since, now);
     }
     return refusals;
   }
@@ -68,7 +66,7 @@ export class Attempts implements Disposable {
     { source, now, times }: { readonly source: string; readonly now: number; readonly times: number },
   ): Command<{ readonly since: number; readonly excess: number }> {
     const { since, count } = yield* countAttempt(db, { source, signer: RIGHT, now, times });
-    for (let n = 0; n < times; n++) this.#noted();
+    this.#noted(times);
     const excess = Math.min(times, Math.max(0, count - this.#limits.registrationsPerHour));
     if (excess > 0) yield* countAttempt(db, { source, signer: RIGHT, now, times: -excess });
     return { since, excess };
@@ -77,7 +75,7 @@ export class Attempts implements Disposable {
   /** Counts a wrong proof; to be awaited before it is answered. @throws Problem proofs_limited when others were counted meanwhile */
   async countWrong(attempt: Attempt): Promise<void> {
     await this.#store.write((db) => this.#countWrong(db, attempt));
-    this.#noted();
+    this.#noted(1);
   }
 
   [Symbol.dispose](): void {
@@ -104,8 +102,8 @@ export class Attempts implements Disposable {
     throw wrongProofs(Math.min(...wrong.map((row) => row.since)), now);
   }
 
-  #noted(): void {
-    this.#counted++;
+  #noted(times: number): void {
+    this.#counted += times;
     if (this.#counted >= TRIM_BATCH) void this.#trim();
   }
 

@@ -93,14 +93,12 @@ export function* acceptSubmissions<S extends NewSubmission>(
   for (let left = submissions; left.length > 0; ) {
     // Of those under one key the next is looked at when it is known whether the first stands.
     const keys = new Set<string>();
-    const later: S[] = [];
-    const round = left.filter((submission) => {
+    const [round, later]: [S[], S[]] = [[], []];
+    for (const submission of left) {
       const { idempotencyKey } = submission;
-      const isFirst = idempotencyKey === null || !keys.has(idempotencyKey);
+      (idempotencyKey !== null && keys.has(idempotencyKey) ? later : round).push(submission);
       if (idempotencyKey !== null) keys.add(idempotencyKey);
-      if (!isFirst) later.push(submission);
-      return isFirst;
-    });
+    }
     yield* acceptRound(db, round, rules, results);
     left = later;
   }

@@ -123,7 +123,8 @@ export class GroupCommit {
     const settled: (() => void)[] = [];
     const topics = new Set<Topic>();
     this.#db.exec("begin immediate");
-    for (const jobs of alike(batch)) settled.push(...this.#perform(jobs, topics));
+    // Each work where its first job stood.
+    for (const jobs of Map.groupBy(batch, ({ work }) => work).values()) settled.push(...this.#perform(jobs, topics));
     for (const job of this.#riding(new Set(topics))) settled.push(...this.#perform([job], topics));
     this.#db.exec("commit");
     settled.push(() => this.#wake(topics));
@@ -161,15 +162,4 @@ export class GroupCommit {
       // The next begin tells; nothing of the batch counts as done either way.
     }
   }
-}
-
-/** Jobs by their work, each work where its first job stood. */
-function alike(batch: readonly Job[]): Iterable<readonly Job[]> {
-  const groups = new Map<Work, Job[]>();
-  for (const job of batch) {
-    const group = groups.get(job.work);
-    if (group === undefined) groups.set(job.work, [job]);
-    else group.push(job);
-  }
-  return groups.values();
 }
