@@ -23,7 +23,7 @@ export class LeavingIssuers {
   }
 
   /** To be called once a heartbeat interval. */
-  async look(greeted: () => Iterable<Peer>): Promise<void> {
+  async look(greeted: () => Iterable<Pick<Peer, "issuer" | "tellToRenew">>): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
     try {

@@ -1,11 +1,14 @@
 import { expect } from "chai";
-import { all } from "../../../registry/store/store.ts";
+import { silentLog } from "../../../lib/log.ts";
+import { LeavingIssuers } from "../../../registry/feed/leaving.ts";
+import { all, type Store } from "../../../registry/store/store.ts";
+import { Harness } from "../process/harness.ts";
 import { startAgent, until } from "./agent.ts";
-import { type Control, startControl } from "./setup.ts";
+import { startControl } from "./setup.ts";
 
 /** The infrastructure CA of that common name is the one that signs. */
-const signs = (control: Control, name: string) =>
-  control.store.write(function* (db) {
+const signs = ({ store }: { readonly store: Store }, name: string) =>
+  store.write(function* (db) {
     yield* all(db.deleteFrom("authorities"));
     const row = {
       ca: "infrastructure-00000000",
@@ -46,5 +49,19 @@ describe("agents whose CA signs no more", () => {
     const { seenAt } = beats() ?? { seenAt: 0 };
     await until(() => (beats()?.seenAt ?? 0) > seenAt + 300);
     expect(told).to.have.length(3);
+  });
+
+  it("are given 20 ms each, a second at least and five minutes at most", async () => {
+    await using harness = await Harness.open();
+    await signs(harness, "another");
+    const leaving = new LeavingIssuers(harness.store, silentLog);
+    const windows: number[] = [];
+    for (const agents of [1, 50, 51, 14_999, 15_001]) {
+      const told = new Set<number>();
+      const tellToRenew = (spreadMs: number) => told.add(spreadMs).size > 0;
+      await leaving.look(() => Array.from({ length: agents }, () => ({ issuer: "before", tellToRenew })));
+      windows.push(...told);
+    }
+    expect(windows).to.deep.equal([1_000, 1_000, 1_020, 299_980, 300_000]);
   });
 });
