@@ -9,7 +9,7 @@ import { CRL_LIFE_MS, CRL_MARGIN_MS, CrlMaker } from "../../../registry/process/
 import { revokeDevice } from "../../../registry/process/devices.ts";
 import { revokeListed } from "../../../registry/process/listed-certificates.ts";
 import { readCrlDer, readCrlState } from "../../../registry/store/crls.ts";
-import { readChanges } from "../../../registry/store/queries.ts";
+import { readChanges, readHead } from "../../../registry/store/queries.ts";
 import { all } from "../../../registry/store/store.ts";
 import { opensslFolder } from "../ca/openssl.ts";
 import { csr, testAuthorities } from "./authorities.ts";
@@ -281,14 +281,21 @@ describe("the lists of revoked certificates", () => {
     const [first, second] = await of("superseded");
     const input = { fingerprint: first?.fingerprint ?? "", reason: "keyCompromise", now: harness.now ?? 0, actor: "operator:a" } as const;
     const before = await told();
+    const { revision } = await harness.rows(readHead);
     const ended = await harness.store.write((db) => revokeListed(db, harness.lead, input), ["head", "revocation"]);
     expect(ended.certificate).to.include({ state: "revoked", reason: "keyCompromise" });
+    // No gate knows it any more: there is nothing to tell them.
+    expect(ended.revision).to.equal(revision);
     await harness.until(async () => (await told()).length > before.length);
     expect(await entries()).to.deep.equal([`${first?.serial} Key Compromise`]);
     const live = await of("live");
     await harness.store.write(
       (db) => revokeDevice(db, harness.lead, { device: id, now: harness.now ?? 0, actor: "operator:a" }),
       ["head", "revocation"],
+    );
+    const changes = (await harness.rows((db) => readChanges(db, { after: revision, limit: 10 }))).map(({ body }) => body);
+    expect(changes.filter((body) => body.includes("remove")).sort()).to.deep.equal(
+      live.map(({ fingerprint }) => `{"kind":"trust.remove","target":"certificate","id":"${fingerprint}"}`).sort(),
     );
     harness.now = START + 10_000;
     await harness.until(async () => (await entries()).length === 6);
