@@ -17,7 +17,7 @@ function linesOf({ terraform, provider = {}, data = {}, resource, output = {} }:
   const each = (kind: string, all: { readonly [type: string]: { readonly [id: string]: Fields } }) =>
     Object.entries(all).flatMap(([type, ids]) => Object.entries(ids).map(([id, fields]) => `${kind}${type}.${id} ${written(fields)}`));
   return [
-    `terraform ${written(terraform as unknown as Json)}`,
+    `terraform ${written(terraform)}`,
     ...Object.entries(provider).map(([name, fields]) => `provider.${name} ${written(fields)}`),
     ...each("data.", data),
     ...each("", resource),
