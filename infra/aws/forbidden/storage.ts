@@ -94,8 +94,8 @@ const retention: Forbidden = {
     ),
 };
 
-/** Keys of what passes through alone: packages and enrolments, mails of alarms. Every other key goes with what it encrypts. */
-const PASSING_KEYS = ["bucket-key", "alarms-key"];
+/** Keys of what passes through alone: packages and enrolments, lists of AWS Private CA, mails of alarms. Every other goes with its data. */
+const PASSING_KEYS = ["bucket-key", "lists-key", "alarms-key"];
 /** What is lost for good when it is destroyed. */
 const KEEPERS = [
   "aws_ebs_volume",

@@ -33,10 +33,11 @@ export const kmsText = (root: boolean): string =>
     .replace("endpoints: [", "endpoints: [kms, ")
     .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: rootPem() } : {}) })}`);
 
-/** trial with its device CA in AWS Private CA; the root's key is at hand, as at the first deploy. */
+/** trial, protected, with its device CA in AWS Private CA; the root's key is at hand, as at the first deploy. */
 export const privateCaText = (): string =>
   settingsText("trial")
     .replaceAll("environment: trial", "environment: private-ca")
+    .replace("protection: false", "protection: true")
     .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "tls", organization: "Example", rootAtHand: true, deviceCa: "acmPca" })}`);
 
 export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas" | "kms" | "private-ca";
