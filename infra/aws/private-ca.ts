@@ -1,12 +1,9 @@
 import { AcmpcaCertificateAuthority } from "@cdktf/provider-aws/lib/acmpca-certificate-authority/index.js";
-import { S3Bucket } from "@cdktf/provider-aws/lib/s3-bucket/index.js";
-import { S3BucketOwnershipControls } from "@cdktf/provider-aws/lib/s3-bucket-ownership-controls/index.js";
+import type { S3Bucket } from "@cdktf/provider-aws/lib/s3-bucket/index.js";
 import { S3BucketPolicy } from "@cdktf/provider-aws/lib/s3-bucket-policy/index.js";
-import { S3BucketPublicAccessBlock } from "@cdktf/provider-aws/lib/s3-bucket-public-access-block/index.js";
-import { S3BucketServerSideEncryptionConfigurationA } from "@cdktf/provider-aws/lib/s3-bucket-server-side-encryption-configuration/index.js";
-import { S3BucketVersioningA } from "@cdktf/provider-aws/lib/s3-bucket-versioning/index.js";
 import { Fn } from "cdktf";
 import { bucketPrefix, PRIVATE_CA_ACTIONS } from "./endpoints.ts";
+import { tlsAlone, writePrivateBucket } from "./private-bucket.ts";
 import { type AwsStack, policy, type Statement } from "./stack.ts";
 
 /** As the registry's own lists; AWS renews them at half of it. */
@@ -85,10 +82,7 @@ export function writePrivateCa(stack: AwsStack, organization: string): PrivateCa
   };
 }
 
-/** Named as the bucket of packages, so that S3's endpoint lets it pass. */
 function writeListBucket(stack: AwsStack): { readonly bucket: S3Bucket; readonly key: string } {
-  const bucket = new S3Bucket(stack, "lists", { bucketPrefix: bucketPrefix(stack), forceDestroy: !stack.settings.protection });
-  const of = { bucket: bucket.id };
   const object = (name: string) => `arn:aws:s3:::${bucketPrefix(stack)}*/${name}`;
   const key = stack.encryptionKey("lists-key", "lists of AWS Private CA", {
     // AWS writes the next list whatever became of the last.
@@ -108,34 +102,14 @@ function writeListBucket(stack: AwsStack): { readonly bucket: S3Bucket; readonly
       },
     ],
   });
-  new S3BucketPublicAccessBlock(stack, "lists-private", {
-    ...of,
-    blockPublicAcls: true,
-    blockPublicPolicy: true,
-    ignorePublicAcls: true,
-    restrictPublicBuckets: true,
-  });
-  new S3BucketOwnershipControls(stack, "lists-owner", { ...of, rule: { objectOwnership: "BucketOwnerEnforced" } });
-  new S3BucketVersioningA(stack, "lists-versions", { ...of, versioningConfiguration: { status: "Enabled" } });
-  new S3BucketServerSideEncryptionConfigurationA(stack, "lists-encryption", {
-    ...of,
-    rule: [{ bucketKeyEnabled: false, applyServerSideEncryptionByDefault: { sseAlgorithm: "aws:kms", kmsMasterKeyId: key.arn } }],
-  });
-  return { bucket, key: key.arn };
+  return { bucket: writePrivateBucket(stack, "lists", key, { forEach: true }), key: key.arn };
 }
 
 const writeListPolicy = (stack: AwsStack, bucket: S3Bucket): S3BucketPolicy =>
   new S3BucketPolicy(stack, "lists-policy", {
     bucket: bucket.id,
     policy: policy([
-      {
-        Sid: "TlsAlone",
-        Effect: "Deny",
-        Principal: "*",
-        Action: ["s3:*"],
-        Resource: [bucket.arn, `${bucket.arn}/*`],
-        Condition: { Bool: { "aws:SecureTransport": "false" } },
-      },
+      tlsAlone(bucket),
       {
         Sid: "PrivateCa",
         Effect: "Allow",

@@ -1,31 +1,29 @@
 import type { AwsSettings } from "../../form.ts";
 import { packageFiles } from "../../packages.ts";
-import { type Cast, type Casting, cast, encryptionKey, group, kept, type Member, ref, role, subnet, subnets, VPC } from "./member.ts";
+import {
+  type Cast,
+  type Casting,
+  cast,
+  encryptionKey,
+  group,
+  kept,
+  type Member,
+  privateBucket,
+  ref,
+  role,
+  subnet,
+  subnets,
+  VPC,
+} from "./member.ts";
 
 export const registryCast: Casting = (settings) => {
-  const { registry, network, protection } = settings;
+  const { registry, network } = settings;
   const zone = registry.zone ?? network.zones[0]?.name ?? "";
   const inBucket: Member = { bucket: ref("registry aws_s3_bucket.bucket.id") };
   const block = network.zones.find(({ name }) => name === zone)?.restricted ?? "";
   return {
     "aws_kms_key.key": { ...encryptionKey, ...kept(settings) },
-    "aws_kms_key.bucket-key": encryptionKey,
-    "aws_s3_bucket.bucket": { bucket_prefix: `${settings.environment}-entityos-gate-`, force_destroy: String(!protection) },
-    "aws_s3_bucket_public_access_block.bucket-private": {
-      ...inBucket,
-      block_public_acls: "true",
-      block_public_policy: "true",
-      ignore_public_acls: "true",
-      restrict_public_buckets: "true",
-    },
-    "aws_s3_bucket_ownership_controls.bucket-owner": { ...inBucket, "rule.object_ownership": "BucketOwnerEnforced" },
-    "aws_s3_bucket_versioning.bucket-versions": { ...inBucket, "versioning_configuration.status": "Enabled" },
-    "aws_s3_bucket_server_side_encryption_configuration.bucket-encryption": {
-      ...inBucket,
-      "rule.apply_server_side_encryption_by_default.kms_master_key_id": ref("registry aws_kms_key.bucket-key.arn"),
-      "rule.apply_server_side_encryption_by_default.sse_algorithm": "aws:kms",
-      "rule.bucket_key_enabled": "true",
-    },
+    ...privateBucket(settings, { part: "registry", id: "bucket", key: "bucket-key", forEach: false }),
     "aws_s3_bucket_lifecycle_configuration.bucket-lifecycle": {
       ...inBucket,
       "rule.expiration.days": null,
@@ -34,7 +32,6 @@ export const registryCast: Casting = (settings) => {
       "rule.noncurrent_version_expiration.noncurrent_days": null,
       "rule.status": "Enabled",
     },
-    "aws_s3_bucket_policy.bucket-policy": { ...inBucket, policy: null },
     ...cast([...new Set(Object.values(packageFiles(settings)).flat())], (file) => ({
       // cdktf leaves out of a name what Terraform does not take.
       [`aws_s3_object.package-${file.replaceAll(/[^\w-]/g, "")}`]: {

@@ -42,3 +42,37 @@ export const role = (part: string, name: string, said: string): Cast => ({
   [`aws_iam_role.${name}-role`]: { assume_role_policy: null, name: null },
   [`aws_iam_role_policy.${name}-policy`]: { name: said, policy: null, role: ref(`${part} aws_iam_role.${name}-role.id`) },
 });
+
+interface Bucket {
+  readonly part: string;
+  readonly id: string;
+  /** The id of its key. */
+  readonly key: string;
+  /** Whether S3 asks the key for each object. */
+  readonly forEach: boolean;
+}
+
+/** A bucket of the account's alone, and all that makes it so. */
+export function privateBucket({ environment, protection }: AwsSettings, { part, id, key, forEach }: Bucket): Cast {
+  const inBucket: Member = { bucket: ref(`${part} aws_s3_bucket.${id}.id`) };
+  return {
+    [`aws_kms_key.${key}`]: encryptionKey,
+    [`aws_s3_bucket.${id}`]: { bucket_prefix: `${environment}-entityos-gate-`, force_destroy: String(!protection) },
+    [`aws_s3_bucket_public_access_block.${id}-private`]: {
+      ...inBucket,
+      block_public_acls: "true",
+      block_public_policy: "true",
+      ignore_public_acls: "true",
+      restrict_public_buckets: "true",
+    },
+    [`aws_s3_bucket_ownership_controls.${id}-owner`]: { ...inBucket, "rule.object_ownership": "BucketOwnerEnforced" },
+    [`aws_s3_bucket_versioning.${id}-versions`]: { ...inBucket, "versioning_configuration.status": "Enabled" },
+    [`aws_s3_bucket_server_side_encryption_configuration.${id}-encryption`]: {
+      ...inBucket,
+      "rule.apply_server_side_encryption_by_default.kms_master_key_id": ref(`${part} aws_kms_key.${key}.arn`),
+      "rule.apply_server_side_encryption_by_default.sse_algorithm": "aws:kms",
+      "rule.bucket_key_enabled": String(!forEach),
+    },
+    [`aws_s3_bucket_policy.${id}-policy`]: { ...inBucket, policy: null },
+  };
+}
