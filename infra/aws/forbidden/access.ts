@@ -7,31 +7,31 @@ import { at, each, type Forbidden } from "./rule.ts";
 
 const text = (value: Json | undefined): string[] => list(value).map(String);
 
+/** What is wrong with each policy, told with the resource that has it. */
+const eachPolicy = (synthesis: Synthesis, wrong: (policy: Json, resource: Resource, field: string) => readonly string[]): string[] =>
+  resourcesOf(synthesis).flatMap((resource) =>
+    policiesOf(resource).flatMap(([field, policy]) => wrong(policy, resource, field).map((what) => at(resource, what))),
+  );
+
 const opaquePolicy: Forbidden = {
   name: "opaque-policy",
   why: "policies are written out as JSON, with no element that says all but something: these rules read every one",
   look: (synthesis) =>
-    resourcesOf(synthesis).flatMap((resource) =>
-      policiesOf(resource).flatMap(([field, policy]) => {
-        const read = readPolicy(policy);
-        return typeof read === "string" ? [at(resource, `${field} ${read}`)] : [];
-      }),
-    ),
+    eachPolicy(synthesis, (policy, _, field) => {
+      const read = readPolicy(policy);
+      return typeof read === "string" ? [`${field} ${read}`] : [];
+    }),
 };
 
 const notGranted: Forbidden = {
   name: "not-granted",
   why: "who is allowed what is a closed list: principals of this account and AWS's services for it, actions, resources, conditions",
   look: (synthesis) =>
-    resourcesOf(synthesis).flatMap((resource) =>
-      policiesOf(resource).flatMap(([field, policy]) => {
-        const grants = grantsFor(synthesis.settings, resource, field);
-        return statementsOf(policy).flatMap((one) => {
-          const said = inFull(synthesis, resource, one);
-          return grants.some((grant) => covers(grant, said)) ? [] : [at(resource, told(said))];
-        });
-      }),
-    ),
+    eachPolicy(synthesis, (policy, resource, field) => {
+      const grants = grantsFor(synthesis.settings, resource, field);
+      const said = statementsOf(policy).map((one) => inFull(synthesis, resource, one));
+      return said.filter((one) => !grants.some((grant) => covers(grant, one))).map(told);
+    }),
 };
 
 const inFull = (synthesis: Synthesis, { part }: Resource, said: Said): Said =>
