@@ -1,4 +1,3 @@
-import { PRIVATE_CA_ACTIONS } from "../endpoints.ts";
 import type { AwsSettings } from "../form.ts";
 import type { Json, Resource } from "../synthesis.ts";
 import { ref } from "./cast/member.ts";
@@ -27,6 +26,18 @@ const SESSION = [
   "ssmmessages:OpenControlChannel",
   "ssmmessages:OpenDataChannel",
 ];
+
+/** What a registry asks of the private CA that is its device CA; the last two while it has the root's key. */
+const PRIVATE_CA = {
+  always: [
+    "acm-pca:DescribeCertificateAuthority",
+    "acm-pca:GetCertificateAuthorityCertificate",
+    "acm-pca:GetCertificate",
+    "acm-pca:RevokeCertificate",
+  ],
+  issue: ["acm-pca:IssueCertificate"],
+  withRoot: ["acm-pca:GetCertificateAuthorityCsr", "acm-pca:ImportCertificateAuthorityCertificate"],
+} as const;
 
 /** The account's IAM policies decide who uses a key: AWS's default. */
 const owner: Grant = { principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, actions: ["kms:*"], resources: EVERYTHING };
@@ -59,7 +70,7 @@ const LISTS = ref("pki aws_s3_bucket.lists.arn");
 function privateCa(settings: AwsSettings, condition: Readonly<Record<"StringEquals", Readonly<Record<string, Json>>>>): readonly Grant[] {
   if (!isPrivateCa(settings)) return [];
   const resources = [ref("pki aws_acmpca_certificate_authority.device-ca.arn")];
-  const { always, issue, withRoot } = PRIVATE_CA_ACTIONS;
+  const { always, issue, withRoot } = PRIVATE_CA;
   const template = { "acm-pca:TemplateArn": "arn:aws:acm-pca:::template/BlankEndEntityCertificate_APIPassthrough/V1" };
   const root = settings.pki.kind === "tls" && settings.pki.rootAtHand;
   return [
@@ -159,7 +170,7 @@ function endpoint(settings: AwsSettings, name: string): readonly Grant[] {
           : []),
       ];
     case "acm-pca":
-      return [{ ...everyone, actions: Object.values(PRIVATE_CA_ACTIONS).flat(), condition: ours }];
+      return [{ ...everyone, actions: Object.values(PRIVATE_CA).flat(), condition: ours }];
     case "kms":
       return [{ ...everyone, actions: ["kms:GetPublicKey", "kms:Sign"], condition: ours }];
     case "secretsmanager":
