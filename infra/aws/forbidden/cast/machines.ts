@@ -65,13 +65,15 @@ export const registryCast: Casting = (settings) => {
       "policy_details.target_tags": null,
       state: "ENABLED",
     },
-    ...machine(settings, { part: "registry", name: "registry", zone, of: "registry", type: registry.instanceType, gb: null }),
-    "aws_instance.registry": {
-      ...machine(settings, { part: "registry", name: "registry", zone, of: "registry", type: registry.instanceType, gb: null })[
-        "aws_instance.registry"
-      ],
-      private_ip: ref(`cidrhost("${block}", 20)`),
-    },
+    ...machine(settings, {
+      part: "registry",
+      name: "registry",
+      zone,
+      of: "registry",
+      type: registry.instanceType,
+      gb: null,
+      address: { private_ip: ref(`cidrhost("${block}", 20)`) },
+    }),
     "aws_volume_attachment.volume-attachment": {
       device_name: "/dev/sdf",
       instance_id: ref("registry aws_instance.registry.id"),
@@ -92,10 +94,17 @@ export const restrictedCast: Casting = (settings) => {
   const targets = (of: (name: string) => string) => Object.fromEntries(hosts.map(({ name }) => [name, ref(of(name))]));
   const common = { part: "restricted", health: ["HTTP", "/", "8440"] } as const;
   return {
-    ...cast(hosts, ({ name, zone }) => {
-      const made = machine(settings, { part: "restricted", name, zone, of: "hosts", type: instanceType, gb: String(diskGb) });
-      return { ...made, [`aws_instance.${name}`]: { ...made[`aws_instance.${name}`], ipv6_address_count: "1" } };
-    }),
+    ...cast(hosts, ({ name, zone }) =>
+      machine(settings, {
+        part: "restricted",
+        name,
+        zone,
+        of: "hosts",
+        type: instanceType,
+        gb: String(diskGb),
+        address: { ipv6_address_count: "1" },
+      }),
+    ),
     ...balancer(settings, { ...common, name: "service-ipv4", targets: targets((name) => `restricted aws_instance.${name}.id`) }),
     ...balancer(settings, {
       ...common,
@@ -113,10 +122,12 @@ interface Machine {
   readonly of: string;
   readonly type: string;
   readonly gb: string | null;
+  /** What it says of addresses of its own. */
+  readonly address: Member;
 }
 
 /** An instance with a role, a profile and a policy of its own, and nobody else's. */
-function machine({ image, protection }: AwsSettings, { part, name, zone, of, type, gb }: Machine): Cast {
+function machine({ image, protection }: AwsSettings, { part, name, zone, of, type, gb, address }: Machine): Cast {
   return {
     ...role(part, name, "host"),
     [`aws_iam_role_policy.${name}-own-policy`]: { name: "own", policy: null, role: ref(`${part} aws_iam_role.${name}-role.id`) },
@@ -141,6 +152,7 @@ function machine({ image, protection }: AwsSettings, { part, name, zone, of, typ
       tags: null,
       user_data: null,
       vpc_security_group_ids: [group(of)],
+      ...address,
     },
   };
 }
