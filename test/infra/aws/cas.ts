@@ -1,12 +1,14 @@
 import { opensslFolder } from "../../registry/ca/openssl.ts";
 
+/** Without key identifiers, two CAs of one name are told apart by their keys alone. */
 const CONFIG = `[req]
 distinguished_name=dn
 [dn]
 [ca]
 basicConstraints=critical,CA:TRUE
 keyUsage=critical,keyCertSign,cRLSign
-subjectKeyIdentifier=hash
+subjectKeyIdentifier=none
+authorityKeyIdentifier=none
 [leaf]
 basicConstraints=critical,CA:FALSE
 keyUsage=critical,digitalSignature

@@ -1,4 +1,6 @@
+import { X509Certificate } from "node:crypto";
 import { expect } from "chai";
+import { caProblems } from "../../../infra/aws/certificates.ts";
 import { parseAws } from "../../../infra/aws/settings.ts";
 import { withCas } from "./cas.ts";
 import { problems } from "./refused.ts";
@@ -36,6 +38,23 @@ describe("CAs in the settings of AWS", function () {
     expect(other).to.not.equal(pki.root);
   });
 
+  it("are refused when a root of the same name signed them, and one that cannot be read hides nothing of another", () => {
+    const made = () =>
+      withCas(({ self, below }) => ({
+        root: self("root"),
+        infrastructure: below("infrastructure", "root"),
+        device: below("device", "root"),
+      }));
+    const [ours, theirs] = [made(), made()];
+    expect(problems(withPki({ kind: "own", ...ours, device: theirs.device }))).to.deep.equal([
+      "pki.device: it is not signed by the root that is given",
+    ]);
+    expect(problems(withPki({ kind: "own", ...ours, infrastructure: "hello", device: theirs.device }))).to.deep.equal([
+      "pki.infrastructure: one certificate in PEM is asked for, and nothing beside it",
+      "pki.device: it is not signed by the root that is given",
+    ]);
+  });
+
   it("are refused when they are no certificate, no CA's, may not sign, or have a key that nobody here signs with", () => {
     const made = withCas(({ self }) => ({
       leaf: self("leaf", { of: "leaf" }),
@@ -65,5 +84,9 @@ describe("CAs in the settings of AWS", function () {
     const [over, soon] = withCas(({ self }) => [self("over", { times: ["-days", "-1"] }), self("soon", { times: ["-days", "20"] })]);
     expect(problems(withRoot(over ?? "")).join()).to.match(/^pki\.root: it ended on \w+ +\d+ [\d:]+ \d+ GMT$/);
     expect(problems(withRoot(soon ?? "")).join()).to.match(/^pki\.root: it ends on .* GMT, within 30 days$/);
+    const { validFrom } = new X509Certificate(soon ?? "");
+    expect(caProblems({ root: soon ?? "", infrastructure: null, device: null }, Date.parse(validFrom) - 1)).to.deep.equal([
+      ["root", `it is valid from ${validFrom} on, not yet`],
+    ]);
   });
 });

@@ -142,4 +142,17 @@ describe("settings that cannot work on AWS", () => {
       "restricted.admit.2: 203.0.113.128/25 is admitted already",
     ]);
   });
+
+  it("hide nothing beside them where the others have defaults either", () => {
+    const text = trial("flowLogDays: 30", "endpoints: [ssm, nonsense, ssm]").replace(
+      /admit: .*/,
+      "admit: [203.0.113.0/24]\n  lanes: { ip: maybe, roaming: true }",
+    );
+    expect(problems(text)).to.deep.equal([
+      "network.endpoints.1: must be one of acm-pca, kms, secretsmanager, ssm, ssmmessages",
+      "restricted.lanes.ip: must be true or false",
+      "network.endpoints.2: ssm is named twice",
+      "restricted.admit: roaming admits from anywhere: with it, admit is everyone",
+    ]);
+  });
 });
