@@ -111,6 +111,11 @@ while [ "$1" != install ]; do shift; done; echo "$*" >>${host.folder}/apt`,
       apt("Inst entityos-cli (1)");
       await install("these bytes", nginx);
       expect(asked().filter((line) => line === "update")).to.have.length(2);
+      // As an image is made: the folder is of now, and nothing is in it.
+      await host.link().sh("packages", "rm /var/lib/apt/lists/*");
+      apt("Inst nginx (1)");
+      await install("these bytes", nginx);
+      expect(asked().filter((line) => line === "update")).to.have.length(3);
     });
 
     it("needs none of ours for what Debian alone is to give", async () => {
