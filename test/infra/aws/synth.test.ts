@@ -1,11 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parseAgentConfig } from "../../../agent/config.ts";
 import { synthesise } from "../../../infra/aws/app.ts";
 import { findings } from "../../../infra/aws/forbidden/table.ts";
+import { listing } from "../../../infra/aws/listing.ts";
 import { reviewPage } from "../../../infra/aws/review.ts";
 import { parseAws } from "../../../infra/aws/settings.ts";
 import { block, references, resourcesOf } from "../../../infra/aws/synthesis.ts";
@@ -28,6 +29,10 @@ describe("an environment on AWS, synthesised", function () {
   for (const name of ["production", "trial", "single-zone"] as const) {
     it(`is what docs/aws/${name}.md shows a reviewer (npm run review)`, () => {
       expect(reviewPage(synthesised(name))).to.equal(readFileSync(join(ROOT, `docs/aws/${name}.md`), "utf8"));
+    });
+
+    it(`is what docs/aws/${name}.txt lists, to each value`, () => {
+      expect(listing(synthesised(name))).to.equal(readFileSync(join(ROOT, `docs/aws/${name}.txt`), "utf8"));
     });
   }
 
@@ -244,6 +249,14 @@ describe("synth", function () {
       expect(text).not.to.include(ROOT);
       expect(text).not.to.include(folder);
     }
+  });
+
+  it("takes away what an earlier synthesis wrote of a stack that is no more, and nothing that Terraform keeps beside it", () => {
+    const stale = join(folder, "cdktf.out/stacks/trial-database");
+    mkdirSync(stale, { recursive: true });
+    for (const file of ["cdk.tf.json", "terraform.tfstate"]) writeFileSync(join(stale, file), "{}");
+    expect(synth(join(ROOT, "infra/environments/trial.yaml")).status).to.equal(0);
+    expect(readdirSync(stale)).to.deep.equal(["terraform.tfstate"]);
   });
 
   it("writes nothing from settings that are wrong: every problem of every file is told, and the exit code is 78", () => {
