@@ -157,10 +157,15 @@ for (const kind of TERMINATORS) {
       const socket = await roam(certificate);
       await begin(socket, STREAM);
       const [ended, port] = [once(socket, "close"), socket.localPort];
+      const standing = await roam(certificate);
+      expect((await ask(standing, GET)).status).to.equal(200);
+      const standingPort = standing.localPort;
       scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
       await scene.target.resync(scene.desired, new AbortController().signal);
       if (endsToo) await ended;
-      expect(scene.cut.map((flow) => flow.port)).to.deep.equal([port]);
+      expect(scene.cut.map((flow) => flow.port)).to.have.members([port, standingPort]);
+      expect((await ask(standing, GET)).status).to.equal(null);
+      standing.destroy();
     });
 
     for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
