@@ -11,7 +11,7 @@ import { renewServiceWhenDue } from "./service-renewal.ts";
 const LOOK_MS = 60 * 60_000;
 /** What failed is tried again after growing waits when a CA leaves, else at the next look. */
 const RETRY = { minMs: 1_000, maxMs: 300_000 };
-/** The registry's word that the CA leaves is followed this long after the last time, at the soonest: no registry keeps an agent renewing. */
+/** The registry's word that the CA leaves is followed this long after the last time at the soonest: no registry keeps an agent renewing. */
 const REST_MS = 10 * 60_000;
 
 export interface RenewingParts {

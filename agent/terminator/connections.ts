@@ -26,7 +26,10 @@ async function tracked(master: Master, worker: number, filter: string, by: numbe
   });
 }
 
-/** Ends what these connections have under way at a worker; what is idle ends by itself, as it gets no packet through. @throws MasterError */
+/**
+ * Ends what these connections have under way at a worker; what is idle ends by itself, as it gets no packet through.
+ * @throws MasterError
+ */
 export async function shutConnections(master: Master, worker: number, flows: readonly Flow[], signal: AbortSignal): Promise<void> {
   if (flows.length === 0) return;
   const wanted = new Set(flows.map(({ address, port }) => `${address} ${port}`));

@@ -154,8 +154,9 @@ function identity(lane: Lane): string[] {
 }
 
 /**
- * A second hop inside HAProxy, through a socket that its own user alone may open: who speaks there speaks as the gate. What came over HTTP/2 is HTTP/1.1 here, so that a body without
- * a length shows as chunked: it could carry trailers, which an application may take for headers, and is refused.
+ * A second hop inside HAProxy, through a socket that its own user alone may open: who speaks there speaks as the gate. What came over
+ * HTTP/2 is HTTP/1.1 here, so that a body without a length shows as chunked: it could carry trailers, which an application may take for
+ * headers, and is refused.
  */
 function towardsApplication({ terminator, runtimeDir }: HaproxySource, maps: readonly string[]): string[][] {
   const hop = `unix@${join(dirname(terminator.masterSocket), INNER_SOCKET_NAME)}`;
