@@ -40,7 +40,7 @@ export interface FeedParts {
 const NOTHING: Acknowledgement = { epoch: null, revision: 0, digest: "0".repeat(32), tookMs: 0 };
 
 /** How long ago the registry was last heard when this program starts: a restart makes nobody less stale. */
-const awayMs = (time: RegistryTime): number => (time.seenMs === 0 ? 0 : Math.max(0, time.now() - time.seenMs));
+const awayMs = (time: RegistryTime): number => (time.seenMs === 0 ? 0 : time.now() - time.seenMs);
 
 /** Keeps one feed connection alive for as long as the signal lets it: resume by revision, herd-safe reconnect, addresses in turn. */
 export class FeedClient {
