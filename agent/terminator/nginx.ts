@@ -216,7 +216,7 @@ export class NginxTarget implements Terminator, Judge {
     await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
     const over = this.#flows.all().filter(this.#isOver);
     const flows = over.map(({ flow }) => flow);
-    if (flows.length > 0) await this.#turns.take(() => this.#flows.end(flows, cut, signal));
+    await this.#flows.end(flows, cut, signal);
     if (this.#round % CUT_AGAIN_ROUNDS === 0 && this.#flows.over.length > 0) await cut(this.#flows.over, signal);
   }
 }
