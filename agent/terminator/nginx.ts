@@ -51,6 +51,8 @@ export class NginxTarget implements Terminator, Judge {
   /** Of the generation that nginx has; null while that is not known. */
   #revocations: { readonly text: string | null } | null = null;
   #round = 0;
+  /** Something ended, and not all of its connections are known to be cut. */
+  #endsDue = false;
 
   private constructor(options: NginxOptions) {
     this.#options = options;
@@ -100,7 +102,7 @@ export class NginxTarget implements Terminator, Judge {
       this.#trustCrls();
       const ended = this.#admission.replace(desired);
       this.#ready = true;
-      if (lost || ended) await this.#end(this.#flows.all(), signal);
+      if (lost || ended || this.#endsDue) await this.#end(this.#flows.all(), signal);
       await this.#renew(signal);
       this.#known = true;
     });
@@ -170,8 +172,10 @@ export class NginxTarget implements Terminator, Judge {
   /** Whose a connection is that was there before the agent nobody knows: it may be of what ends now. */
   async #end(candidates: readonly Owned[], signal: AbortSignal): Promise<void> {
     const flows = [...candidates.filter(this.#isOver).map(({ flow }) => flow), ...this.#flows.unknown];
-    if (flows.length === 0) return;
+    this.#endsDue = flows.length > 0;
+    if (!this.#endsDue) return;
     await this.#flows.end(flows, this.#options.cut, signal);
+    this.#endsDue = false;
     this.#options.log.info({ connections: flows.length }, "Connections of what was revoked are cut");
   }
 

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
+import type { Flow } from "../../../agent/target.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
@@ -79,6 +80,32 @@ describe("open connections behind nginx", () => {
     await left(0);
     await scene.revoke(certificate);
     expect(scene.cut).to.deep.equal([]);
+  });
+});
+
+describe("an end behind nginx that the firewall could not be told", () => {
+  it("is made up for by the next resync, for connections from before the agent too", async () => {
+    const [flow, cut]: [Flow, Flow[]] = [{ family: 4, address: "192.0.2.7", port: 50_000 }, []];
+    let fails = false;
+    const target = {
+      connections: async () => [flow],
+      cut: async (flows: readonly Flow[]) => {
+        if (fails) throw new Error("nft does not answer");
+        cut.push(...flows);
+      },
+    };
+    await using scene = await makeTerminatorScene({ kind: "nginx", target });
+    const certificate = await scene.pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    fails = true;
+    const refused = await scene.revoke(certificate).catch((error: Error) => error.message);
+    expect(refused).to.equal("nft does not answer");
+    fails = false;
+    const { signal } = new AbortController();
+    await scene.target.resync(scene.desired, signal);
+    expect(cut).to.deep.equal([flow]);
+    await scene.target.resync(scene.desired, signal);
+    expect(cut).to.deep.equal([flow]);
   });
 });
 
