@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import { dirname } from "node:path";
 import { PATH, URN, USER } from "../../lib/service.ts";
 import { DELIVERY } from "./apt.ts";
 import { AGENT_FOLDER } from "./configurations.ts";
@@ -75,7 +76,7 @@ async function purgeHost(remote: Remote): Promise<void> {
     `export DEBIAN_FRONTEND=noninteractive
 set -- $(dpkg-query -W -f '\${Package}\\n' 'entityos-*' 2>/dev/null || true)
 [ $# = 0 ] || apt-get -y -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 purge "$@" >&2 </dev/null
-rm -rf ${LOCK} ${RECORD.replace(/\/[^/]*$/, "")} ${DELIVERY} ${AGENT_FOLDER} ${PATH.agentState} ${PATH.registryState}
+rm -rf ${LOCK} ${dirname(RECORD)} ${DELIVERY} ${AGENT_FOLDER} ${PATH.agentState} ${PATH.registryState}
 if getent passwd ${USER.agent} ${USER.registry} >&2; then echo 'their users are still there' >&2; exit 1; fi`,
     { timeoutMs: PACKAGES_MS },
   );

@@ -18,7 +18,6 @@ import {
   secretOf,
   startCloud,
 } from "./instance.ts";
-import { LONG_SCENES } from "./long.ts";
 import type { Machine } from "./machine.ts";
 import { ask, register, type Stand } from "./stand.ts";
 import { attachVolume, filesWith, tracesOf, type Volume } from "./volume.ts";
@@ -44,15 +43,14 @@ async function expectMetadataOfRootAlone(machine: Machine): Promise<void> {
   expect(await metadataAs(machine, "root")).to.equal(0);
 }
 
-/** The user data of instances, on machines that have nothing of ours any more: where apt and the bucket are stands a local double. */
-/** What makes an instance a host is beside what the metal stack makes of one, if that was looked at before. */
+/** What makes an instance a host is beside what the metal stack makes of one. */
 async function expectAsByMetal(machine: Machine, besides: readonly string[]): Promise<void> {
-  if (!LONG_SCENES) return;
   const { more, ...rest } = await comparedWithMetal(machine);
   expect(rest).to.deep.equal({ less: [], rendered: true });
   expect(more.filter((line) => !INSTANCE.test(line))).to.deep.equal(besides);
 }
 
+/** The user data of instances, on machines that have nothing of ours any more: where apt and the bucket are stands a local double. */
 export function describeFirstBoot(stand: () => Stand): void {
   describe("made by the user data of their instances", () => {
     let cloud: Cloud;

@@ -17,7 +17,7 @@ import type { Stand } from "./stand.ts";
 const CLOUD = fileURLToPath(new URL("cloud.ts", import.meta.url));
 /** What the mirror has and no machine: apt must have asked it. */
 export const FROM_MIRROR = "eos-from-mirror";
-export const CAS = ["root", "infrastructure", "device"] as const;
+const CAS = ["root", "infrastructure", "device"] as const;
 export const secretOf = (name: string): string => `arn:aws:secretsmanager:eu-west-1:123456789012:secret:${name}`;
 const LONG = { timeoutMs: 180_000, everyMs: 200 };
 const [, METADATA_ADDRESS = ""] = METADATA.split("//");

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type Json, list, type Resource, references, resourcesOf, type Synthesis } from "../synthesis.ts";
+import { ref } from "./cast/member.ts";
 import { type Grant, grantsFor } from "./grants.ts";
 import { meaning } from "./meaning.ts";
 import { policiesOf, readPolicy, type Said, statementsOf } from "./policy.ts";
@@ -78,7 +79,7 @@ const otherFolders: Forbidden = {
       resourcesOf(synthesis, "aws_iam_role_policy").filter(({ part }) => part === "restricted"),
       ({ id, fields }) => {
         const name = id.replace(/(-own)?-policy$/, "");
-        const instance = ["$", `{aws_instance.${name}.id}`].join("");
+        const instance = ref(`aws_instance.${name}.id`);
         for (const { Action, Resource, Condition } of statementsOf(fields.policy)) {
           for (const resource of text(Resource)) {
             if (resource.includes("/hosts/") && !resource.includes(`/hosts/${name}/${instance}/`))

@@ -26,7 +26,7 @@ export function unreadable(synthesis: Synthesis, part: string, value: Json): str
 }
 
 /** Every text inside a value, keys too. */
-export function textsIn(value: Json): string[] {
+function textsIn(value: Json): string[] {
   if (typeof value === "string") return [value];
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => (key === "//" ? [] : [...(Array.isArray(value) ? [] : [key]), ...textsIn(inner)]));

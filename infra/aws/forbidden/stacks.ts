@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Fields, Json, StackJson, Synthesis } from "../synthesis.ts";
+import { ref } from "./cast/member.ts";
 import { partOf, stateKey, unreadable } from "./meaning.ts";
 import type { Forbidden } from "./rule.ts";
 
@@ -66,7 +67,7 @@ const otherState: Forbidden = {
       ...(isDeepStrictEqual(terraform.backend, { s3: { ...place(part), use_lockfile: true } }) ? [] : ["backend: is another place"]),
       ...Object.entries(data.terraform_remote_state ?? {}).flatMap(([id, fields]) => {
         const read = partOf(synthesis, fields.config);
-        const wanted = { backend: "s3", config: place(read ?? ""), workspace: ["$", "{terraform.workspace}"].join("") };
+        const wanted = { backend: "s3", config: place(read ?? ""), workspace: ref("terraform.workspace") };
         return read !== null && isDeepStrictEqual(without(fields), wanted) ? [] : [`data.terraform_remote_state.${id}: is another state`];
       }),
     ]);

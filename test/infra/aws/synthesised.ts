@@ -34,7 +34,7 @@ export const kmsText = (root: boolean): string =>
     .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: rootPem() } : {}) })}`);
 
 /** trial, protected, with its device CA in AWS Private CA; the root's key is at hand, as at the first deploy. */
-export const privateCaText = (): string =>
+const privateCaText = (): string =>
   settingsText("trial")
     .replaceAll("environment: trial", "environment: private-ca")
     .replace("protection: false", "protection: true")
