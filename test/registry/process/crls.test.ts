@@ -263,21 +263,15 @@ describe("the lists of revoked certificates", () => {
     await using _process = await harness.process([], authorities);
     const code = await harness.code({ pattern: "cert", certificateLifetimeMs: 24 * HOUR_MS });
     const owner = await harness.device(code, { addresses: [] }, { csr: await csr() });
-    const { id } = owner;
     for (let index = 1; index <= 5; index++) {
       harness.now = START + index * 1_000;
       await harness.own(owner, "renew", { addresses: [] }, { csr: await csr() });
     }
-    const of = async (state: string) =>
-      harness.rows((db) =>
-        all(
-          db
-            .selectFrom("certificates")
-            .select(["fingerprint", "serial"])
-            .where("device", "=", id)
-            .where("state", "=", state as "live"),
-        ),
-      );
+    const of = (state: "live" | "superseded") =>
+      harness.rows((db) => {
+        const own = db.selectFrom("certificates").select(["fingerprint", "serial"]).where("device", "=", owner.id);
+        return all(own.where("state", "=", state));
+      });
     const [first, second] = await of("superseded");
     const input = { fingerprint: first?.fingerprint ?? "", reason: "keyCompromise", now: harness.now ?? 0, actor: "operator:a" } as const;
     const before = await told();
@@ -290,7 +284,7 @@ describe("the lists of revoked certificates", () => {
     expect(await entries()).to.deep.equal([`${first?.serial} Key Compromise`]);
     const live = await of("live");
     await harness.store.write(
-      (db) => revokeDevice(db, harness.lead, { device: id, now: harness.now ?? 0, actor: "operator:a" }),
+      (db) => revokeDevice(db, harness.lead, { device: owner.id, now: harness.now ?? 0, actor: "operator:a" }),
       ["head", "revocation"],
     );
     const changes = (await harness.rows((db) => readChanges(db, { after: revision, limit: 10 }))).map(({ body }) => body);
