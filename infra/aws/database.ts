@@ -10,6 +10,8 @@ const MAJOR = "17";
 const BACKUP_DAYS = 30;
 /** It grows by itself up to so many times of what it begins with. */
 const GROWTH = 4;
+/** RDS has no more for gp3. */
+const MAX_GB = 65_536;
 
 /** PostgreSQL for more replicas than one: two zones, TLS alone, its master password made and turned over by RDS, in no state. */
 export class DatabaseStack extends AwsStack {
@@ -36,7 +38,7 @@ export class DatabaseStack extends AwsStack {
       engineVersion: MAJOR,
       instanceClass: database.instanceClass,
       allocatedStorage: database.storageGb,
-      maxAllocatedStorage: database.storageGb * GROWTH,
+      maxAllocatedStorage: Math.min(database.storageGb * GROWTH, MAX_GB),
       storageType: "gp3",
       storageEncrypted: true,
       kmsKeyId: key.arn,

@@ -6,14 +6,14 @@ import { PORT } from "../../lib/service.ts";
 import type { AwsSettings } from "./form.ts";
 import type { AwsStack } from "./stack.ts";
 
-/** Security groups: who they are for. */
+/** Security groups: who they are for, in characters that EC2 takes: no apostrophe. */
 export const GROUPS = {
   "register-balancer": "load balancer in front of register",
   "service-balancer-ipv4": "load balancer in front of the gates, IPv4",
   "service-balancer-ipv6": "load balancer in front of the gates, IPv6",
   registry: "the registry",
   hosts: "hosts behind their own gate",
-  endpoints: "AWS's services inside the network",
+  endpoints: "AWS services inside the network",
   database: "PostgreSQL",
 } as const;
 export type GroupName = keyof typeof GROUPS;
@@ -46,10 +46,10 @@ export function flowsOf({ restricted, registry, network }: AwsSettings): Flow[] 
     { from: "register-balancer", to: "registry", port: PORT.register, why: "registrations, with their PROXY header" },
     // Each load balancer takes its own family alone: it would put its own address in the place of a client's of the other.
     ...admitted.map(
-      (cidr): Flow => ({ from: { network: cidr }, to: serviceGroup(cidr), port: PORT.service, why: "to each host's own gate" }),
+      (cidr): Flow => ({ from: { network: cidr }, to: serviceGroup(cidr), port: PORT.service, why: "to the gate of each host" }),
     ),
     ...(["service-balancer-ipv4", "service-balancer-ipv6"] as const).flatMap((from): Flow[] => [
-      { from, to: "hosts", port: PORT.service, why: "to each host's own gate" },
+      { from, to: "hosts", port: PORT.service, why: "to the gate of each host" },
       { from, to: "hosts", port: PORT.probe, why: "whether the gate stands" },
     ]),
     { from: "hosts", to: "registry", port: PORT.control, why: "the feed" },

@@ -81,7 +81,7 @@ export class NetworkStack extends AwsStack {
     for (const [index, zone] of network.zones.entries()) {
       this.#subnet("open", zone, index, open);
       const own = network.nat === "per-zone" || index === 0;
-      if (own) gateways.push(this.#nat(zone));
+      if (own) gateways.push(this.#nat(zone, internet));
       const gateway = gateways.at(-1);
       if (!own || gateway === undefined) {
         this.#subnet("restricted", zone, 128 + index, tables[0] ?? open);
@@ -127,9 +127,15 @@ export class NetworkStack extends AwsStack {
     this.#reserved.push(reserved);
   }
 
-  #nat(zone: Zone): NatGateway {
+  /** In a network without an internet gateway AWS makes none: nothing else would say that the gateway comes first. */
+  #nat(zone: Zone, internet: InternetGateway): NatGateway {
     const tags = { Name: this.named(`nat-${zone.name}`) };
     const address = new Eip(this, `nat-${zone.name}-address`, { domain: "vpc", tags });
-    return new NatGateway(this, `nat-${zone.name}`, { allocationId: address.id, subnetId: this.open.get(zone.name)?.id ?? "", tags });
+    return new NatGateway(this, `nat-${zone.name}`, {
+      allocationId: address.id,
+      subnetId: this.open.get(zone.name)?.id ?? "",
+      tags,
+      dependsOn: [internet],
+    });
   }
 }

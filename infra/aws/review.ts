@@ -1,4 +1,5 @@
 import { costRows } from "./cost.ts";
+import { useSaid } from "./cost-use.ts";
 import { statementsOf } from "./forbidden/policy.ts";
 import { graph } from "./graph.ts";
 import { type Json, list, type Resource, references, resourcesOf, type Synthesis } from "./synthesis.ts";
@@ -24,12 +25,11 @@ Made by \`npm run review\` from \`infra/environments/${environment}.yaml\`; a te
 ${table(["stack", "resources"], countRows(synthesis))}
 ## Cost
 
-USD a month of 730 hours, on demand, without traffic, at the prices of us-east-1, which other regions are mostly above. Each price says where it was read; AWS's own price lists could not be reached when this was written (2026-11-29). "?" is what use alone decides, or a type of instance that \`infra/aws/cost.ts\` has no price of: put it there, with its source and day (\`aws pricing get-products --service-code AmazonEC2 --region us-east-1\`), and run \`npm run review\`.
+USD a month of 730 hours, on demand, at the prices of us-east-1, which other regions are mostly above. Each price says where it was read; AWS's own price lists could not be reached when this was written (2026-11-29). "?" is a type of instance that \`infra/aws/cost.ts\` has no price of: put it there, with its source and day (\`aws pricing get-products --service-code AmazonEC2 --region us-east-1\`), and run \`npm run review\`.
 
-${table(
-  ["what", "how many", "price", "a month"],
-  costRows(synthesis).map(([item, count, said, monthly]) => [item, count === 0 ? "" : count, said, monthly]),
-)}
+What use decides is an example: ${useSaid} Requests to KMS, Secrets Manager and S3, and queries of names, are cents and not counted. Silent knocks cost too: each is two records of the flow logs.
+
+${table(["what", "how many", "price", "a month"], costRows(synthesis))}
 ## Picture
 
 Arrows from outside carry the port that is open; from a load balancer, the port it forwards to. From an instance they go to its subnet and to what its role reads or writes.

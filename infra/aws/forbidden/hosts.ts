@@ -60,13 +60,22 @@ const uncheckedPackages: Forbidden = {
   },
 };
 
+const MOST_USER_DATA = 16_384;
+/** What Terraform puts in a reference's place is shorter: ARNs, ids, names, checksums; and certificates of the tls provider. */
+const REFERENCE_BYTES = 128;
+const CERTIFICATE_BYTES = 1_024;
+
 const tooMuchUserData: Forbidden = {
   name: "user-data-too-long",
-  why: "EC2 takes 16 kB; a quarter of it is kept free for what Terraform puts in",
+  why: "EC2 takes 16 kB, with what Terraform puts in: 1 kB is counted for a certificate, 128 bytes for any other reference",
   look: (synthesis) =>
     each(resourcesOf(synthesis, "aws_instance"), ({ fields }) => {
-      const bytes = Buffer.byteLength(String(fields.user_data).replaceAll(/\$\{[^}]*\}/g, ""));
-      return bytes > 12_288 && `has ${bytes} bytes`;
+      const text = String(fields.user_data);
+      const put = [...text.matchAll(/\$\{[^}]*\}/g)].map(([one]) =>
+        references(synthesis, one).some((reference) => reference.endsWith(".cert_pem")) ? CERTIFICATE_BYTES : REFERENCE_BYTES,
+      );
+      const bytes = Buffer.byteLength(text.replaceAll(/\$\{[^}]*\}/g, "")) + put.reduce((sum, one) => sum + one, 0);
+      return bytes > MOST_USER_DATA && `has ${bytes} bytes`;
     }),
 };
 

@@ -6,6 +6,7 @@ import { FIRST_BOOT } from "./first-boot.ts";
 import { FLOWS } from "./flows.ts";
 import { HOSTS } from "./hosts.ts";
 import { NETWORK } from "./network.ts";
+import { REFUSED } from "./refused.ts";
 import type { Forbidden } from "./rule.ts";
 import { STACKS } from "./stacks.ts";
 import { STORAGE } from "./storage.ts";
@@ -21,6 +22,7 @@ export const FORBIDDEN: readonly Forbidden[] = [
   ...HOSTS,
   ...CONFIGURATION,
   ...FIRST_BOOT,
+  ...REFUSED,
 ];
 
 /** All that is forbidden in what was synthesised: "rule: place: what". */

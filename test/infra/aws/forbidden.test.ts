@@ -3,13 +3,13 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { FORBIDDEN, findings } from "../../../infra/aws/forbidden/table.ts";
 import { MUTATIONS } from "./mutations.ts";
-import { copyOf, type EnvironmentName, synthesised } from "./synthesised.ts";
+import { copyOf, ENVIRONMENT_NAMES, synthesised } from "./synthesised.ts";
 
 describe("the table of forbidden states", function () {
   // The first synthesis in a process loads the provider's types.
   this.timeout(240_000);
 
-  for (const name of ["production", "trial", "single-zone", "replicas", "kms", "private-ca"] satisfies EnvironmentName[]) {
+  for (const name of ENVIRONMENT_NAMES) {
     it(`finds nothing in ${name}`, () => {
       expect(findings(synthesised(name))).to.deep.equal([]);
     });

@@ -19,11 +19,15 @@ export const replicasText = (): string =>
       "  instanceType: m7g.large\n  replicas: 2\n  database: { instanceClass: db.m7g.large, storageGb: 100 }\n",
     );
 
-let root: string | undefined;
-/** A root as the registry's init would have had it signed. */
-const rootPem = (): string => {
-  root ??= withCas(({ self }) => self("root"));
-  return root;
+let cas: Readonly<Record<"root" | "infrastructure" | "device", string>> | undefined;
+/** A root, as the registry's init would have had it signed, and CAs below it, as somebody brings them. */
+const casOfTheirs = () => {
+  cas ??= withCas(({ self, below }) => ({
+    root: self("root"),
+    infrastructure: below("infrastructure", "root"),
+    device: below("device", "root"),
+  }));
+  return cas;
 };
 
 /** production with its CAs' keys in KMS. @param root whether the root that was made there is named already */
@@ -31,7 +35,7 @@ export const kmsText = (root: boolean): string =>
   settingsText("production")
     .replaceAll("environment: production", "environment: kms")
     .replace("endpoints: [", "endpoints: [kms, ")
-    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: rootPem() } : {}) })}`);
+    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "kms", ...(root ? { root: casOfTheirs().root } : {}) })}`);
 
 /** trial, protected, with its device CA in AWS Private CA; the root's key is at hand, as at the first deploy. */
 const privateCaText = (): string =>
@@ -40,7 +44,15 @@ const privateCaText = (): string =>
     .replace("protection: false", "protection: true")
     .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "tls", organization: "Example", rootAtHand: true, deviceCa: "acmPca" })}`);
 
-export type EnvironmentName = "production" | "trial" | "single-zone" | "replicas" | "kms" | "private-ca";
+/** production with certificates from elsewhere, and one image that is named. */
+const ownText = (): string =>
+  settingsText("production")
+    .replaceAll("environment: production", "environment: own")
+    .replace("image: 13", "image: ami-0123456789abcdef0")
+    .replace(/^pki: .*$/m, `pki: ${JSON.stringify({ kind: "own", ...casOfTheirs() })}`);
+
+export const ENVIRONMENT_NAMES = ["production", "trial", "single-zone", "replicas", "kms", "private-ca", "own"] as const;
+export type EnvironmentName = (typeof ENVIRONMENT_NAMES)[number];
 let made: ReadonlyMap<EnvironmentName, Synthesis> | undefined;
 
 /** Every environment of the project, synthesised once for all tests of a process. */
@@ -54,13 +66,14 @@ export function synthesised(name: EnvironmentName): Synthesis {
 const textOf = (name: EnvironmentName): string => {
   if (name === "replicas") return replicasText();
   if (name === "private-ca") return privateCaText();
+  if (name === "own") return ownText();
   return name === "kms" ? kmsText(true) : settingsText(name);
 };
 
 function synthesiseAll(): ReadonlyMap<EnvironmentName, Synthesis> {
   const folder = mkdtempSync(join(tmpdir(), "eos-aws-"));
   try {
-    const names = ["production", "trial", "single-zone", "replicas", "kms", "private-ca"] as const;
+    const names = ENVIRONMENT_NAMES;
     const settings = names.map((name) => parseAws(`${name}.yaml`, textOf(name), { replicas: name === "replicas" }));
     const { syntheses } = synthesise(settings, folder);
     return new Map(names.map((name, index) => [name, syntheses[index] as Synthesis]));

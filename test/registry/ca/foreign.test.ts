@@ -1,11 +1,12 @@
+import { spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect } from "chai";
 import { openAuthorities } from "../../../registry/ca/authorities.ts";
 import { makePki } from "../../../registry/ca/files.ts";
 import { issuerOf } from "../../../registry/ca/issuer-of.ts";
-import { makeRootCrl } from "../../../registry/ca/root-crl.ts";
+import { makeRootCrl, readRootCrl } from "../../../registry/ca/root-crl.ts";
 import { generateKey } from "../../../registry/ca/signer.ts";
 import { openPki } from "./open.ts";
 import { opensslFolder } from "./openssl.ts";
@@ -106,6 +107,25 @@ describe("CAs that were made elsewhere", () => {
     expect(folder.runBoth("crl", "-inform", "DER", "-in", "root.crl", "-CAfile", "root.crt", "-noout", "-issuer")).to.match(
       /^issuer=O = Example Ltd, CN = Example Root 1\nverify OK\n$/,
     );
+  });
+
+  it("have their root's list from where its key is, by the commands of docs/aws.md; its number is the time", () => {
+    using theirs = foreignPki();
+    const docs = readFileSync(join(import.meta.dirname, "../../../docs/aws.md"), "utf8");
+    const [, commands = ""] = /```sh\n(\[ -e index\.txt \][\s\S]*?)```/.exec(docs) ?? [];
+    const run = () => {
+      const { status, stderr } = spawnSync("/bin/sh", ["-euc", commands], { cwd: theirs.path, encoding: "utf8" });
+      expect(status, stderr).to.equal(0);
+      return readRootCrl(theirs.path, "root");
+    };
+    const first = run();
+    expect(theirs.runBoth("crl", "-inform", "DER", "-in", "root.crl", "-CAfile", "root.crt", "-noout")).to.equal("verify OK\n");
+    rmSync(join(theirs.path, "root.key"));
+    const [root] = openAuthorities(theirs.path, "https://register.example").all;
+    expect([root?.issuer, root?.kept?.number, root?.kept?.nextUpdate]).to.deep.equal([null, first?.number, first?.nextUpdate]);
+    const days = ((first?.nextUpdate ?? 0) - Date.now()) / (24 * HOUR_MS);
+    expect(Math.round(days)).to.equal(365);
+    expect(first?.number).to.be.closeTo(Date.now() / 1_000, 60);
   });
 
   it("can be anchors by themselves, for a listener that is to trust none beside them", async () => {

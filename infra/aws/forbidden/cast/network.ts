@@ -90,6 +90,7 @@ function routes({ network }: AwsSettings): Cast {
       [`aws_eip.nat-${name}-address`]: { domain: "vpc", tags: null },
       [`aws_nat_gateway.nat-${name}`]: {
         allocation_id: ref(`network aws_eip.nat-${name}-address.id`),
+        depends_on: ["aws_internet_gateway.internet"],
         subnet_id: subnet("open", name),
         tags: null,
       },

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -90,6 +90,31 @@ describe("AWS Private CA as the device CA", () => {
     const next = await authorities.makeNext("device", NOW);
     expect([next.name, second.status, next.issuer]).to.deep.equal(["Second", "ACTIVE", null]);
     expect((await refusal(authorities.makeNext("device", NOW))).message).to.include("name one more in ca.signer.authorities");
+  });
+
+  it("takes the place of a key in a file by a rotation: init leaves the file's CA as it is, and its certificates and list go on", async () => {
+    await makePki(folder, NOW);
+    const [rootKey, deviceKey] = ["root.key", "device.key"].map((name) => readFileSync(join(folder, name), "utf8"));
+    rmSync(join(folder, "root.key"));
+    const ca = await service.create("Example devices");
+    expect(await init(ca)).to.deep.equal([]);
+    const before = open(ca);
+    const names = ({ all }: typeof before) =>
+      all.flatMap(({ kind, name }) => (kind === "device" ? [name.replace(/ [0-9a-f]{8}$/, "")] : []));
+    expect([names(before), ca.status]).to.deep.equal([["entityOS device CA"], "PENDING_CERTIFICATE"]);
+    writeFileSync(join(folder, "root.key"), rootKey ?? "");
+    const next = await before.makeNext("device", NOW);
+    expect([next.name, ca.status, readFileSync(join(folder, "device.key"), "utf8")]).to.deep.equal([
+      "Example devices",
+      "ACTIVE",
+      deviceKey,
+    ]);
+    expect(readFileSync(join(folder, `${next.id}.key`), "utf8")).to.match(new RegExp(`^${ca.arn}\n`));
+    const after = open(ca);
+    expect(names(after)).to.have.members(["entityOS device CA", "Example devices"]);
+    const old = after.all.find(({ kind, service: aws }) => kind === "device" && aws === null)?.issuer;
+    if (old == null) throw new Error("the CA of the file signs no longer");
+    expect((await signCrl(old, { number: 2, thisUpdate: NOW, nextUpdate: NOW + HOUR_MS }, [])).length).to.be.greaterThan(0);
   });
 
   it("makes nothing that is used when it makes something else than it was asked for", async () => {
