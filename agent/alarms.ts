@@ -14,6 +14,7 @@ export const ALARM = {
   apply_slow: "A change takes seconds to reach the kernel: it is waited for",
   reload_refused: "The configuration that was to be loaded is not in force",
   not_saved: "The disk takes nothing: the kernel follows, and nothing is acknowledged",
+  service_certificate_expiring: "The certificate that the service shows was not renewed: it ends soon, or has ended",
   structure_tampered: "Somebody else changed the gate's structure; it was set back",
   registry_behind: "The registry's time is before one that it told earlier: its clock was ahead, and lives end here too soon",
   rules_held_back: "The registry names rules over this host's ceiling; they are held back",

@@ -178,6 +178,9 @@ function table(status: AgentStatus): string {
     ["last apply", status.lastApply === null ? "none" : `${status.lastApply.changes} changes in ${status.lastApply.tookMs.toFixed(1)} ms`],
     ["clock skew", `${status.time.skewMs} ms`],
     ["certificate", `runs out at ${new Date(status.certificate.notAfter).toISOString()}`],
+    ...(status.serviceCertificate === null
+      ? []
+      : [["service's", `runs out at ${new Date(status.serviceCertificate.notAfter).toISOString()}`] satisfies [string, string]]),
     ...status.notCompared.map((set): [string, string] => ["not compared", `${set}: more elements than compare.upTo`]),
     ...status.alarms.map(({ name, message }): [string, string] => ["alarm", `${message} (${name})`]),
   ];

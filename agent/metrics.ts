@@ -34,6 +34,11 @@ export class AgentMetrics {
         "End of the agent's own certificate, seconds since 1970.",
         ({ certificate }) => certificate.notAfter / 1_000,
       ),
+      gauge(
+        "service_certificate_not_after_seconds",
+        "End of the certificate that the service shows, seconds since 1970; no number where the agent ends no TLS.",
+        ({ serviceCertificate }) => (serviceCertificate === null ? Number.NaN : serviceCertificate.notAfter / 1_000),
+      ),
     ];
     metrics.beforeText(() => {
       const now = status();

@@ -25,7 +25,7 @@ import { type NftTarget, startNftTarget } from "./nft/target.ts";
 import { followedRoots, followRoots } from "./pins.ts";
 import { type Applied, Reconciler } from "./reconciler.ts";
 import { type Loaded, reloadPlan } from "./reload.ts";
-import { serviceFiles } from "./service-certificate.ts";
+import { serviceFiles, shownLife } from "./service-certificate.ts";
 import type { StateFile } from "./state.ts";
 import type { AgentStatus } from "./status.ts";
 import type { Cut } from "./target.ts";
@@ -153,6 +153,8 @@ export async function startParts(
       if (leaving) feed.reconnect();
     },
     onServiceRenewed: () => {
+      const files = serviceFiles(live.loaded.config);
+      live.loaded = { ...live.loaded, serviceLife: files === null ? null : shownLife(files) };
       if (terminator !== null) reconciler.requestResync("the service's certificate was renewed", [terminator]);
     },
     clock: { now: () => time.now(), monotonic: () => clock.monotonic() },
@@ -165,6 +167,9 @@ export async function startParts(
     ...{ version, desired, time, feed, reconciler, floor, alarms, comparing, crlAges: new CrlAges(), stopping: () => signal.aborted },
     get notAfter() {
       return live.loaded.notAfter;
+    },
+    get serviceLife() {
+      return live.loaded.serviceLife;
     },
     get config() {
       return live.loaded.config;

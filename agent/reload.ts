@@ -1,9 +1,10 @@
 import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
+import type { CertificateLife } from "../lib/certificate-life.ts";
 import type { AgentConfig } from "./config.ts";
 import { identityEnd, identityOf } from "./feed/identity.ts";
-import { serviceFiles, shownFile } from "./service-certificate.ts";
+import { serviceFiles, shownFile, shownLife } from "./service-certificate.ts";
 
 /** What a running agent cannot change: who it is, and where it keeps what it holds. */
 const FIXED = ["name", "zone", "stateDir", "runtimeDir", "groundDir"] as const;
@@ -33,6 +34,8 @@ export interface Loaded {
   readonly pinned: string;
   /** End of the agent's own certificate, integer ms. */
   readonly notAfter: number;
+  /** Of the service's certificate as clients are shown it; null where nothing of ours shows one. */
+  readonly serviceLife: CertificateLife | null;
 }
 
 /** @throws the file system's error when a file cannot be read */
@@ -42,7 +45,8 @@ export function loaded(config: AgentConfig): Loaded {
   const files = serviceFiles(config);
   const service = files === null ? [] : [shownFile(files), files.key];
   const notAfter = identityEnd(identityOf(config));
-  return { pinned, notAfter, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
+  const serviceLife = files === null ? null : shownLife(files);
+  return { pinned, notAfter, serviceLife, config, credentials: digestOf([ca, certificate, key]), service: digestOf(service) };
 }
 
 const digestOf = (files: readonly string[]): string => files.map((file) => hash("sha256", readFileSync(file))).join(" ");

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type CertificateLife, lifeOf } from "../lib/certificate-life.ts";
 import { PATH } from "../lib/service.ts";
 import { type AgentConfig, serviceKey } from "./config.ts";
 
@@ -27,6 +28,15 @@ export function shownFile({ configured, key, renewed }: ServiceFiles): string {
     return configured;
   }
   return Date.parse(next.validTo) >= endOf(configured) ? renewed : configured;
+}
+
+/** From when to when the certificate counts that clients are shown; null when the file holds none, which the terminator then says. */
+export function shownLife(files: ServiceFiles): CertificateLife | null {
+  try {
+    return lifeOf(new X509Certificate(readFileSync(shownFile(files))));
+  } catch {
+    return null;
+  }
 }
 
 const endOf = (file: string): number => Date.parse(new X509Certificate(readFileSync(file)).validTo);

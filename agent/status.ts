@@ -39,6 +39,8 @@ export interface AgentStatus {
   };
   /** The agent's own: its end, integer ms. */
   readonly certificate: { readonly notAfter: number };
+  /** What the service's clients are shown, as it was last loaded; null where nothing of the agent's ends TLS. */
+  readonly serviceCertificate: { readonly notAfter: number } | null;
   /** Sets that are never read back and compared, for their size (compare.upTo). */
   readonly notCompared: readonly string[];
   readonly lastApply: { readonly atMs: number; readonly tookMs: number; readonly changes: number } | null;

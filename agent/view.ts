@@ -1,3 +1,4 @@
+import { type CertificateLife, endsSoon } from "../lib/certificate-life.ts";
 import type { Alarms } from "./alarms.ts";
 import type { Comparing } from "./compare.ts";
 import type { AgentConfig } from "./config.ts";
@@ -30,6 +31,8 @@ export interface Seen {
   readonly crlAges: CrlAges;
   /** End of the agent's own certificate, integer ms. */
   readonly notAfter: number;
+  /** Of the service's certificate that clients are shown; null where nothing of ours shows one. */
+  readonly serviceLife: CertificateLife | null;
   readonly stopping: () => boolean;
 }
 
@@ -64,12 +67,12 @@ function someDoubts(desired: DesiredState): string[] {
 }
 
 /** Raises and ends the alarms that facts are the reason of. */
-export function lookForAlarms({ alarms, config, crlAges, desired, feed, floor, notAfter, reconciler, time }: Seen): void {
+export function lookForAlarms(seen: Seen): void {
+  const { alarms, config, crlAges, desired, feed, floor, reconciler, time } = seen;
   alarms.set("feed_stale", isStale(stalenessOf(config, feed)) ? { silentMs: feed.silentMs } : null);
   const { applyMs } = reconciler;
   alarms.set("apply_slow", applyMs > SLOW_APPLY_MS ? { applyMs: Math.round(applyMs) } : null);
-  const leftMs = notAfter - time.now();
-  alarms.set("certificate_expiring", config.zone === "restricted" && leftMs < DAY_MS ? { leftMs } : null);
+  lookForEnds(seen, time.now());
   alarms.set("clock_skew", time.skewed ? { skewMs: time.skewMs } : null);
   alarms.set("registry_behind", time.registryBehind ? { behindMs: time.behindMs } : null);
   // Where nothing of ours ends TLS nobody looks at lists.
@@ -79,6 +82,17 @@ export function lookForAlarms({ alarms, config, crlAges, desired, feed, floor, n
   alarms.set("rules_held_back", desired.refused > 0 ? { heldBack: desired.refused, tooMany: desired.tooMany } : null);
   alarms.set("trust_held_back", desired.trustRefused > 0 ? { heldBack: desired.trustRefused, some: someDoubts(desired) } : null);
   if (floor?.held) alarms.set("floor_lost", null);
+}
+
+/** What runs out because whoever is to renew it does not. */
+export function lookForEnds(
+  { alarms, config, notAfter, serviceLife }: Pick<Seen, "alarms" | "config" | "notAfter" | "serviceLife">,
+  now: number,
+): void {
+  const leftMs = notAfter - now;
+  alarms.set("certificate_expiring", config.zone === "restricted" && leftMs < DAY_MS ? { leftMs } : null);
+  const service = serviceLife !== null && endsSoon(serviceLife, now) ? { leftMs: serviceLife.notAfter - now } : null;
+  alarms.set("service_certificate_expiring", service);
 }
 
 export function statusOf(seen: Seen): AgentStatus {
@@ -110,6 +124,7 @@ export function statusOf(seen: Seen): AgentStatus {
     },
     lastApply: applied === null ? null : { atMs: applied.atMs, tookMs: applied.tookMs, changes: applied.changes },
     certificate: { notAfter: seen.notAfter },
+    serviceCertificate: seen.serviceLife === null ? null : { notAfter: seen.serviceLife.notAfter },
     notCompared: seen.comparing.skipped,
     time: { registryMs: time.now(), skewMs: time.skewMs },
   };

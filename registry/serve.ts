@@ -93,8 +93,8 @@ export async function serve(config: RegistryConfig, clock: Clock, log: Log): Pro
       metrics,
       authorities,
       listeners: () => [
-        { role: "register", notAfter: registerTls.notAfter },
-        { role: "control", notAfter: controlTls.notAfter },
+        { role: "register", ...registerTls.life },
+        { role: "control", ...controlTls.life },
       ],
       clock,
       log,

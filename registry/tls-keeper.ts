@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { delay } from "../lib/abort.ts";
+import { type CertificateLife, endsSoon, lifeOf } from "../lib/certificate-life.ts";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { Problem } from "../lib/problem.ts";
@@ -8,8 +9,6 @@ import { isSignerUnavailable } from "./ca/signer-unavailable.ts";
 
 /** How often a listener's certificate is looked at. */
 const LOOK_MS = 10_000;
-/** A certificate that ends sooner than this is an alarm: whoever renews it does not. */
-export const NEAR_END_MS = 7 * 24 * 60 * 60_000;
 
 export interface KeeperParts {
   readonly role: "register" | "control";
@@ -55,9 +54,9 @@ export class TlsKeeper {
     return this.#current;
   }
 
-  /** When what is shown ends, integer milliseconds. */
-  get notAfter(): number {
-    return Date.parse(new X509Certificate(this.#current.certificate).validTo);
+  /** Of what is shown. */
+  get life(): CertificateLife {
+    return lifeOf(new X509Certificate(this.#current.certificate));
   }
 
   /** Takes a newer one where there is one. @returns whether there was */
@@ -69,7 +68,7 @@ export class TlsKeeper {
       if (changed) {
         this.#apply(next);
         this.#current = next;
-        log.info({ role, notAfter: this.notAfter }, "Certificate replaced");
+        log.info({ role, notAfter: this.life.notAfter }, "Certificate replaced");
       }
       this.#alarm();
       return changed;
@@ -100,8 +99,9 @@ export class TlsKeeper {
 
   #alarm(): void {
     const { role, clock, log } = this.#parts;
-    const near = this.notAfter - clock.now() < NEAR_END_MS;
-    if (near && !this.#alarmed) log.warn({ role, notAfter: this.notAfter, alarm: "server_certificate" }, "Certificate ends soon");
+    const { life } = this;
+    const near = endsSoon(life, clock.now());
+    if (near && !this.#alarmed) log.warn({ role, notAfter: life.notAfter, alarm: "server_certificate" }, "Certificate ends soon");
     this.#alarmed = near;
   }
 }

@@ -1,3 +1,4 @@
+import { type CertificateLife, endsSoon } from "../../lib/certificate-life.ts";
 import type { Authority } from "../ca/authorities.ts";
 import { readCrlState } from "../store/crls.ts";
 import type { Builder, Command } from "../store/store.ts";
@@ -8,13 +9,9 @@ const CRL_GRACE_MS = 60 * 60_000;
 const SERVICE_SHARE = 7 / 8;
 /** Time for a rotation, and for certificates of ninety days after it. */
 const CA_NEAR_END_MS = 365 * 24 * 60 * 60_000;
-/** Whoever renews a listener's certificate has failed by then. */
-const SERVER_NEAR_END_MS = 7 * 24 * 60 * 60_000;
-
-/** A listener of the registry's, and when its certificate ends. */
-export interface ListenerFact {
+/** A listener of the registry's, and how long its certificate counts. */
+export interface ListenerFact extends CertificateLife {
   readonly role: "register" | "control";
-  readonly notAfter: number;
 }
 
 /** What will lock somebody out unless it is looked at. */
@@ -61,8 +58,8 @@ export function* trustAlarms(
       alarms.push({ alarm: "crl_old", subject: id, at: list.next_update });
     if (notAfter - now < CA_NEAR_END_MS) alarms.push({ alarm: "ca_ends", subject: id, at: notAfter });
   }
-  for (const { role, notAfter } of listeners) {
-    if (notAfter - now < SERVER_NEAR_END_MS) alarms.push({ alarm: "server_certificate_ends", subject: role, at: notAfter });
+  for (const { role, ...life } of listeners) {
+    if (endsSoon(life, now)) alarms.push({ alarm: "server_certificate_ends", subject: role, at: life.notAfter });
   }
   return alarms;
 }

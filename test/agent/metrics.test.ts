@@ -19,10 +19,16 @@ describe("the agent's metrics", () => {
       "entityos_agent_floor_held 1",
       "entityos_agent_feed_connected 1",
       "entityos_agent_certificate_not_after_seconds 3",
+      "entityos_agent_service_certificate_not_after_seconds 5",
       "entityos_agent_changes_total 3",
       'entityos_agent_apply_seconds_bucket{le="0.0025"} 1',
     ])
       expect(lines).to.include(line);
+  });
+
+  it("name no end of a service's certificate where the agent ends no TLS: no alarm on it fires", async () => {
+    const metrics = new AgentMetrics(createMetrics({ process: false }), () => ({ ...STATUS, serviceCertificate: null }));
+    expect((await metrics.text()).split("\n")).to.include("entityos_agent_service_certificate_not_after_seconds Nan");
   });
 
   it("say nothing of a state while there is none", async () => {

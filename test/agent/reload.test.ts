@@ -9,6 +9,7 @@ const state = (more: object, credentials = "1", service = "1") => ({
   service,
   pinned: "root",
   notAfter: 1,
+  serviceLife: null,
 });
 const NOTHING = { gate: false, terminator: false, limits: false, feed: false };
 

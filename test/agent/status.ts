@@ -20,6 +20,7 @@ export const STATUS: AgentStatus = {
   floor: true,
   feed: { connected: true, address: "https://control.example:8444", silentMs: 3, ahead: false, unknownMessages: 0 },
   certificate: { notAfter: 3_000 },
+  serviceCertificate: { notAfter: 5_000 },
   notCompared: [],
   lastApply: { atMs: 1_000, tookMs: 0.9, changes: 1 },
   time: { registryMs: 2_000, skewMs: 1 },

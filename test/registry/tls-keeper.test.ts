@@ -80,7 +80,7 @@ describe("a listener's certificate while it is served", () => {
     const keeper = await TlsKeeper.open({ role: "register", source: tlsFromFiles(files()), clock, log });
     await keeper.look();
     expect(log.lines).to.deep.equal([]);
-    now = keeper.notAfter - 6 * DAY_MS;
+    now = keeper.life.notAfter - 6 * DAY_MS;
     await keeper.look();
     await keeper.look();
     expect(log.lines.map((line) => line.split(" {")[0])).to.deep.equal(["Certificate ends soon"]);

@@ -8,6 +8,8 @@ import { all } from "../../../registry/store/store.ts";
 import { Harness } from "../process/harness.ts";
 import { TestControl } from "./control.ts";
 
+const DAY_MS = 86_400_000;
+
 describe("GET /metrics on control", () => {
   let control: TestControl;
   before(async () => {
@@ -49,6 +51,20 @@ describe("GET /metrics on control", () => {
       'entityos_alarms{alarm="agent_ahead"} 0',
     ]);
     expect(told.filter((line) => line.includes("host-"))).to.deep.equal([]);
+  });
+
+  it("counts listeners whose certificates end soon, and the status says which and when", async () => {
+    const notAfter = Date.UTC(2031, 0, 31);
+    control.now = notAfter - 6 * DAY_MS;
+    const life = { notBefore: notAfter - 90 * DAY_MS, notAfter };
+    control.listeners.push({ role: "register", ...life }, { role: "control", ...life, notAfter: notAfter + 2 * DAY_MS });
+    expect(await lines()).to.include('entityos_alarms{alarm="server_certificate_ends"} 1');
+    const { body } = await control.local("/v1/admin/status");
+    const told = (body.alarms as { code: string; text: string }[]).filter(({ code }) => code === "server_certificate_ends");
+    expect(told).to.deep.equal([
+      { code: "server_certificate_ends", text: "register: the listener's certificate ends 2031-01-31T00:00:00.000Z" },
+    ]);
+    control.now = Date.now();
   });
 
   it("answers operators and certificates made for metrics, which may do nothing else", async () => {
