@@ -13,6 +13,8 @@ const LOOK_MS = 60 * 60_000;
 const RETRY = { minMs: 1_000, maxMs: 300_000 };
 /** The registry's word that the CA leaves is followed this long after the last time at the soonest: no registry keeps an agent renewing. */
 const REST_MS = 10 * 60_000;
+/** While its CA leaves the agent's own certificate waits for its service's, for so long at most: the CA is not taken out before agents left it. */
+const HOLD_MS = 10 * 60_000;
 
 export interface RenewingParts {
   readonly identity: () => Identity;
@@ -38,6 +40,8 @@ export class Renewing {
   /** Until the next one is asked for, because the CA leaves; null while nobody said so. */
   #waitMs: number | null = null;
   #renewedAtMs = Number.NEGATIVE_INFINITY;
+  /** Since when the agent's own renewal waits for its service's. */
+  #heldBackAtMs: number | null = null;
 
   constructor(parts: RenewingParts) {
     this.#parts = parts;
@@ -72,30 +76,49 @@ export class Renewing {
 
   /** @returns false when it has to be tried again soon */
   async #look(told: boolean, signal: AbortSignal): Promise<boolean> {
-    const { identity, service, asks, onRenewed, onServiceRenewed, clock, log } = this.#parts;
+    const { identity, asks, clock, log } = this.#parts;
     let leaving = told;
+    let held = false;
     try {
       if (asks && !told) leaving = await isLeaving(identity(), signal);
-      const notAfter = await renewWhenDue(identity(), clock.now(), signal, leaving);
-      if (notAfter !== null) {
-        this.#renewedAtMs = clock.monotonic();
-        log.info({ notAfter, leaving }, "The agent's certificate was renewed");
-        onRenewed(notAfter, leaving);
-      }
+      held = leaving && this.#isHeld(await this.#renewService(true, signal), clock.monotonic());
+      await this.#renewOwn(leaving && !held, signal);
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, "Cannot renew the agent's certificate; the one before goes on");
       return !leaving;
     }
+    if (!leaving) await this.#renewService(false, signal);
+    return !held;
+  }
+
+  #isHeld(isServiceDone: boolean, atMs: number): boolean {
+    this.#heldBackAtMs = isServiceDone ? null : (this.#heldBackAtMs ?? atMs);
+    return this.#heldBackAtMs !== null && atMs - this.#heldBackAtMs < HOLD_MS;
+  }
+
+  async #renewOwn(leaving: boolean, signal: AbortSignal): Promise<void> {
+    const { identity, onRenewed, clock, log } = this.#parts;
+    const notAfter = await renewWhenDue(identity(), clock.now(), signal, leaving);
+    if (notAfter === null) return;
+    this.#renewedAtMs = clock.monotonic();
+    log.info({ notAfter, leaving }, "The agent's certificate was renewed");
+    onRenewed(notAfter, leaving);
+  }
+
+  /** @returns false when it was due and could not be had */
+  async #renewService(leaving: boolean, signal: AbortSignal): Promise<boolean> {
+    const { identity, service, onServiceRenewed, clock, log } = this.#parts;
     try {
       const files = service();
-      const notAfter = files === null ? null : await renewServiceWhenDue(identity(), files, clock.now(), signal);
+      const notAfter = files === null ? null : await renewServiceWhenDue(identity(), files, clock.now(), signal, leaving);
       if (notAfter !== null) {
-        log.info({ notAfter }, "The service's certificate was renewed");
+        log.info({ notAfter, leaving }, "The service's certificate was renewed");
         onServiceRenewed();
       }
+      return true;
     } catch (error) {
       if (!signal.aborted) log.warn({ err: error }, "Cannot renew the service's certificate; the one before goes on");
+      return false;
     }
-    return true;
   }
 }

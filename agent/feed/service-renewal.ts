@@ -10,7 +10,9 @@ import { assertNext, isDue } from "./renewal.ts";
 /**
  * Has the key of the service's certificate certified anew for the same names, and keeps what comes in the state folder: the key never
  * leaves the host. It is due with a third of its life left, and when it is of another CA than the agent's own certificate, which is
- * renewed at once when its CA leaves. One that the registry did not make is left to whoever made it.
+ * renewed at once when its CA leaves; before that one while it is of the same, leaving CA. One that the registry did not make is left to
+ * whoever made it.
+ * @param leaving the CA of the agent's own certificate signs no more
  * @returns when the new one ends, integer milliseconds; null when none was due
  * @throws Error when no address of control gives a sound one, the file system's error
  */
@@ -19,11 +21,13 @@ export async function renewServiceWhenDue(
   files: ServiceFiles,
   now: number,
   signal: AbortSignal,
+  leaving = false,
 ): Promise<number | null> {
   const [held, ca] = certificatesIn(readFileSync(shownFile(files), "utf8"));
   const { ca: roots, cert } = readIdentity(identity);
   if (held === undefined || ca === undefined || !isOurs(held, ca, roots)) return null;
-  if (!isDue(held, now) && held.issuer === new X509Certificate(cert).issuer) return null;
+  const isOfSameCa = held.issuer === new X509Certificate(cert).issuer;
+  if (!isDue(held, now) && isOfSameCa !== leaving) return null;
   const privateKey = createPrivateKey(readFileSync(files.key));
   const body = { csr: requestFor(privateKey), fingerprint: hash("sha256", held.raw) };
   const accept = (status: number, answer: unknown) => {

@@ -2,6 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Identity } from "../../../agent/feed/identity.ts";
+import type { ServiceFiles } from "../../../agent/service-certificate.ts";
+import { makeKeyAndCsr } from "../../../registry/ca/csr.ts";
 import { enrollAgent } from "../../../registry/process/agents.ts";
 import { TestControl } from "../../registry/admin/control.ts";
 
@@ -29,8 +31,18 @@ export function agentScene() {
 
   const path = (name: string) => join(folder, name);
   const write = (name: string, text: string) => writeFileSync(path(name), text);
+  const serviceFiles = { configured: "service.crt", key: "service.key", renewed: "renewed.crt" };
   return {
     path,
+    /** A service's key and certificate, as an operator has it made. */
+    async makeService(names: readonly string[]): Promise<ServiceFiles> {
+      const { key, csr } = await makeKeyAndCsr(null);
+      const made = await control.local("/v1/admin/certificates/server", { method: "POST", body: { names, csr } });
+      if (made.status !== 201) throw new Error(`control answers ${made.status}`);
+      write(serviceFiles.configured, `${String(made.body.certificate)}${String(made.body.chain)}`);
+      write(serviceFiles.key, key);
+      return { configured: path(serviceFiles.configured), key: path(serviceFiles.key), renewed: path(serviceFiles.renewed) };
+    },
     write,
     read: (name: string) => readFileSync(path(name), "utf8"),
     identity: (): Identity & { readonly renewed: string } => ({

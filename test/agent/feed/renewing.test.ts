@@ -1,5 +1,8 @@
+import { hash, X509Certificate } from "node:crypto";
 import { expect } from "chai";
 import { Renewing } from "../../../agent/feed/renewing.ts";
+import type { ServiceFiles } from "../../../agent/service-certificate.ts";
+import { revokeListed } from "../../../registry/process/listed-certificates.ts";
 import { all } from "../../../registry/store/store.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { MemoryLog } from "../../registry/admin/control.ts";
@@ -15,18 +18,23 @@ describe("an agent whose CA leaves", () => {
     readonly monotonic?: () => number;
     readonly asks?: boolean;
     readonly address?: () => string | undefined;
+    readonly service?: ServiceFiles;
   }
   /** Renews until it is disposed of; `told` is what it did. */
-  function renewing({ draw = 0, monotonic = () => performance.now(), asks = false, address = () => undefined }: Around = {}) {
+  function renewing({ draw = 0, monotonic = () => performance.now(), asks = false, address = () => undefined, service }: Around = {}) {
     const abort = new AbortController();
     const told: boolean[] = [];
+    const renewals: string[] = [];
     const log = new MemoryLog();
     const one = new Renewing({
       identity: () => ({ ...scene.identity(), addresses: [address() ?? scene.identity().addresses[0] ?? ""] }),
-      service: () => null,
+      service: () => service ?? null,
       asks,
-      onRenewed: (_notAfter, leaving) => told.push(leaving),
-      onServiceRenewed: () => {},
+      onRenewed: (_notAfter, leaving) => {
+        told.push(leaving);
+        renewals.push("the agent's");
+      },
+      onServiceRenewed: () => renewals.push("the service's"),
       clock: { now: () => Date.now(), monotonic },
       log,
       random: () => draw,
@@ -35,6 +43,7 @@ describe("an agent whose CA leaves", () => {
     return {
       one,
       told,
+      renewals,
       log,
       renewed: (times: number) => waitFor("a renewal", () => (told.length >= times ? true : undefined)),
       async [Symbol.asyncDispose]() {
@@ -60,6 +69,34 @@ describe("an agent whose CA leaves", () => {
     down = false;
     await told.renewed(1);
     expect(told.told).to.deep.equal([true]);
+  });
+
+  it("has its service's certificate renewed before its own, once: the CA is not taken out while the agent's is of it", async () => {
+    await using told = renewing({ service: await scene.makeService(["app.example"]) });
+    scene.control.now += 5_000;
+    told.one.soon(0);
+    await told.renewed(1);
+    expect(told.renewals).to.deep.equal(["the service's", "the agent's"]);
+  });
+
+  it("waits with its own for its service's, but for no more than ten minutes", async () => {
+    let atMs = 0;
+    const service = await scene.makeService(["app.example"]);
+    const revoked = {
+      fingerprint: hash("sha256", new X509Certificate(scene.read("service.crt")).raw),
+      reason: "superseded",
+      now: scene.control.now,
+      actor: "test",
+    } as const;
+    await scene.control.store.write((db) => revokeListed(db, scene.control.lead, revoked));
+    await using told = renewing({ service, monotonic: () => atMs });
+    const refused = () => told.log.lines.filter((line) => line.startsWith("Cannot renew the service's")).length;
+    told.one.soon(0);
+    await waitFor("a second attempt", () => (refused() > 1 ? true : undefined));
+    expect(told.told).to.deep.equal([]);
+    atMs = 600_000;
+    await told.renewed(1);
+    expect(told.renewals).to.deep.equal(["the agent's"]);
   });
 
   it("asks once, however often it is told, and not again within ten minutes", async () => {

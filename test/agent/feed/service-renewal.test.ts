@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { renewServiceWhenDue } from "../../../agent/feed/service-renewal.ts";
-import { shownFile } from "../../../agent/service-certificate.ts";
+import { type ServiceFiles, shownFile } from "../../../agent/service-certificate.ts";
 import { requestFor } from "../../../lib/pkcs10.ts";
 import { openAuthorities } from "../../../registry/ca/authorities.ts";
 import { makeKeyAndCsr, parseCsrPem } from "../../../registry/ca/csr.ts";
@@ -17,18 +17,12 @@ const NAMES = ["app.example", "203.0.113.10", "2001:db8::10"];
 
 describe("a service's certificate", () => {
   const scene = agentScene();
-  const { identity, path, read, write } = scene;
-  beforeEach(() => makeService(NAMES));
-
-  const files = () => ({ configured: path("service.crt"), key: path("service.key"), renewed: path("renewed.crt") });
-  /** As an operator has it made. */
-  async function makeService(names: readonly string[]): Promise<void> {
-    const { key, csr } = await makeKeyAndCsr(null);
-    const made = await scene.control.local("/v1/admin/certificates/server", { method: "POST", body: { names, csr } });
-    expect(made.status).to.equal(201);
-    write("service.crt", `${String(made.body.certificate)}${String(made.body.chain)}`);
-    write("service.key", key);
-  }
+  const { identity, read, write, makeService } = scene;
+  let service: ServiceFiles;
+  const files = () => service;
+  beforeEach(async () => {
+    service = await makeService(NAMES);
+  });
   const renew = (now = Date.now() + 250 * DAY_MS) =>
     renewServiceWhenDue(identity(), files(), now, new AbortController().signal).catch((error: Error) => String(error.cause ?? error));
   const printOf = (pem: string) => new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
