@@ -105,7 +105,8 @@ const access = ({ integer, bytes, table }: Spelling): string[] => [
   `create table authorities (
      ca text primary key, kind text not null, name text not null, state text not null, certificate text not null, told ${integer},
      since ${integer} not null)${table}`,
-  "create index certificates_revoked on certificates (issuer, serial) where state = 'revoked'",
+  // Holds all that a list says: its rows lie anywhere in the table, and to look each up took ten times as long.
+  "create index certificates_revoked on certificates (issuer, serial, not_after, revoked_at, reason) where state = 'revoked'",
   `create table crls (
      ca text primary key, name text not null, wanted ${integer} not null, covered ${integer} not null, number ${integer} not null,
      this_update ${integer} not null, next_update ${integer} not null, sha256 text not null, der ${bytes} not null,

@@ -1,7 +1,5 @@
-import { createPrivateKey, hash, sign } from "node:crypto";
-import { caName, makeIntermediate, makeRoot } from "../../registry/ca/authority.ts";
-import { createIssuer } from "../../registry/ca/certificate.ts";
-import { crlEntry, signCrl } from "../../registry/ca/crl.ts";
+import { createPrivateKey, sign } from "node:crypto";
+import { makeIntermediate, makeRoot } from "../../registry/ca/authority.ts";
 import { createDeviceCa } from "../../registry/ca/device.ts";
 import { issuerOf } from "../../registry/ca/issuer-of.ts";
 import { generateKey } from "../../registry/ca/signer.ts";
@@ -34,31 +32,6 @@ export async function measureCertificates({ samples, progress, signal }: Wish): 
     if (i < WARMUP) continue;
     measured.samples.push(between - begun);
     measured.floor.push(ended - between);
-  }
-  return measured;
-}
-
-/** A list of that many entries, from what Storage has of them, beside the digest and signature of as many bytes. */
-export async function measureCrl({ elements, samples, progress, signal }: Wish): Promise<Measured> {
-  progress(`CRL, ${elements} entries: measuring`);
-  const ca = generateKey();
-  const [issuer, key] = [createIssuer(caName("device CA", ca.signer), ca.signer), createPrivateKey(ca.pem)];
-  const facts = { number: 1, thisUpdate: Date.now(), nextUpdate: Date.now() + HOUR_MS };
-  const revoked = Array.from({ length: elements }, (_, index) => ({
-    serial: (0xf0000000 + index).toString(16).padStart(32, "7"),
-    revokedAt: facts.thisUpdate - index,
-    reason: "privilegeWithdrawn" as const,
-  }));
-  const measured: Measured = { what: `CRL of ${elements.toLocaleString("en-US")} entries`, samples: [], floor: [] };
-  for (let i = 0; i < samples; i++) {
-    signal.throwIfAborted();
-    const begun = performance.now();
-    const der = await signCrl(issuer, facts, revoked.map(crlEntry));
-    const between = performance.now();
-    hash("sha256", der);
-    sign("sha256", der, key);
-    measured.samples.push(between - begun);
-    measured.floor.push(performance.now() - between);
   }
   return measured;
 }

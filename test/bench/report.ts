@@ -45,7 +45,8 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
 - **fan-out**: from the moment that a change is durable until the last of the agents has it; agents are connections of one other process,
   over mutual TLS, and acknowledge. Floor: \`ws\` alone that sends the same message over the same TLS to as many.
 - **certificates**: fifty for P-256 keys by a P-256 CA, on one core. Floor: as many bare signatures of \`node:crypto\`.
-- **CRL**: from the rows of what was revoked to the signed list. Floor: digest and signature of as many bytes.
+- **CRL**: from the wish for a list, with so many revoked certificates in Storage, until the new one is signed and stored there. Floor:
+  digest and signature of as many bytes.
 - **revoked → refused**: from the operator's request until the client got in for the last time, with one agent, and HAProxy where not
   nginx is named: the first packet of the last connection that opened, the last answer, or the last byte of a download. Floor: one element
   taken by a kept-open nft.
