@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RegisterClientsAnswers, RegisterClientsAsks } from "./register-clients.ts";
-import type { RegisterServerAnswers, RegisterServerAsks } from "./register-server.ts";
+import type { RegisterKind, RegisterServerAnswers, RegisterServerAsks } from "./register-server.ts";
 import { Sides, startSides } from "./sides.ts";
 import { type Measured, percentile, type Wish } from "./stats.ts";
 
@@ -11,7 +11,7 @@ const CONNECTIONS = 64;
 const WARMUP = 3;
 
 class Side extends Sides<RegisterServerAsks, RegisterServerAnswers, RegisterClientsAsks, RegisterClientsAnswers> {
-  static async start(kind: "registry" | "bare", folder: string): Promise<Side> {
+  static async start(kind: RegisterKind, folder: string): Promise<Side> {
     const side = new Side(await startSides("register", kind));
     const started = await side.server.ask("start", { folder: join(folder, kind), port: await freePort(), controlPort: await freePort() });
     await side.clients.ask("open", { ...started, connections: CONNECTIONS });
@@ -29,38 +29,64 @@ class Side extends Sides<RegisterServerAsks, RegisterServerAnswers, RegisterClie
   }
 }
 
-/** Bursts of `elements` registrations, IP only, beside fastify alone with one durable insert each, in turns. */
+/**
+ * Bursts of `elements` registrations, IP only, in turns with its two floors: fastify alone with one durable insert each, and fastify
+ * with one check of a signature and the rows that stay of a registration.
+ */
 export async function measureRegistering({ elements, samples, progress, signal }: Wish): Promise<Measured> {
   progress(`${elements} registrations at one time`);
   const folder = mkdtempSync(join(tmpdir(), "eos-bench-"));
   try {
     await using ours = await Side.start("registry", folder);
-    await using theirs = await Side.start("bare", folder);
-    const measured = { what: `${elements} registrations`, samples: [] as number[], floor: [] as number[] };
-    const usages = async () => Promise.all([ours, theirs].map((side) => side.usage()));
-    let before = await usages();
+    await using bare = await Side.start("bare", folder);
+    await using proven = await Side.start("proven", folder);
+    const sides = [ours, bare, proven].map((side) => ({ side, bursts: [] as number[], before: { cpuUs: 0, mainUs: 0 } }));
     for (let n = 0; n < samples + WARMUP; n++) {
       signal.throwIfAborted();
-      if (n === WARMUP) before = await usages();
-      const [ms, floorMs] = [await ours.burst(elements), await theirs.burst(elements)];
-      if (n < WARMUP) continue;
-      measured.samples.push(ms);
-      measured.floor.push(floorMs);
+      for (const each of sides) {
+        if (n === WARMUP) each.before = await each.side.usage();
+        const ms = await each.side.burst(elements);
+        if (n >= WARMUP) each.bursts.push(ms);
+      }
     }
-    const rate = (ms: readonly number[]) => Math.round((elements / percentile(ms, 0.5)) * 1_000);
-    const each = (us: number) => Math.round(us / (samples * elements));
-    const spent = (await usages()).map(
-      ({ cpuUs, mainUs }, side) =>
-        `${each(cpuUs - (before[side]?.cpuUs ?? 0))} µs (${each(mainUs - (before[side]?.mainUs ?? 0))} of the main thread)`,
-    );
-    const note =
-      `registrations, IP only, durable and concluded: ${rate(measured.samples)} a second, ${rate(measured.floor)} with fastify alone; ` +
-      `each took ${spent[0]} of the server's processor, ${spent[1]} with fastify alone`;
+    const told = await Promise.all(sides.map(async ({ side, ...each }) => tell(each, await side.usage(), elements)));
+    const note = noteOf(told);
     progress(`  ${note}`);
-    return { ...measured, note };
+    const [measured, floor] = sides.map(({ bursts }) => bursts);
+    return { what: `${elements} registrations`, samples: measured ?? [], floor: floor ?? [], note };
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+interface Told {
+  readonly perSecond: number;
+  /** Microseconds of the server's processor that one registration took, and those of its main thread. */
+  readonly cpuUs: number;
+  readonly mainUs: number;
+}
+
+function tell(
+  { bursts, before }: { readonly bursts: readonly number[]; readonly before: RegisterServerAnswers["usage"] },
+  after: RegisterServerAnswers["usage"],
+  elements: number,
+): Told {
+  const each = (us: number) => Math.round(us / (bursts.length * elements));
+  const perSecond = Math.round((elements / percentile(bursts, 0.5)) * 1_000);
+  return { perSecond, cpuUs: each(after.cpuUs - before.cpuUs), mainUs: each(after.mainUs - before.mainUs) };
+}
+
+/** @param told of the registry, of fastify alone, and of fastify with the check and the rows */
+function noteOf(told: readonly Told[]): string {
+  const [ours, bare, proven] = told as [Told, Told, Told];
+  const share = (floor: Told) => `${Math.round((100 * ours.perSecond) / floor.perSecond)} %`;
+  const cost = ({ cpuUs, mainUs }: Told) => `${cpuUs} µs (${mainUs} of the main thread)`;
+  return (
+    `registrations, IP only, durable and concluded: ${ours.perSecond} a second; ` +
+    `${bare.perSecond} with fastify alone (${share(bare)} of it), ` +
+    `${proven.perSecond} with fastify, one check of a signature and the rows that stay (${share(proven)}); ` +
+    `each took ${cost(ours)} of the server's processor, ${cost(bare)} and ${cost(proven)} with the floors`
+  );
 }
 
 async function freePort(): Promise<number> {

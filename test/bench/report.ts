@@ -40,8 +40,9 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
   registry reads them from Storage meanwhile. Floor: \`nft -j -f\` with as many elements for a bare set, in a namespace of its own.
 - **registrations**: so many at one time, IP only, over 64 kept-open connections of one other process, until the last is answered with
   201: both roles in one process, durable and concluded. Floor: fastify alone over the same TLS with a schema for the same body and one
-  insert each, committed durably and in groups. The floor leaves out the check of a signature and all rows but one;
-  [decision 25](decisions/0025-one-check-of-one-proof.md) says where the difference goes.
+  insert each, committed durably and in groups. It leaves out the check of a signature and all rows but one, so a second floor is told
+  below: the same with one check on libuv's threads and the rows that stay of a registration, in Storage's own tables by one prepared
+  statement each; [decision 25](decisions/0025-one-check-of-one-proof.md) says where the difference goes.
 - **fan-out**: from the moment that a change is durable until the last of the agents has it; agents are connections of one other process,
   over mutual TLS, and acknowledge. Floor: \`ws\` alone that sends the same message over the same TLS to as many.
 - **certificates**: fifty for P-256 keys by a P-256 CA, on one core. Floor: as many bare signatures of \`node:crypto\`.
