@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, sign, verify } from "node:crypto";
+import { hash, type KeyObject, sign, verify } from "node:crypto";
 import { Problem } from "../problem.ts";
 
 /**
@@ -18,7 +18,7 @@ export interface Submission {
   readonly csrDigest: string | null;
   /** base64url of the raw Ed25519 public key; null when there is none. */
   readonly deviceKey: string | null;
-  /** 16 random bytes in base64url: a signer's nonce counts once. */
+  /** 16 random bytes in base64url: with its time, a signer's nonce counts once. */
   readonly nonce: string;
   /** When it was signed, integer milliseconds since 1970. */
   readonly time: number;
@@ -86,5 +86,5 @@ export function verifySubmission(s: Submission, publicKey: KeyObject, signature:
 
 /** Lower-case hex SHA-256 of what was signed: equal bodies under one Idempotency-Key have equal digests. */
 export function submissionDigest(s: Submission): string {
-  return createHash("sha256").update(canonicalSubmission(s)).digest("hex");
+  return hash("sha256", canonicalSubmission(s));
 }

@@ -152,14 +152,17 @@ const outcomeOf = ({ id, now }: Pick<Work, "id" | "now">, { status, body, device
 const insertNonces = preparedRows((db, rows: readonly Database["nonces"][]) =>
   db
     .insertInto("nonces")
-    .values(rows.map((v) => ({ signer: v.signer, nonce: v.nonce, time: v.time })))
-    .onConflict((conflict) => conflict.columns(["signer", "nonce"]).doNothing())
-    .returning(["signer", "nonce"]),
+    .values(rows.map((v) => ({ time: v.time, signer: v.signer, nonce: v.nonce })))
+    .onConflict((conflict) => conflict.columns(["time", "signer", "nonce"]).doNothing())
+    .returning(["time", "signer", "nonce"]),
 );
 
-/** Uses up the submissions' nonces. @returns those submissions whose nonce nobody had used; of two alike the first */
+/**
+ * Uses up the submissions' nonces, each with the time that is signed with it: a proof that came before has both.
+ * @returns those submissions whose nonce nobody had used; of two alike the first
+ */
 function* useNonces(db: Builder, submissions: readonly Submission[]): Command<ReadonlySet<Submission>> {
-  const named = ({ signer, nonce }: Pick<Submission, "signer" | "nonce">) => `${signer} ${nonce}`;
+  const named = ({ time, signer, nonce }: Database["nonces"]) => `${time} ${signer} ${nonce}`;
   const used = new Set((yield* insertNonces(db, submissions)).map(named));
   return new Set(submissions.filter((submission) => used.delete(named(submission))));
 }

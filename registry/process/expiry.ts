@@ -85,14 +85,14 @@ const deleteNonces = prepared((db, v: { before: number; limit: number }) =>
     .deleteFrom("nonces")
     .where(({ eb, refTuple, selectFrom }) =>
       eb(
-        refTuple("signer", "nonce"),
+        refTuple("time", "signer", "nonce"),
         "in",
         selectFrom("nonces as old")
-          .select(["old.signer", "old.nonce"])
+          .select(["old.time", "old.signer", "old.nonce"])
           .where("old.time", "<", v.before)
           .orderBy("old.time")
           .limit(atMost(v.limit))
-          .$asTuple("signer", "nonce"),
+          .$asTuple("time", "signer", "nonce"),
       ),
     )
     .returning("time"),

@@ -100,17 +100,28 @@ export function* endGrants(
   return changes.filter((change) => change !== null);
 }
 
-/** Of one prefix's grants the one that lives longest: it alone decides, however many devices stand behind the prefix. */
-const selectLongest = prepared((db, v: { lane: RuleLane; prefix: string }) =>
-  db
-    .selectFrom("grants")
-    .select("expires_at")
-    .where("lane", "=", v.lane)
-    .where("prefix", "=", v.prefix)
-    .where("ended_at", "is", null)
-    .orderBy("expires_at", "desc")
-    .limit(sql.lit(1)),
+/** Of each prefix's grants the one that lives longest: it alone decides, however many devices stand behind the prefix. One row, a column each. */
+const selectLongest = preparedRows((db, rows: readonly RuleKey[]) =>
+  db.selectNoFrom((eb) =>
+    rows.map((v, at) =>
+      eb
+        .selectFrom("grants")
+        .select("expires_at")
+        .where("lane", "=", v.lane)
+        .where("prefix", "=", v.prefix)
+        .where("ended_at", "is", null)
+        .orderBy("expires_at", "desc")
+        .limit(sql.lit(1))
+        .as(`at${at}`),
+    ),
+  ),
 );
+
+/** When the grant of each prefix ends that lives longest; null where there is none. */
+function* longestOf(db: Builder, keys: readonly RuleKey[]): Command<(number | null)[]> {
+  const rows = yield* selectLongest(db, keys);
+  return rows.flatMap((row) => Object.values(row)).map((expiresAt) => (expiresAt === null ? null : Number(expiresAt)));
+}
 
 /**
  * What must change for the effective rules of prefixes to follow their grants, for each of them; null where one does already, as it does
@@ -118,19 +129,17 @@ const selectLongest = prepared((db, v: { lane: RuleLane; prefix: string }) =>
  */
 function* settleRules(db: Builder, keys: readonly RuleKey[], now: number): Command<(Change | null)[]> {
   const expiries = yield* ruleExpiries(db, keys);
+  const longest = yield* longestOf(db, keys);
   const crowds = new Map<string, RuleKey>();
   const changes: (Change | null)[] = [];
-  for (const key of keys) {
+  for (const [index, key] of keys.entries()) {
     const { lane, prefix } = key;
     const name = ruleName(key);
     const before = expiries.get(name) ?? null;
     // A prefix that had no rule is one device's now.
     if (before !== null) crowds.set(name, key);
-    const longest = yield* all(selectLongest(db, { lane, prefix }));
-    const after = effectiveExpiry(
-      longest.map((grant) => ({ expiresAt: grant.expires_at, endedAt: null })),
-      now,
-    );
+    const expiresAt = longest[index] ?? null;
+    const after = effectiveExpiry(expiresAt === null ? [] : [{ expiresAt, endedAt: null }], now);
     if (after === null) expiries.delete(name);
     else expiries.set(name, after);
     changes.push(ruleChange(lane, prefix, before, after));

@@ -56,8 +56,8 @@ const derived = ({ integer, bytes, table }: Spelling): string[] => [
      device text, revision ${integer} not null)${table}`,
   "create index outcomes_device on outcomes (device, submission) where device is not null",
   "create index outcomes_refused on outcomes (at) where status >= 400",
-  `create table nonces (signer text not null, nonce text not null, time ${integer} not null, primary key (signer, nonce))${table}`,
-  "create index nonces_time on nonces (time)",
+  // By time first: what is used at one time lies together, where a nonce alone would be a page of its own in every commit.
+  `create table nonces (time ${integer} not null, signer text not null, nonce text not null, primary key (time, signer, nonce))${table}`,
   `create table audit (
      seq ${integer} primary key, at ${integer} not null, actor text not null, action text not null, detail text not null,
      previous text not null, hash text not null)${table}`,

@@ -68,7 +68,8 @@ export interface Database {
     /** Revision after which the registration is in force; 0 when none. */
     revision: number;
   };
-  nonces: { signer: string; nonce: string; time: number };
+  /** Nonces that came with a right proof, each with the time that was signed with it. */
+  nonces: { time: number; signer: string; nonce: string };
   profiles: {
     name: string;
     pattern: "ip" | "cert" | "either" | "both";

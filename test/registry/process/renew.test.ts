@@ -103,12 +103,13 @@ describe("a device's own submissions", () => {
     expect(await harness.rules()).to.deep.equal([]);
   });
 
-  it("count each nonce once", async () => {
+  it("count each nonce once with its time", async () => {
     const device = await harness.device(await harness.code({}, LATER));
-    const same = { nonce: nonce() };
+    const same = { nonce: nonce(), time: harness.clock.now() };
     expect(summary(await harness.own(device, "renew", same))).to.equal(`201 ${device.id}`);
     expect(summary(await harness.own(device, "renew", same))).to.equal("409 proof_replayed");
     expect(summary(await harness.own(device, "leave", same))).to.equal("409 proof_replayed");
+    expect(summary(await harness.own(device, "renew", { ...same, time: same.time + 1 }))).to.equal(`201 ${device.id}`);
   });
 
   const wrong: readonly [
