@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { cidrSchema } from "../../lib/config.ts";
 import { caSchema } from "./certificates.ts";
+import { regionProblem } from "./regions.ts";
 
 /** Lower-case words, joined by one hyphen each. */
 const wordsSchema = (most: number) =>
@@ -8,20 +9,18 @@ const wordsSchema = (most: number) =>
     .string()
     .max(most)
     .regex(/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/, "a name is lower-case letters and digits, with single hyphens between them");
-/** AWS's own partition: those of China and of governments have other names for everything. */
-const regionSchema = z
-  .string()
-  .regex(
-    /^(af|ap|ca|eu|il|me|mx|sa|us)-(central|north|south|east|west|(north|south)(east|west))-\d$/,
-    "a region is written like ap-southeast-2; those of China, governments and sovereign clouds are not supported",
-  );
+const regionSchema = z.string().superRefine((region, context) => {
+  const message = regionProblem(region);
+  if (message !== null) context.addIssue({ code: "custom", message });
+});
 const bucketSchema = z
   .string()
   .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket's name is 3 to 63 lower-case letters, digits, dots and hyphens");
 const domainSchema = z
   .string()
   .regex(/^(?=.{4,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a domain is written like gate.example");
-const imageSchema = z.string().regex(/^ami-[0-9a-f]{8,17}$/, "an image is written like ami-0123456789abcdef0");
+const IMAGES = "an image is 12 or 13, of Debian, or this very one: ami-0123456789abcdef0";
+const imageSchema = z.union([z.literal([12, 13]), z.string().regex(/^ami-[0-9a-f]{8,17}$/, IMAGES)], IMAGES);
 const fileSchema = z.string().regex(/^[\w.+/-]{1,200}$/, "a file's path has letters, digits, dots, slashes, plus signs and hyphens");
 const packageSchema = z
   .string()
@@ -79,7 +78,7 @@ export const formSchema = z.strictObject({
   ]),
   architecture: z.enum(["amd64", "arm64"]).default("arm64"),
   /** Debian 12 or 13, the newest image of Debian's own account when an instance is made; or this very image. */
-  image: z.union([z.literal([12, 13]), imageSchema]).default(13),
+  image: imageSchema.default(13),
   packages: z.strictObject({
     /** Folder that npm run package wrote to, from the folder of the process. */
     folder: fileSchema.default("dist"),

@@ -79,6 +79,24 @@ const REFUSED: readonly (readonly [text: () => string, told: readonly string[]])
       ] as const,
   ),
   [
+    () => settingsText("trial").replaceAll("eu-central-1", "eu-central-7"),
+    [
+      "region: there is no region eu-central-7 among those that are known (infra/aws/regions.ts)",
+      "state.region: there is no region eu-central-7 among those that are known (infra/aws/regions.ts)",
+    ],
+  ],
+  [() => trial("name: eu-central-1b", "name: eu-central-1z"), ["network.zones.1.name: eu-central-1z is not in eu-central-1"]],
+  [() => trial("name: eu-central-1b", "name: eu-central-1-ham-1a"), ["network.zones.1.name: eu-central-1-ham-1a is not in eu-central-1"]],
+  ...["11", "ami-XYZ", "debian"].map(
+    (image) =>
+      [
+        () => trial("packages: {", `image: ${image}\npackages: {`),
+        ["image: an image is 12 or 13, of Debian, or this very one: ami-0123456789abcdef0"],
+      ] as const,
+  ),
+  [() => trial("flowLogDays: 30", "flowLogDays: 31"), ["network.flowLogDays: must be one of 30, 60, 90, 180, 365, 731, 1096"]],
+  [() => trial("everyHours: 24", "everyHours: 5"), ["registry.snapshots.everyHours: must be one of 1, 2, 3, 4, 6, 8, 12, 24"]],
+  [
     () => trial(/kmsKey: .*/, "kmsKey: arn:aws:kms:us-east-1:111122223333:alias/states"),
     ["state.kmsKey: the key is in us-east-1, the bucket in eu-central-1: S3 encrypts with keys of its own region"],
   ],
