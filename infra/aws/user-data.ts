@@ -1,4 +1,5 @@
 import { admitProgram, agentBoot, closedUntilGate, nobodyElse } from "./boot/agent.ts";
+import { aroundFiles, aroundTaken } from "./boot/around.ts";
 import { type BootFile, type BootRole, type UserDataInput, word } from "./boot/input.ts";
 import { METADATA_SERVICE, METADATA_TABLE, metadataFiles } from "./boot/metadata.ts";
 import { ROOT_KEY_MEMORY, registryBoot, rootKeyProgram, secretTool } from "./boot/registry.ts";
@@ -22,6 +23,7 @@ export function userData(input: UserDataInput): string {
   const { role } = input;
   const files: readonly BootFile[] = [
     ...metadataFiles(new URL(input.metadata).hostname, role.kind === "registry" && role.signsAtAws),
+    ...aroundFiles,
     ...input.files,
     { path: TOOLS, mode: "0644", text: bucketTools(input) + (role.kind === "registry" ? secretTool(role.secrets) : "") },
     ...operatorPrograms(role),
@@ -33,7 +35,7 @@ export function userData(input: UserDataInput): string {
 set -eu
 umask 022
 ${files.map(writeFile).join("")}systemctl daemon-reload
-systemctl enable --now --no-block ${METADATA_SERVICE} entityos-first-boot.service
+${aroundTaken}systemctl enable --now --no-block ${METADATA_SERVICE} entityos-first-boot.service
 `;
 }
 

@@ -129,8 +129,8 @@ export const FLOWS: Readonly<Record<string, readonly Mutation[]>> = {
         registry.user_data = String(registry.user_data).replace("sha256sum --status -c", "true");
       },
       found: [
-        "restricted aws_instance.web-1: does something else in line 223: useradd -o -u 0 eve",
-        'registry aws_instance.registry: does something else in line 176:   echo "$sum  $file" | true 2>/dev/null && continue',
+        "restricted aws_instance.web-1: does something else in line 234: useradd -o -u 0 eve",
+        'registry aws_instance.registry: does something else in line 186:   echo "$sum  $file" | true 2>/dev/null && continue',
       ],
     },
   ],

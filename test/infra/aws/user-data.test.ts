@@ -141,6 +141,16 @@ describe("the user data of a machine", () => {
     ]);
   });
 
+  it("has its time from AWS, and finds narrow paths without ICMP, since its groups let neither pass", () => {
+    for (const input of [AGENT, REGISTRY]) {
+      const script = userData(input);
+      expect(written(script).get("/etc/systemd/timesyncd.conf.d/entityos-instance.conf")).to.equal("[Time]\nNTP=169.254.169.123\n");
+      expect(written(script).get("/etc/chrony/sources.d/entityos-instance.sources")).to.equal("server 169.254.169.123 prefer iburst\n");
+      expect(written(script).get("/etc/sysctl.d/entityos-instance.conf")).to.equal("net.ipv4.tcp_mtu_probing = 1\n");
+      expect(script.indexOf('systemctl try-restart "$unit.service"')).to.be.greaterThan(script.lastIndexOf("END_OF_ENTITYOS_FILE"));
+    }
+  });
+
   it("closes a host behind the gate before it asks for anything, and the registry's not", () => {
     const program = (input: UserDataInput) => written(userData(input)).get("/usr/local/sbin/entityos-first-boot") ?? "";
     expect(program(AGENT).indexOf("|| close_host\n")).to.be.greaterThan(0).and.lessThan(program(AGENT).indexOf("curl"));
