@@ -9,7 +9,15 @@ import { checkMetrics } from "./role.ts";
 
 type Parts = Pick<AdminParts, "store" | "clock" | "feed" | "metrics" | "authorities" | "listeners">;
 
-const TRUST_ALARMS = ["crl_missing", "crl_old", "crl_expired", "ca_ends", "server_certificate_ends", "signer_unavailable"] as const;
+const TRUST_ALARMS = [
+  "ca_missing",
+  "crl_missing",
+  "crl_old",
+  "crl_expired",
+  "ca_ends",
+  "server_certificate_ends",
+  "signer_unavailable",
+] as const;
 
 /** GET /metrics: for operators, the local socket, and certificates that may do nothing else. */
 export function metricsRoute(app: FastifyInstance, parts: Parts, peerOf: (request: FastifyRequest) => Peer): void {

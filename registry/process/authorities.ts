@@ -3,6 +3,7 @@ import type { CaKind } from "../ca/authority.ts";
 import { crlEntry } from "../ca/crl.ts";
 import type { RootEntries } from "../ca/files.ts";
 import { readRevoked } from "../store/crls.ts";
+import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Store } from "../store/store.ts";
 import { reasonOf } from "./listed-certificates.ts";
 
@@ -19,6 +20,12 @@ export async function settleAuthorities(store: Store, authorities: Pick<Authorit
 export function* readSigningName(db: Builder, kind: CaKind): Command<string | null> {
   const signing = db.selectFrom("authorities").select("name").where("kind", "=", kind).where("state", "=", "active");
   return (yield* first(signing))?.name ?? null;
+}
+
+/** CAs that count and whose files are not here: Storage, or the folder, was put back from another day. */
+export function* readMissing(db: Builder, here: readonly Pick<Authority, "id">[]): Command<Database["authorities"][]> {
+  const rows = yield* all(db.selectFrom("authorities").selectAll().where("state", "!=", "ended").orderBy("ca"));
+  return rows.filter(({ ca }) => !here.some(({ id }) => id === ca));
 }
 
 /** A root signs few CAs. */

@@ -2,6 +2,7 @@ import { type CertificateLife, endsSoon } from "../../lib/certificate-life.ts";
 import type { Authority } from "../ca/authorities.ts";
 import { readCrlState } from "../store/crls.ts";
 import type { Builder, Command } from "../store/store.ts";
+import { readMissing } from "./authorities.ts";
 
 /** A list is renewed at half of its life; one that is still the newest this much later was not. */
 const CRL_GRACE_MS = 60 * 60_000;
@@ -16,7 +17,7 @@ export interface ListenerFact extends CertificateLife {
 
 /** What will lock somebody out unless it is looked at. */
 export interface TrustAlarm {
-  readonly alarm: "crl_missing" | "crl_old" | "crl_expired" | "ca_ends" | "server_certificate_ends" | "signer_unavailable";
+  readonly alarm: "ca_missing" | "crl_missing" | "crl_old" | "crl_expired" | "ca_ends" | "server_certificate_ends" | "signer_unavailable";
   /** The CA's id, or the listener's role. */
   readonly subject: string;
   /** When it ends or ended; of a key, since when; of what is missing: now. Integer milliseconds. */
@@ -24,6 +25,7 @@ export interface TrustAlarm {
 }
 
 const TEXT: Readonly<Record<TrustAlarm["alarm"], string>> = {
+  ca_missing: "its files are not in the registry's pki folder: put them back, or rotate and retire it; seen",
   crl_missing: "has no list of revoked certificates, seen",
   crl_old: "its list of revoked certificates was not renewed; it ends",
   crl_expired: "its list of revoked certificates ended",
@@ -48,6 +50,7 @@ export function* trustAlarms(
   }: { readonly authorities: readonly Authority[]; readonly listeners: readonly ListenerFact[]; readonly now: number },
 ): Command<TrustAlarm[]> {
   const alarms: TrustAlarm[] = [];
+  for (const { ca } of yield* readMissing(db, authorities)) alarms.push({ alarm: "ca_missing", subject: ca, at: now });
   for (const { id, notAfter, issuer, service } of authorities) {
     const failingSince = service?.failingSince ?? issuer?.signer.failingSince ?? null;
     if (failingSince !== null) alarms.push({ alarm: "signer_unavailable", subject: id, at: failingSince });

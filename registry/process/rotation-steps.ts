@@ -121,7 +121,7 @@ function* revoke(db: Builder, lead: Lead, { name, certificate }: AuthorityRow, n
 }
 
 /** Leaves once nothing that it signed can be shown any more, and every clock agrees on it; at once where an operator took it out. */
-function* end(db: Builder, lead: Lead, row: AuthorityRow, { authorities, crosses, now }: StepContext): Command<boolean> {
+function* end(db: Builder, lead: Lead, row: AuthorityRow, { crosses, now }: StepContext): Command<boolean> {
   const { ca, kind, name, state } = row;
   const isRoot = kind === "root";
   const left = db.selectFrom("certificates").select("fingerprint").where("issuer", "=", name);
@@ -137,10 +137,7 @@ function* end(db: Builder, lead: Lead, row: AuthorityRow, { authorities, crosses
   yield* dropCrl(db, { ca });
   yield* all(db.updateTable("authorities").set({ state: "ended", since: now }).where("ca", "=", ca));
   // What a root signed and what ended so is live no more: the root's own end waits for it.
-  const ended = [
-    ...own.map(({ certificate }) => certificate),
-    ...authorities.filter(({ id }) => id === ca && !isRoot).map((one) => one.certificate),
-  ];
+  const ended = [...own.map(({ certificate }) => certificate), ...(isRoot ? [] : [row.certificate])];
   for (const { fingerprint } of ended.map(issuedFacts)) {
     const known = db.updateTable("certificates").set({ state: "superseded" }).where("fingerprint", "=", fingerprint);
     yield* all(known.where("state", "=", "live"));

@@ -45,10 +45,17 @@ export class Rotation {
     }
     for (const { ca, state } of rows) {
       if (state === "active") authorities.activate(ca);
-      else if (state === "ended") authorities.remove(ca);
+      else if (state === "ended" && isReplaced(ca, rows, generations)) authorities.remove(ca);
     }
     return idleMs;
   }
+}
+
+/** The one that signs in its place is here: an older folder that was put back is not emptied. */
+function isReplaced(ca: string, rows: readonly AuthorityRow[], generations: readonly Authority[]): boolean {
+  const kind = rows.find((row) => row.ca === ca)?.kind;
+  const signing = rows.find((row) => row.kind === kind && row.state === "active")?.ca;
+  return generations.some(({ id }) => id === signing);
 }
 
 /** What others chain to is told before them. */
@@ -64,8 +71,9 @@ function steps(rows: readonly AuthorityRow[], generations: readonly Authority[])
     notes.push({ kind: "note", authority, state: signing.has(authority.kind) ? "next" : "active" });
     signing.add(authority.kind);
   }
-  const here = rows.filter(({ ca }) => present.has(ca));
-  return [...notes, ...here.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)).flatMap(openStep)];
+  // What leaves does so without its files too: Storage, or the folder, may be of another day.
+  const open = rows.filter(({ ca, state }) => present.has(ca) || state === "retired" || state === "withdrawn");
+  return [...notes, ...open.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)).flatMap(openStep)];
 }
 
 function openStep(row: AuthorityRow): Step[] {

@@ -1,19 +1,24 @@
 import type { CertificateAuthority } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { Authorities } from "../ca/authorities.ts";
-import type { CaKind } from "../ca/authority.ts";
+import { type CaKind, issuedFacts, ROLES } from "../ca/authority.ts";
 import { PkiError } from "../ca/folder.ts";
 import { KeyError } from "../ca/key-error.ts";
 import { readCrlState } from "../store/crls.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
 import { all, type Builder, type Command, type Lead, type Store } from "../store/store.ts";
+import { readMissing } from "./authorities.ts";
 import { waitingFor } from "./rotation-steps.ts";
 
-/** Every CA that counts, the root first. */
+/** Every CA that counts, the root first; behind them those that Storage knows and whose files are not here. */
 export function* showAuthorities(db: Builder, { all: authorities }: Pick<Authorities, "all">): Command<CertificateAuthority[]> {
   const rows = yield* all(db.selectFrom("authorities").selectAll());
   const shown: CertificateAuthority[] = [];
-  for (const { id, kind, role, signedBy, notAfter, issuer } of authorities) {
+  const missing = (yield* readMissing(db, authorities)).map(({ ca, kind, certificate }) => {
+    const { issuer: signedBy, notAfter } = issuedFacts(certificate);
+    return { id: ca, kind, role: ROLES[kind], signedBy, notAfter, issuer: null };
+  });
+  for (const { id, kind, role, signedBy, notAfter, issuer } of [...authorities, ...missing]) {
     const row = rows.find(({ ca }) => ca === id);
     const list = yield* readCrlState(db, { ca: id });
     // Between its end and the end of its files, and before its row.

@@ -27,23 +27,23 @@ export function* withdrawAuthority(
   yield* assertLead(db, lead);
   const { authorities, showing, ca, reason, now, actor } = input;
   const row = yield* first(db.selectFrom("authorities").selectAll().where("ca", "=", ca));
-  const known = authorities.all.find(({ id }) => id === ca);
-  if (row === undefined || known === undefined || row.state === "ended")
-    throw new Problem(404, "authority_unknown", "There is no CA of that name.");
+  if (row === undefined || row.state === "ended") throw new Problem(404, "authority_unknown", "There is no CA of that name.");
   if (row.state === "withdrawn") return;
   if (row.state === "active") throw new Problem(409, "authority_signs", `${ca} signs: rotate it first (ca rotate --kind ${row.kind}).`);
   const below = authorities.all.filter(({ id, signedBy }) => id !== ca && row.kind === "root" && signedBy === row.name);
   if (below.length > 0) throw needed(ca, `it signed ${below.map(({ id }) => id).join(", ")}: rotate and retire those first`);
   if (row.kind === "infrastructure") yield* assertNoAgents(db, ca, row.name, showing(row.name));
   if (row.kind !== "root") {
-    const root = authorities.all.find(({ name }) => name === known.signedBy);
+    // Its own files may be gone: Storage has its certificate.
+    const { issuer: signedBy, fingerprint } = issuedFacts(row.certificate);
+    const root = authorities.all.find(({ name }) => name === signedBy);
     if (root === undefined || root.issuer === null)
       throw new Problem(
         409,
         "root_key_away",
-        `The key of ${root?.id ?? known.signedBy}, which signed ${ca}, is not with the registry: put it back into its pki folder, for its list must name that CA.`,
+        `The key of ${root?.id ?? signedBy}, which signed ${ca}, is not with the registry: put it back into its pki folder, for its list must name that CA.`,
       );
-    yield* revokeCertificate(db, issuedFacts(row.certificate).fingerprint, now, reason);
+    yield* revokeCertificate(db, fingerprint, now, reason);
   }
   yield* all(db.updateTable("authorities").set({ state: "withdrawn", since: now }).where("ca", "=", ca));
   yield* appendAudit(db, { at: now, actor, action: "ca.withdrawn", detail: { ca, reason } });
