@@ -101,6 +101,7 @@ export class Renewing {
     const notAfter = await renewWhenDue(identity(), clock.now(), signal, leaving);
     if (notAfter === null) return;
     this.#renewedAtMs = clock.monotonic();
+    this.#heldBackAtMs = null;
     log.info({ notAfter, leaving }, "The agent's certificate was renewed");
     onRenewed(notAfter, leaving);
   }

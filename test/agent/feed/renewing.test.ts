@@ -97,6 +97,12 @@ describe("an agent whose CA leaves", () => {
     atMs = 600_000;
     await told.renewed(1);
     expect(told.renewals).to.deep.equal(["the agent's"]);
+    // The next CA that leaves is waited with anew.
+    atMs = 1_200_000;
+    const before = refused();
+    told.one.soon(0);
+    await waitFor("another attempt", () => (refused() > before ? true : undefined));
+    expect(told.renewals).to.have.length(1);
   });
 
   it("asks once, however often it is told, and not again within ten minutes", async () => {
