@@ -51,6 +51,7 @@ describe("lanes of tests", () => {
     expect(output.startsWith("At the same time, told at the end: fails.\n")).to.equal(true);
     expect(output.indexOf("\nfails\n")).to.be.greaterThan(output.indexOf("1 passed, 0 failed"));
     expect(output).to.contain("Error: c");
+    expect(output).to.match(/\npasses: 1 passed, 0 failed in \d+ s\nfails: 1 passed, 2 failed in \d+ s\n2 passed, 2 failed\n$/);
   });
 
   it("have every file of tests in one of them, but for the longest", async () => {

@@ -18,6 +18,8 @@ export interface Lane {
 
 interface Ended {
   readonly output: string;
+  /** Wall-clock time of the whole run. */
+  readonly seconds: number;
   readonly passed: number;
   readonly failed: number;
 }
@@ -68,6 +70,8 @@ export async function runLanes(lanes: readonly Lane[], write: (text: string) => 
   const ended = await Promise.all(lanes.map((lane, index) => runLane(lane, index === 0 ? write : () => undefined, children)));
   for (const signal of stops) process.off(signal, stop);
   for (const [index, { output }] of ended.entries()) if (index > 0) write(`\n${lanes[index]?.name}\n${output}`);
+  for (const [index, { passed, failed, seconds }] of ended.entries())
+    write(`${lanes[index]?.name}: ${passed} passed, ${failed} failed in ${seconds} s\n`);
   const failed = ended.reduce((sum, lane) => sum + lane.failed, 0);
   write(`${ended.reduce((sum, lane) => sum + lane.passed, 0)} passed, ${failed} failed\n`);
   return failed;
@@ -79,6 +83,8 @@ function runLane(lane: Lane, hear: (text: string) => void, children: ChildProces
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.push(child);
+  const start = performance.now();
+  const seconds = () => Math.round((performance.now() - start) / 1000);
   let output = "";
   let last = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -89,13 +95,13 @@ function runLane(lane: Lane, hear: (text: string) => void, children: ChildProces
     });
   }
   return new Promise((resolve) => {
-    child.once("error", (error) => resolve({ output: `${output}${error.message}\n`, passed: 0, failed: 1 }));
-    child.once("close", (code) => resolve({ output, ...count(last, code) }));
+    child.once("error", (error) => resolve({ output: `${output}${error.message}\n`, passed: 0, failed: 1, seconds: seconds() }));
+    child.once("close", (code) => resolve({ output, ...count(last, code), seconds: seconds() }));
   });
 }
 
 /** The last line of the lane's standard output; a run that ended otherwise than that says has failed. */
-function count(last: string, code: number | null): Omit<Ended, "output"> {
+function count(last: string, code: number | null): Pick<Ended, "passed" | "failed"> {
   const found = /(?:^|\n)(\d+) passed, (\d+) failed\n$/.exec(last);
   const passed = Number(found?.[1] ?? 0);
   const failed = Number(found?.[2] ?? 0);
