@@ -4,8 +4,8 @@ import type { Clock } from "../lib/clock.ts";
 import type { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { DesiredState, type Pending } from "./desired.ts";
-import { Effects, RETRY_MS, waitToRetry } from "./effects.ts";
-import { Saving } from "./saving.ts";
+import { Effects, RETRY_MS, type Round, waitToRetry } from "./effects.ts";
+import { Disk, positionOf, SaveError, type Saving } from "./saving.ts";
 import type { Position, StateFile } from "./state.ts";
 import type { Target } from "./target.ts";
 import type { RegistryTime } from "./time.ts";
@@ -22,6 +22,15 @@ export interface Applied {
   /** Registry time when it was acknowledged, and how long the effects took, milliseconds. */
   readonly atMs: number;
   readonly tookMs: number;
+  readonly changes: number;
+}
+
+/** What goes on from the desired state to the targets. */
+interface Work {
+  /** Resyncs asked for before it began. */
+  readonly serving: number;
+  /** Monotonic ms. */
+  readonly started: number;
   readonly changes: number;
 }
 
@@ -52,6 +61,7 @@ export class Reconciler {
   readonly #wakeup = new Wakeup();
   readonly #backoff = new Backoff(RETRY_MS);
   readonly #effects: Effects;
+  readonly #disk: Disk;
   /** Resyncs asked for, and up to which of them one was begun and succeeded. */
   #asked = 0;
   #served = 0;
@@ -62,19 +72,16 @@ export class Reconciler {
   #closed = false;
   /** What the targets are shown, all or nothing, is another than before, and not all of them have acknowledged it. */
   #switching = false;
-  /** The disk holds what was last acknowledged: differences go on top. */
-  #savedWhole: boolean;
-  /** Resolves when saving, which failed, is to be tried again; null while nothing keeps it from being tried. */
-  #saveDue: Promise<void> | null = null;
   #applied: Applied | null = null;
   #busySinceMs: number | null = null;
+  #sinceMs: number | null = null;
   #applying: { readonly sinceMs: number; readonly untilMs: number | null } | null = null;
   #ended = false;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
-    this.#savedWhole = parts.saved;
-    this.#effects = new Effects(parts.targets, parts.log, () => this.#wakeup.ring());
+    this.#disk = new Disk(parts.state, parts.saved, parts.log);
+    this.#effects = new Effects(parts.targets, parts.clock, parts.log, () => this.#wakeup.ring());
   }
 
   /** The first target, the gate in the kernel, acknowledged a whole state at least once. */
@@ -87,6 +94,7 @@ export class Reconciler {
     return this.#stands.promise;
   }
 
+  /** A target failed, or is to be made anew. One that is late is neither. */
   get dirty(): boolean {
     return this.#failing || this.#switching || this.#effects.due;
   }
@@ -106,14 +114,16 @@ export class Reconciler {
    */
   get applyMs(): number {
     const now = this.#parts.clock.monotonic();
-    if (this.#applying === null || now > (this.#applying.untilMs ?? now) + LATELY_MS) return 0;
-    return (this.#applying.untilMs ?? now) - this.#applying.sinceMs;
+    const lateMs = now - (this.#effects.lateSinceMs("apply") ?? now);
+    if (this.#applying === null || now > (this.#applying.untilMs ?? now) + LATELY_MS) return lateMs;
+    return Math.max(lateMs, (this.#applying.untilMs ?? now) - this.#applying.sinceMs);
   }
 
   /** Resolves while the loop runs, whatever a target does. @throws Error when it ended or is stuck in its effects */
   async answers(): Promise<void> {
     if (this.#ended) throw new Error("the loop has ended");
-    const busyMs = this.#busySinceMs === null ? 0 : this.#parts.clock.monotonic() - this.#busySinceMs;
+    const now = this.#parts.clock.monotonic();
+    const busyMs = now - Math.min(this.#busySinceMs ?? now, this.#effects.lateSinceMs() ?? now);
     if (busyMs > LONGEST_ROUND_MS) throw new Error(`its effects have been going on for ${Math.round(busyMs / 1_000)} s`);
   }
 
@@ -140,7 +150,7 @@ export class Reconciler {
 
   /** The desired state was replaced whole; `kept` says whether its differences are known. */
   replaced(kept: boolean): void {
-    this.#savedWhole = false;
+    this.#disk.whole = false;
     if (!kept) this.#effects.makeDue();
     this.#wakeup.ring();
   }
@@ -151,6 +161,7 @@ export class Reconciler {
       await this.#loop(signal);
     } finally {
       this.#ended = true;
+      await this.#effects.settled();
     }
   }
 
@@ -167,27 +178,17 @@ export class Reconciler {
         this.#backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
+        if (error instanceof LateError) continue;
         this.#failing = true;
         // A target that failed rings when it is to be tried again; the others get what comes meanwhile at once.
         if (error instanceof TargetError) continue;
-        if (error instanceof SaveError) await this.#rungOrSaveDue(error, seen, signal);
+        if (error instanceof SaveError) await this.#disk.rungOrDue(error, this.#wakeup, seen, signal);
         else await waitToRetry(error, this.#backoff, this.#parts.log, signal);
         seen = -1;
       } finally {
         this.#busySinceMs = null;
       }
     }
-  }
-
-  /** The disk is tried again when it is due. What comes meanwhile goes to the kernel at once: a full disk holds up no revocation. */
-  async #rungOrSaveDue(error: SaveError, seen: number, signal: AbortSignal): Promise<void> {
-    this.#saveDue ??= waitToRetry(error, this.#backoff, this.#parts.log, signal).then(() => {
-      this.#saveDue = null;
-    });
-    const either = new AbortController();
-    const rung = this.#wakeup.after(seen, AbortSignal.any([signal, either.signal])).catch(() => {});
-    await Promise.race([this.#saveDue, rung]);
-    either.abort(new Error("the save is due"));
   }
 
   async #once(signal: AbortSignal): Promise<void> {
@@ -198,35 +199,28 @@ export class Reconciler {
     }
     if (this.#effects.due) await this.#resync(closed, signal);
     else if (!closed) await this.#apply(signal);
+    else if (!this.#effects.unfinished) this.#serve(this.#asked);
   }
 
   async #resync(closed: boolean, signal: AbortSignal): Promise<void> {
-    const { desired, clock, settled } = this.#parts;
-    const started = clock.monotonic();
+    const { desired, settled, time } = this.#parts;
+    const started = this.#begin();
     settled.close();
     try {
       this.#closed = closed;
       const serving = this.#asked;
       const pending = desired.pending();
-      const onTop = this.#savedWhole;
+      const onTop = this.#disk.whole;
       // Written while the targets work, committed after them.
-      await using saving = closed || onTop || this.#saveDue !== null ? null : this.#save();
-      const { gate, failed } = await this.#effects.round(closed ? new DesiredState() : desired, pending, closed, signal);
-      if (gate) {
-        this.#gateStands = true;
-        this.#stands.resolve();
-      }
+      await using saving = !closed && this.#disk.wantsWhole ? this.#disk.begin(positionOf(desired, time), desired) : null;
+      const round = await this.#effects.round(closed ? new DesiredState() : desired, pending, closed, signal);
       if (!closed) {
         desired.acknowledgeAll();
-        this.#savedWhole = false;
+        this.#disk.whole = false;
       }
-      if (failed) throw new TargetError();
-      this.#switching = false;
-      this.#served = serving;
-      this.#servedBell.ring();
-      if (closed) return;
       const changes = desired.size + desired.trustSize;
-      await this.#finish(positionOf(desired, this.#parts.time), onTop ? pending : saving, changes, clock.monotonic() - started);
+      const position = closed ? null : positionOf(desired, time);
+      await this.#finish(round, position, onTop ? pending : saving, { serving, started, changes });
     } finally {
       settled.open();
     }
@@ -236,64 +230,70 @@ export class Reconciler {
     const { desired, clock, time, settled } = this.#parts;
     const position = positionOf(desired, time);
     const known = position === null || (position.revision === this.#applied?.revision && position.epoch === this.#applied.epoch);
-    if (known && desired.pendingSize === 0 && this.#savedWhole) return;
-    const started = clock.monotonic();
+    if (known && desired.pendingSize === 0 && this.#disk.whole && !this.#effects.unfinished) return this.#serve(this.#asked);
+    const started = this.#begin();
+    const serving = this.#asked;
     const pending = desired.pending();
-    this.#applying = { sinceMs: started, untilMs: null };
-    const { failed } = await this.#effects.round(desired, pending, false, signal);
-    this.#applying = { sinceMs: started, untilMs: clock.monotonic() };
+    this.#applying = { sinceMs: clock.monotonic(), untilMs: null };
+    const round = await this.#effects.round(desired, pending, false, signal);
+    this.#applying = { ...this.#applying, untilMs: clock.monotonic() };
     desired.acknowledge(pending);
-    if (failed) {
-      this.#savedWhole = false;
-      throw new TargetError();
-    }
-    const changes = pending.rules.length + pending.trust.length;
-    const tookMs = clock.monotonic() - started;
-    if (this.#savedWhole || this.#saveDue !== null) return this.#finish(position, pending, changes, tookMs);
+    const whole = { serving, started, changes: pending.rules.length + pending.trust.length };
+    if (!round.gate) this.#disk.whole = false;
+    if (!round.gate || !this.#disk.wantsWhole) return this.#finish(round, position, pending, whole);
     settled.close();
     try {
-      await using saving = this.#save();
-      await this.#finish(position, saving, changes, tookMs);
+      await using saving = this.#disk.begin(positionOf(desired, time), desired);
+      await this.#finish(round, position, saving, whole);
     } finally {
       settled.open();
     }
   }
 
-  /** Begins to save the whole; null when there is nothing. Disk may run ahead of the kernel, never behind what is told. */
-  #save(): Saving | null {
-    const { desired, state, time } = this.#parts;
-    const position = positionOf(desired, time);
-    return position === null ? null : new Saving(() => state.begin(position, desired));
+  /** When what is under way began: with a target that is late it began earlier. */
+  #begin(): number {
+    this.#sinceMs ??= this.#parts.clock.monotonic();
+    return this.#sinceMs;
   }
 
-  /** In the kernel; now on disk, then told. What cannot be saved is not told, and is saved whole at the next try. */
-  async #finish(position: Position | null, saved: Pending | Saving | null, changes: number, tookMs: number): Promise<void> {
-    const { state, time, onApplied } = this.#parts;
-    if (position === null) {
-      this.#savedWhole = true;
-      return;
-    }
-    if (this.#saveDue !== null) throw new SaveError("Saving waits until it is due again");
-    try {
-      if (saved instanceof Saving) await saved.commit();
-      else if (saved !== null) state.save(position, saved);
-      this.#savedWhole = true;
-    } catch (cause) {
-      this.#savedWhole = false;
-      throw new SaveError("Cannot save the applied state", { cause });
-    }
-    this.#applied = { epoch: position.epoch, revision: position.revision, digest: position.digest, atMs: time.now(), tookMs, changes };
+  /**
+   * In the kernel; now on disk, whatever becomes of the other targets, so that who starts again without a registry knows of it; then, when
+   * all of them have it, told. What cannot be saved is not told, and is saved whole at the next try.
+   * @param position null when there is nothing to save
+   */
+  async #finish({ gate, failed, late }: Round, position: Position | null, saved: Pending | Saving | null, work: Work): Promise<void> {
+    const { clock, time, onApplied } = this.#parts;
+    const tookMs = clock.monotonic() - work.started;
+    if (gate && !late) this.#stand();
+    if (!late) this.#sinceMs = null;
+    if (position === null && !this.#closed) this.#disk.whole = true;
+    if (position !== null && gate) await this.#disk.store(position, saved);
+    if (failed) throw new TargetError();
+    if (late) throw new LateError();
+    this.#serve(work.serving);
+    if (position === null) return;
+    const { epoch, revision, digest } = position;
+    this.#applied = { epoch, revision, digest, atMs: time.now(), tookMs, changes: work.changes };
     onApplied(this.#applied);
   }
+
+  #stand(): void {
+    this.#gateStands = true;
+    this.#stands.resolve();
+  }
+
+  /** Every target has what it was last shown, and every resync up to this one was begun before. */
+  #serve(asked: number): void {
+    this.#stand();
+    this.#switching = false;
+    if (this.#served === asked) return;
+    this.#served = asked;
+    this.#servedBell.ring();
+  }
 }
+
+/** A target is still at it, and rings when it is done. */
+class LateError extends Error {}
 
 /** A target failed, was told of in the log, and is held until its wait is over. */
 class TargetError extends Error {}
-
-/** The kernel is right and the disk is not: no reason to touch the kernel. */
-class SaveError extends Error {}
-
-function positionOf(desired: DesiredState, time: RegistryTime): Position | null {
-  if (desired.epoch === null) return null;
-  return { epoch: desired.epoch, revision: desired.revision, digest: desired.digest, seenMs: time.seenMs };
-}

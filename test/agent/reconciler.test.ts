@@ -82,6 +82,79 @@ describe("reconciler", () => {
     expect([...agent.second.rules.keys()]).to.deep.equal(["ip 203.0.113.8/32"]);
   });
 
+  it("gives the gate at once what comes while another target is still at it, and that one afterwards, and tells when both have it", async () => {
+    await using agent = setUp();
+    await agent.stood();
+    const slow = Promise.withResolvers<void>();
+    agent.second.held = slow.promise;
+    agent.set("203.0.113.7/32", 5_000);
+    while (agent.second.calls.length < 2) await new Promise(setImmediate);
+    agent.remove("203.0.113.7/32");
+    while (agent.target.rules.size > 0 || agent.target.calls.length < 3) await new Promise(setImmediate);
+    agent.set("203.0.113.8/32", 5_000);
+    while (agent.target.rules.size === 0) await new Promise(setImmediate);
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1"]);
+    expect(agent.second.rules.size).to.equal(0);
+    expect(agent.told).to.deep.equal([0]);
+    expect(agent.disk.saves.at(-1)).to.equal("save 3 +1");
+    // Late is not broken: load balancers are told nothing else than before.
+    expect({ dirty: agent.reconciler.dirty, closed: agent.settled.closed }).to.deep.equal({ dirty: false, closed: false });
+    const done = agent.applied(3);
+    agent.second.held = null;
+    slow.resolve();
+    await done;
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 2"]);
+    expect([...agent.second.rules.keys()]).to.deep.equal(["ip 203.0.113.8/32"]);
+    expect(agent.told).to.deep.equal([0, 3]);
+  });
+
+  it("resyncs a target whole that failed when it was late, and resolves a resync that was asked for meanwhile after one of its own", async () => {
+    await using agent = setUp();
+    await agent.stood();
+    const slow = Promise.withResolvers<void>();
+    agent.second.held = slow.promise;
+    agent.second.failures = 1;
+    agent.set("203.0.113.7/32", 5_000);
+    while (agent.second.calls.length < 2) await new Promise(setImmediate);
+    const resynced = agent.reconciler.resync("a test asks", AbortSignal.timeout(5_000));
+    while (agent.target.calls.length < 3) await new Promise(setImmediate);
+    agent.set("203.0.113.8/32", 5_000);
+    while (agent.target.rules.size < 2) await new Promise(setImmediate);
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1"]);
+    agent.second.held = null;
+    slow.resolve();
+    await resynced;
+    expect(agent.second.calls.slice(0, 3)).to.deep.equal(["resync", "apply 1", "resync"]);
+    expect([...agent.second.rules.keys()]).to.deep.equal(["ip 203.0.113.7/32", "ip 203.0.113.8/32"]);
+  });
+
+  it("stands for the first time when no target is at it any more", async () => {
+    await using agent = setUp();
+    const slow = Promise.withResolvers<void>();
+    agent.second.held = slow.promise;
+    while (agent.second.calls.length === 0) await new Promise(setImmediate);
+    await agent.settled.passed();
+    agent.set("203.0.113.7/32", 5_000);
+    while (agent.target.rules.size === 0) await new Promise(setImmediate);
+    expect(agent.reconciler.gateStands).to.equal(false);
+    slow.resolve();
+    await agent.reconciler.stands;
+    expect(agent.reconciler.gateStands).to.equal(true);
+  });
+
+  it("saves what the gate has while another target fails, and tells nothing", async () => {
+    await using agent = setUp();
+    await agent.stood();
+    const first = agent.applied(1);
+    agent.set("203.0.113.7/32", 5_000);
+    await first;
+    agent.second.failures = 1_000;
+    agent.remove("203.0.113.7/32");
+    while (agent.disk.saves.length < 3) await new Promise(setImmediate);
+    expect(agent.disk.saves.slice(0, 3)).to.deep.equal(["replace 0 =0", "save 1 +1", "save 2 +1"]);
+    expect(agent.told).to.deep.equal([0, 1]);
+  });
+
   it("stands when the gate does, whatever becomes of what comes after it", async () => {
     await using agent = setUp();
     agent.second.failures = 2;

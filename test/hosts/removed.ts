@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { statusOf } from "./install.ts";
+import { reaches, serveApplication, statusOf } from "./install.ts";
 import { LONG_SCENES } from "./long.ts";
 import type { Machine } from "./machine.ts";
 import { codeSecret, foundIn, keysOf, logsOf } from "./secrets.ts";
-import type { Stand } from "./stand.ts";
+import { ask, type Stand } from "./stand.ts";
 import { madeOf, remember } from "./ways.ts";
 
 /** An agent's certificates by state, the latest first. */
@@ -63,6 +63,22 @@ export function removedScenes(stand: () => Stand): void {
     expect(after.filter((state) => state === "revoked").length).to.equal(before.filter((state) => state === "revoked").length + 1);
     expect((await certificatesOf(registry, kept.name)).includes("revoked")).to.equal(false);
     expect(await madeOf(kept)).to.deep.equal(was);
+    expect((await statusOf(kept)).pid).to.equal(pid);
+  });
+
+  it("come back under their name when the settings name them again, with a certificate of their own", async () => {
+    const { metal, registry, gates, registered } = stand();
+    const [kept = registry, back = registry] = gates;
+    const [{ pid }, before] = [await statusOf(kept), await certificatesOf(registry, back.name)];
+    metal.without.delete(back.name);
+    const { code, said } = await metal.deploy();
+    expect(code, said).to.equal(0);
+    await reaches(back, "enforcing");
+    await serveApplication(back);
+    expect(await ask(stand(), registered, back, { seconds: 30 })).to.equal(`${back.name} answers`);
+    const after = await certificatesOf(registry, back.name);
+    expect(after.filter((state) => state === "revoked").length).to.equal(before.filter((state) => state === "revoked").length);
+    expect(after.filter((state) => state === "live").length).to.be.greaterThan(before.filter((state) => state === "live").length);
     expect((await statusOf(kept)).pid).to.equal(pid);
   });
 }

@@ -1,11 +1,15 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { readElements } from "../faults/kernel.ts";
 import { applicationData, applicationSocket, loginFile } from "./configs.ts";
 import { inNetns, run } from "./exec.ts";
+import { paths } from "./folder.ts";
 import { startLab } from "./lab.ts";
 import { LAB } from "./plan.ts";
-import { Scene } from "./scene.ts";
+import { findProcess, sendSignal } from "./processes.ts";
+import { agentOf, agentStatus, terminatorOf } from "./programs.ts";
+import { type Registered, Scene } from "./scene.ts";
 import { whatToTry } from "./try.ts";
 import { waitFor } from "./wait.ts";
 
@@ -23,13 +27,15 @@ describe("the application behind the gate", function () {
   const stack = new AsyncDisposableStack();
   let scene: Scene;
   let password: string;
+  let other: string;
   let laptop: { readonly device: string; readonly words: readonly string[] };
 
   before(async () => {
     const lab = stack.use(await startLab({ name: `t-app-${process.pid}`, agents: 1, devices: 3, roaming: 1 }));
     scene = stack.use(await Scene.open(lab));
     password = JSON.parse(readFileSync(loginFile(lab.plan), "utf8")).password;
-    for (const device of [DESKTOP, OTHER]) await scene.register(device, await scene.makeCode("desktop", 1));
+    await scene.register(DESKTOP, await scene.makeCode("desktop", 1));
+    other = ((await scene.register(OTHER, await scene.makeCode("desktop", 1))).body as Registered).device;
     const { device, client } = await scene.certify(LAPTOP, await scene.makeCode("laptop", 1, LAB.certProfile));
     const [cert, key] = ["laptop.crt", "laptop.key"].map((name) => join(lab.plan.folder, name)) as [string, string];
     writeFileSync(cert, client.cert);
@@ -151,6 +157,29 @@ describe("the application behind the gate", function () {
     expect(await direct()).to.equal("403");
     expect(await direct("-H", "X-EntityOS-Lane: roaming", "-H", "X-Forwarded-For: 203.0.113.9")).to.equal("403");
     expect((await curl(DESKTOP, "/whoami", "-H", `X-EntityOS-Device: ${laptop.device}`)).body).to.equal('{"x-entityos-lane":"ip"}');
+  });
+
+  it("is kept from a revoked address at once while the terminator hangs, and from a revoked certificate when it goes on", async () => {
+    const { lab } = scene;
+    const revoked = await scene.certify(OTHER, await scene.makeCode("visitor", 1, LAB.certProfile));
+    await scene.applied(await scene.headRevision());
+    expect(await scene.whoAmI(OTHER, scene.host(), revoked.client)).to.include({ "x-entityos-subject": "visitor" });
+    const log = paths(lab.plan).log(agentOf(scene.host()));
+    const failures = () => readFileSync(log, "utf8").split("Cannot apply").length;
+    const before = failures();
+    const master = findProcess(lab.plan.folder, terminatorOf(scene.host()));
+    if (master === undefined) throw new Error("no terminator runs");
+    sendSignal(master, "SIGSTOP");
+    await scene.revokeNow(revoked.device);
+    const { revision } = await scene.revokeNow(other);
+    const address = `ip ${scene.device(OTHER).address}/32`;
+    await waitFor("the address to be gone", async () => !(await readElements(scene.host().netns)).has(address) || undefined);
+    // The terminator was waited for by nobody: it has not failed yet.
+    expect(failures()).to.equal(before);
+    expect((await agentStatus(lab.plan, scene.host()))?.revision).to.be.lessThan(revision);
+    sendSignal(master, "SIGCONT");
+    await scene.applied(revision);
+    expect(await scene.whoAmI(OTHER, scene.host(), revoked.client)).to.equal(null);
   });
 
   it("is used with a certificate as the story says", async () => {
