@@ -1,8 +1,6 @@
 import { join } from "node:path";
 import { ConfigError } from "../lib/config.ts";
 import { EXIT } from "../lib/service.ts";
-import { reviewAws, synthAws } from "./aws/app.ts";
-import { synthMetal } from "./metal/app.ts";
 import { HostError } from "./metal/errors.ts";
 
 const ENVIRONMENTS = ["production", "trial", "single-zone"].map((name) => join(import.meta.dirname, "environments", `${name}.yaml`));
@@ -11,7 +9,9 @@ const ENVIRONMENTS = ["production", "trial", "single-zone"].map((name) => join(i
  * synth [SETTINGS.yaml …]: writes every stack of the environments as Terraform JSON to CDKTF_OUTDIR, cdktf.out by default, and tells how
  * many resources each has. review writes docs/aws/.
  */
-function main([first, ...rest]: readonly string[]): number {
+async function main([first, ...rest]: readonly string[]): Promise<number> {
+  // Loaded by those who need it: hosts that are there wait for no provider's bindings.
+  const { reviewAws, synthAws } = await import("./aws/app.ts");
   const told = process.env.ENTITYOS_INFRA;
   const files = first === undefined ? (told === undefined ? ENVIRONMENTS : [told]) : [first, ...rest];
   try {
@@ -32,6 +32,7 @@ function main([first, ...rest]: readonly string[]): number {
 
 /** metal SETTINGS.yaml, or ENTITYOS_METAL: the hosts that are there, which are read first. */
 async function metal(file: string): Promise<number> {
+  const { synthMetal } = await import("./metal/app.ts");
   try {
     process.stdout.write(`${await synthMetal(file)}\n`);
     return EXIT.ok;
@@ -44,4 +45,4 @@ async function metal(file: string): Promise<number> {
 
 const [first, second] = process.argv.slice(2);
 const hosts = first === "metal" ? second : first === undefined ? process.env.ENTITYOS_METAL : undefined;
-process.exitCode = hosts === undefined ? main(process.argv.slice(2)) : await metal(hosts);
+process.exitCode = hosts === undefined ? await main(process.argv.slice(2)) : await metal(hosts);

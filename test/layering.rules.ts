@@ -33,7 +33,7 @@ export const PLACES: readonly Place[] = [
     may: ["lib"],
   },
   ...AGENT_PARTS.map((name) => ({ name, files: new RegExp(`^${name}/`), may: ["lib", "agent/base"] })),
-  { name: "agent/reconciler", files: /^agent\/(effects|reconciler|saving)\.ts$/, may: ["lib", "agent/base"] },
+  { name: "agent/reconciler", files: /^agent\/(effects|merging|reconciler|saving)\.ts$/, may: ["lib", "agent/base"] },
   { name: "agent/main", files: /^agent\/[^/]+\.ts$/, may: ["lib", "agent/base", ...AGENT_PARTS, "agent/reconciler"] },
 
   { name: "registry/config", files: /^registry\/config\.ts$/, may: ["lib"] },

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { reaches, serveApplication, statusOf } from "./install.ts";
-import { LONG_SCENES } from "./long.ts";
+import { LONG_SCENES, onlyLong } from "./long.ts";
 import type { Machine } from "./machine.ts";
 import type { Ran } from "./metal.ts";
 import { refusedScenes } from "./refused.ts";
@@ -196,7 +196,7 @@ export function upgradeScenes(stand: () => Stand): void {
 
 /** Hosts that are not what the settings take them for, and hosts that are given back as they were. */
 export function destroyScenes(stand: () => Stand): void {
-  it("are not taken for another machine that answers at their address", async () => {
+  onlyLong("are not taken for another machine that answers at their address", async () => {
     const { metal, gates } = stand();
     const [one] = gates;
     if (one === undefined) throw new Error("unreachable");

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { BIN } from "../lab/configs.ts";
 import { run } from "../lab/exec.ts";
 import { buildPackages } from "./dist.ts";
-import { baseImage, type Suite } from "./image.ts";
+import { baseImage, SUITES, type Suite } from "./image.ts";
 import { connect, letIn, REGISTRY_NAME } from "./install.ts";
 import { Machine } from "./machine.ts";
 import { keyOf, Metal } from "./metal.ts";
@@ -39,7 +39,7 @@ export async function makeStand(): Promise<Stand> {
     await run(["rm", "-rf", folder]);
   });
   const dist = join(folder, "dist");
-  await buildPackages(dist);
+  await Promise.all([buildPackages(dist), ...SUITES.map(baseImage)]);
   const machines: Machine[] = [];
   for (const [index, suite] of (["bookworm", ...GATES] as const).entries())
     machines.push(stack.use(await startMachine(network, folder, dist, index, suite)));
