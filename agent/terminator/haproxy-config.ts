@@ -33,6 +33,8 @@ const INNER_SOCKET_NAME = "inner.sock";
 /** Digits of a length that is looked at as a number: a limit has 13 at most, and HAProxy's numbers end at 64 bits. */
 const LENGTH_DIGITS = 15;
 /** What an application gets; anything else is refused before it. */
+/** All but the tab, and the line ends between headers, as a regular expression of PCRE. */
+const CONTROL_CHARACTERS = String.raw`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`;
 const METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS";
 
 /**
@@ -122,6 +124,8 @@ function laneFrontend(lane: Lane, port: number, source: LaneSource, revocations:
     // Tracked are requests: over HTTP/2 one connection holds a hundred under way, and all lanes share the inner hop.
     `http-request deny deny_status 429 unless { sc_conn_cur(1) le ${source.most("perSource")} }`,
     `http-request deny deny_status 405 unless { method ${METHODS} }`,
+    // HAProxy passes them on in a value: RFC 9110, section 5.5.
+    `http-request deny deny_status 400 if { req.hdrs -m reg '${CONTROL_CHARACTERS}' }`,
     // As a number a header is 32 bits wide, and 4294967296 is 0 then.
     `http-request deny deny_status 413 if { req.hdr(content-length) -m len gt ${LENGTH_DIGITS} } or { req.body_size gt ${maxBodyBytes} }`,
     ...identity(lane),

@@ -140,6 +140,9 @@ for (const kind of TERMINATORS) {
       ],
       ["a space before a colon", "GET / HTTP/1.1\nX-EntityOS-Device : forged", "", 400],
       ["a line that is folded", "GET / HTTP/1.1\nX-A: b\n X-EntityOS-Device: forged", "", { haproxy: 200, nginx: 400 }],
+      ["a NUL in a value", "GET / HTTP/1.1\nX-A: b\0c", "", 400],
+      ["another control character in a value", "GET / HTTP/1.1\nX-A: b\x7fc", "", { haproxy: 400, nginx: 500 }],
+      ["a tab in a value", "GET / HTTP/1.1\nX-A: b\tc", "", 200],
       ["a NUL in a name", "GET / HTTP/1.1\nX-EntityOS-Dev\0ice: forged", "", 400],
       [
         "another protocol's upgrade",
