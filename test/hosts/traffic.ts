@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { startCapture } from "../lab/capture.ts";
 import type { Machine } from "./machine.ts";
 import type { Device } from "./network.ts";
@@ -5,6 +6,8 @@ import { ask, type Stand } from "./stand.ts";
 
 /** For an answer that must come, seconds: a refusal is told at once, a slow machine is none. */
 const PATIENT_S = 30;
+/** Between two requests: without a pause the client takes the machine from the hosts that it asks. */
+const PAUSE_MS = 50;
 
 /** What became of the requests. */
 export interface Counts {
@@ -27,8 +30,11 @@ export async function startTraffic(stand: Stand, gate: Machine): Promise<Traffic
   let going = true;
   const counts = { answered: 0, refused: 0 };
   const working = (async () => {
-    while (going)
-      counts[(await ask(stand, stand.registered, gate, { seconds: PATIENT_S })) === `${gate.name} answers` ? "answered" : "refused"]++;
+    while (going) {
+      const said = await ask(stand, stand.registered, gate, { seconds: PATIENT_S });
+      counts[said === `${gate.name} answers` ? "answered" : "refused"]++;
+      await delay(PAUSE_MS);
+    }
   })();
   let stopping: Promise<void> | undefined;
   const end = async () => {
