@@ -42,7 +42,7 @@ export function prepared<P extends object, R>(build: (db: Builder, values: P) =>
 }
 
 /** Rows of one statement: as few statements as these sizes make of any number. */
-const SIZES = [64, 16, 4, 1] as const;
+const SIZES = [64, 32, 16, 8, 4, 2, 1] as const;
 
 /**
  * As {@link prepared}, for many rows at a time, whose number may be any: `build` is called for a few sizes only. What it makes of rows

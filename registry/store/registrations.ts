@@ -1,8 +1,8 @@
 import { DEVICE_AT, SELECTOR_AT } from "./intake.ts";
-import { prepared } from "./prepared.ts";
+import { prepared, preparedRows } from "./prepared.ts";
 import { all, type Builder, type Command, first } from "./store.ts";
 
-/** Outcomes asked for in one query. */
+/** Outcomes asked for in one read. */
 export const MAX_OUTCOMES = 256;
 
 export interface OutcomeRow {
@@ -12,12 +12,23 @@ export interface OutcomeRow {
   readonly revision: number;
 }
 
-/** The outcomes that are there of at most {@link MAX_OUTCOMES} submissions. */
+const selectOutcomes = preparedRows((db, rows: readonly { submission: string }[]) =>
+  db
+    .selectFrom("outcomes")
+    .select(["submission", "status", "body", "revision"])
+    .where(
+      "submission",
+      "in",
+      rows.map((v) => v.submission),
+    ),
+);
+
+/** The outcomes that are there of submissions. */
 export function readOutcomes(db: Builder, ids: readonly string[]): Command<OutcomeRow[]> {
-  // Filled up to a power of two with the last id, so that few different statements are prepared.
-  const size = 2 ** Math.ceil(Math.log2(Math.max(1, ids.length)));
-  const padded = Array.from({ length: size }, (_, index) => ids[Math.min(index, ids.length - 1)] ?? "");
-  return all(db.selectFrom("outcomes").select(["submission", "status", "body", "revision"]).where("submission", "in", padded));
+  return selectOutcomes(
+    db,
+    ids.map((submission) => ({ submission })),
+  );
 }
 
 /** How many live agents of the restricted zone acknowledged which revision. */

@@ -66,9 +66,9 @@ describe("the queries of the hot path", () => {
     }
   }
 
-  /** What SQLite would walk through row by row for these queries. */
+  /** What SQLite would walk through row by row for these queries; rows that come with a query are no table's. */
   const scans = (queries: Iterable<string>): string[] =>
-    [...new Set(plans(queries).filter((detail) => /SCAN|TEMP B-TREE/.test(detail)))].sort();
+    [...new Set(plans(queries).filter((detail) => /SCAN(?! CONSTANT ROW| \d+-ROW VALUES)|TEMP B-TREE/.test(detail)))].sort();
 
   it("walk through nothing but the inbox, the newest audit entry and the nearest expiry", async () => {
     const sql = new Set<string>();
@@ -102,8 +102,6 @@ describe("the queries of the hot path", () => {
     await store.read(nextExpiry);
     expect(sql.size).to.be.greaterThan(25);
     expect(scans(sql)).to.deep.equal([
-      // Of no table: what is looked up is a column each.
-      "SCAN CONSTANT ROW",
       "SCAN audit",
       "SCAN certificates USING COVERING INDEX certificates_live_end",
       "SCAN crowded USING COVERING INDEX crowded_untold",
