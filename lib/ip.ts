@@ -85,6 +85,7 @@ export function contains(outer: Prefix, inner: Prefix): boolean {
 
 /** Network-order bytes of the prefix's address: 4 or 16. */
 export function prefixBytes(p: Prefix): Buffer {
+  if (p.family === 4) return Buffer.from(p.address.split(".").map(Number));
   return Buffer.from(ipaddr.parse(p.address).toByteArray());
 }
 
