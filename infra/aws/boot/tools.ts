@@ -34,8 +34,8 @@ signed() { # SERVICE, then curl's own arguments
     printf 'header = "x-amz-security-token: %s"\\n' "$(echo "$credentials" | field Token)"
   } | curl -K - -sSf --max-time 300 --aws-sigv4 "aws:amz:${word(region)}:$service" "$@"
 }
-fetch() { # KEY FILE: an object of the bucket
-  signed s3 -H 'x-amz-content-sha256: ${EMPTY}' -o "$2" "${word(bucket)}/$1"
+fetch() { # KEY FILE: an object of the bucket; S3 takes a plus sign for a blank
+  signed s3 -H 'x-amz-content-sha256: ${EMPTY}' -o "$2" "${word(bucket)}/$(echo "$1" | sed 's/+/%2B/g')"
 }
 store() { # FILE KEY
   signed s3 -H "x-amz-content-sha256: $(sha256sum "$1" | cut -d ' ' -f 1)" -T "$1" "${word(bucket)}/$2"

@@ -49,17 +49,26 @@ function written(synthesis: Synthesis, { part, fields }: Resource, inward: boole
 
 const unlistedFlow: Forbidden = {
   name: "unlisted-flow",
-  why: "who may send packets to whom is a closed list, of TCP to one port each: groups by reference, networks as the settings name them",
+  why: "who may send packets to whom is a closed list, of TCP to one port each: groups by reference, networks as the settings name them; all of it is there",
   look: (synthesis) =>
     ([true, false] as const).flatMap((inward) => {
       const listed = inward ? ingressOf(synthesis.settings) : egressOf(synthesis.settings);
-      const rules = resourcesOf(synthesis, `aws_vpc_security_group_${inward ? "in" : "e"}gress_rule`);
-      return each(rules, (rule) => {
-        const flow = written(synthesis, rule, inward);
-        return listed.includes(flow) ? null : flow;
-      });
+      const type = `aws_vpc_security_group_${inward ? "in" : "e"}gress_rule`;
+      const rules = resourcesOf(synthesis, type);
+      const there = new Set(rules.map((rule) => written(synthesis, rule, inward)));
+      return [
+        ...each(rules, (rule) => {
+          const flow = written(synthesis, rule, inward);
+          return listed.includes(flow) ? null : flow;
+        }),
+        ...missing("network", type, listed, there),
+      ];
     }),
 };
+
+/** What is listed and is not there: who is to reach somebody would not. */
+const missing = (part: string, type: string, listed: readonly string[], there: ReadonlySet<string>): string[] =>
+  listed.filter((one) => !there.has(one)).map((one) => `${part} ${type}: ${one} is missing`);
 
 /** Entries of a network ACL, "out|in NETWORK PORTS". */
 function entriesOf({ restricted }: AwsSettings, kind: string): readonly string[] {
@@ -73,27 +82,43 @@ function entriesOf({ restricted }: AwsSettings, kind: string): readonly string[]
   ];
 }
 
+/** An entry as the list has it, and the ACL that it is of, "open" or "restricted" where it is one of ours. */
+function writtenEntry(synthesis: Synthesis, { part, fields }: Resource): { readonly entry: string; readonly of: string } {
+  const { cidr_block, ipv6_cidr_block, egress, from_port, to_port, protocol, rule_action, network_acl_id } = fields;
+  const acl = meaning(synthesis, part, String(network_acl_id));
+  const [, kind] = /^\$\{network aws_network_acl\.(open|restricted)-acl\.id\}$/.exec(acl) ?? [];
+  const cidr = [cidr_block, ipv6_cidr_block].filter((one) => one !== undefined).map((one) => meaning(synthesis, part, String(one)));
+  const ports = protocol === "tcp" ? `${from_port}-${to_port}` : protocol === "-1" ? "everything" : `protocol ${protocol}`;
+  const entry = `${egress === true ? "out" : "in"} ${cidr.join(" and ")} ${ports}`;
+  return { entry: rule_action === "allow" ? entry : `${rule_action} ${entry}`, of: kind ?? acl };
+}
+
 const unlistedEntry: Forbidden = {
   name: "unlisted-acl-entry",
-  why: "network ACLs admit the service and answers from outside, and from inside everything; each subnet has the one of its zone",
-  look: (synthesis) => [
-    ...each(resourcesOf(synthesis, "aws_network_acl_rule"), ({ part, fields }) => {
-      const { cidr_block, ipv6_cidr_block, egress, from_port, to_port, protocol, rule_action, network_acl_id } = fields;
-      const acl = meaning(synthesis, part, String(network_acl_id));
-      const [, kind] = /^\$\{network aws_network_acl\.(open|restricted)-acl\.id\}$/.exec(acl) ?? [];
-      const cidr = [cidr_block, ipv6_cidr_block].filter((one) => one !== undefined).map((one) => meaning(synthesis, part, String(one)));
-      const ports = protocol === "tcp" ? `${from_port}-${to_port}` : protocol === "-1" ? "everything" : `protocol ${protocol}`;
-      const entry = `${egress === true ? "out" : "in"} ${cidr.join(" and ")} ${ports}`;
-      if (rule_action !== "allow") return `${rule_action} ${entry}`;
-      return kind !== undefined && entriesOf(synthesis.settings, kind).includes(entry) ? null : `${entry} of ${kind ?? acl}`;
-    }),
-    ...resourcesOf(synthesis, "aws_network_acl").flatMap((acl) => {
-      const kind = acl.id === "open-acl" ? "open" : "restricted";
-      const own = subnets(kind, synthesis.settings);
-      const is = ((acl.fields.subnet_ids ?? []) as readonly string[]).map((one) => meaning(synthesis, acl.part, one));
-      return is.filter((one) => !own.includes(one)).map((one) => at(acl, `has ${one}`));
-    }),
-  ],
+  why: "network ACLs admit the service and answers from outside, and from inside everything, no more and no less; each subnet has the one of its zone",
+  look: (synthesis) => {
+    const type = "aws_network_acl_rule";
+    const rules = resourcesOf(synthesis, type);
+    const there = new Set(
+      rules.map((rule) => {
+        const { entry, of } = writtenEntry(synthesis, rule);
+        return `${of}: ${entry}`;
+      }),
+    );
+    const listed = ["open", "restricted"].flatMap((kind) => entriesOf(synthesis.settings, kind).map((entry) => `${kind}: ${entry}`));
+    return [
+      ...each(rules, (rule) => {
+        const { entry, of } = writtenEntry(synthesis, rule);
+        return listed.includes(`${of}: ${entry}`) ? null : `${entry} of ${of}`;
+      }),
+      ...missing("network", type, listed, there),
+      ...resourcesOf(synthesis, "aws_network_acl").flatMap((acl) => {
+        const own = subnets(acl.id === "open-acl" ? "open" : "restricted", synthesis.settings);
+        const is = ((acl.fields.subnet_ids ?? []) as readonly string[]).map((one) => meaning(synthesis, acl.part, one));
+        return is.filter((one) => !own.includes(one)).map((one) => at(acl, `has ${one}`));
+      }),
+    ];
+  },
 };
 
 /** Prefixes that are of no family that a rule is written for would pass as another text: each is in its own form. */

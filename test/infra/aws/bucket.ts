@@ -53,7 +53,8 @@ interface Answer {
 }
 
 function answer(request: IncomingMessage, body: Buffer, { objects, secrets, read, instance }: Held): Answer {
-  const url = request.url ?? "";
+  const asked = request.url ?? "";
+  const url = asked.startsWith("/debian/") ? asked : keyOf(asked);
   if (url === "/latest/api/token") return request.method === "PUT" ? { status: 200, body: METADATA_TOKEN } : { status: 405 };
   if (url.startsWith("/latest/meta-data/")) {
     if (request.headers["x-aws-ec2-metadata-token"] !== METADATA_TOKEN) return { status: 401 };
@@ -76,6 +77,10 @@ function answer(request: IncomingMessage, body: Buffer, { objects, secrets, read
   return object === undefined ? { status: 404 } : { status: 200, body: object };
 }
 
+/** As S3 reads a path: a plus sign that is not escaped is a blank. */
+const keyOf = (path: string): string => decodeURIComponent(path.replaceAll("+", " "));
+const pathOf = (key: string): string => key.split("/").map(encodeURIComponent).join("/");
+
 /** Signature Version 4 with the payload's hash among what is signed, as S3 asks for. */
 function isSigned({ method, url, headers }: IncomingMessage, body: Buffer): boolean {
   const said =
@@ -88,7 +93,7 @@ function isSigned({ method, url, headers }: IncomingMessage, body: Buffer): bool
   if (id !== CREDENTIALS.AccessKeyId || headers["x-amz-security-token"] !== CREDENTIALS.Token) return false;
   if (service === "s3" && told !== payload) return false;
   const lines = names.split(";").map((name) => `${name}:${String(headers[name] ?? "").trim()}\n`);
-  const canonical = [method, url, "", ...[lines.join("")], names, payload].join("\n");
+  const canonical = [method, pathOf(keyOf(url ?? "")), "", ...[lines.join("")], names, payload].join("\n");
   const text = ["AWS4-HMAC-SHA256", headers["x-amz-date"], scope, sha256(canonical)].join("\n");
   const key = [scope.slice(0, 8), region, service, "aws4_request"].reduce<Buffer>(
     (last, part) => hmac(last, part),

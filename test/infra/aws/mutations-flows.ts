@@ -47,6 +47,13 @@ export const FLOWS: Readonly<Record<string, readonly Mutation[]>> = {
         `${EGRESS}.out: hosts → 203.0.113.9/32 protocol -1`,
       ].map((found) => `network ${found}`),
     },
+    {
+      break: ({ put }) => {
+        put("network", INGRESS, "registry-from-hosts-8444", null);
+        put("network", EGRESS, "service-balancer-ipv6-to-hosts-8440", null);
+      },
+      found: [`network ${INGRESS}: hosts → registry 8444 is missing`, `network ${EGRESS}: service-balancer-ipv6 → hosts 8440 is missing`],
+    },
   ],
   "unlisted-acl-entry": [
     {
@@ -59,7 +66,7 @@ export const FLOWS: Readonly<Record<string, readonly Mutation[]>> = {
       found: [
         `network ${ENTRY}.ssh: in 0.0.0.0/0 22-22 of restricted`,
         `network ${ENTRY}.ipv6: in 2000::/3 everything of restricted`,
-        `network ${ENTRY}.closed: deny in 0.0.0.0/0 443-443`,
+        `network ${ENTRY}.closed: deny in 0.0.0.0/0 443-443 of open`,
         `network aws_network_acl.open-acl: has ${ref("network aws_subnet.restricted-eu-central-1a.id")}`,
       ],
     },
@@ -68,7 +75,20 @@ export const FLOWS: Readonly<Record<string, readonly Mutation[]>> = {
       break: ({ resource }) => {
         resource("network", ENTRY, "restricted-acl-in-service-0").cidr_block = "203.0.112.0/20";
       },
-      found: [`network ${ENTRY}.restricted-acl-in-service-0: in 203.0.112.0/20 443-443 of restricted`],
+      found: [
+        `network ${ENTRY}.restricted-acl-in-service-0: in 203.0.112.0/20 443-443 of restricted`,
+        `network ${ENTRY}: restricted: in 203.0.113.0/24 443-443 is missing`,
+      ],
+    },
+    {
+      break: ({ put }) => {
+        put("network", ENTRY, "open-acl-out-answers-ipv6", null);
+        put("network", ENTRY, "restricted-acl-in-inside-ipv4", null);
+      },
+      found: [
+        `network ${ENTRY}: open: out ::/0 1024-65535 is missing`,
+        `network ${ENTRY}: restricted: in ${ref("network aws_vpc.vpc.cidr_block")} everything is missing`,
+      ],
     },
   ],
   "wrong-family": [

@@ -37,6 +37,7 @@ export const REVIEW: Readonly<Record<string, readonly Mutation[]>> = {
         `network ${INGRESS}.ssh: 10.20.0.0/16 → registry 22`,
         `network ${INGRESS}.operator: 2001:db8::/64 → registry 8443`,
         "network aws_vpc_security_group_egress_rule.hosts-to-0-0-0-0-0-443: hosts → 0.0.0.0/0 protocol -1",
+        "network aws_vpc_security_group_egress_rule: hosts → 0.0.0.0/0 443 is missing",
       ],
     },
   ],

@@ -167,6 +167,23 @@ describe("an environment on AWS, synthesised", function () {
     ]);
   });
 
+  it("boots every machine by shell that parses, with each program in it, whoever's the certificates are", () => {
+    const known = (text: string) => text.replaceAll(/\$\{[^}]*\}/g, "known-later");
+    const scripts = (["production", "kms", "private-ca", "own"] as const).flatMap((name) =>
+      resourcesOf(synthesised(name), "aws_instance").flatMap(({ fields }) => {
+        const script = known(String(fields.user_data));
+        const programs = [...script.matchAll(/\/sbin\/\S+ <<'END_OF_ENTITYOS_FILE'\n([\s\S]*?)^END_OF_ENTITYOS_FILE$/gm)];
+        return [script, ...programs.map(([, program = ""]) => program)];
+      }),
+    );
+    // Of production's registry 5, of each host 3; where no root's key is read, one less.
+    expect(scripts).to.have.length(5 + 4 + 5 + 4 + 3 * 2 + 3 * 2 + 3 + 3 * 2);
+    for (const script of new Set(scripts)) {
+      const { status, stderr } = spawnSync("/bin/sh", ["-n"], { input: script, encoding: "utf8" });
+      expect({ status, stderr }).to.deep.equal({ status: 0, stderr: "" });
+    }
+  });
+
   it("closes the service port's groups to everyone where networks are named", () => {
     const admitted = resourcesOf(synthesised("trial"), "aws_vpc_security_group_ingress_rule")
       .filter(({ fields }) => String(fields.security_group_id).includes("service-balancer"))

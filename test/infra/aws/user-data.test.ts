@@ -207,6 +207,14 @@ describe("the tools of a first boot", () => {
     expect(String(double.objects.get("/hosts/web-1/i-0123456789abcdef0/agent.csr"))).to.equal("a request\n");
   });
 
+  it("fetch what has a plus sign in its name, which S3 takes for a blank where it is not escaped", async () => {
+    await using double = await startDouble();
+    double.objects.set("/packages/a_1.0+build1.deb", Buffer.from("a build"));
+    const run = await tools(double.url, "fetch packages/a_1.0+build1.deb a.deb");
+    expect({ run, refused: double.refused }).to.deep.equal({ run: { status: 0, out: "", said: "" }, refused: [] });
+    expect(readFileSync(join(folder, "a.deb"), "utf8")).to.equal("a build");
+  });
+
   it("tell a host's requests by one digest, which is another one for any other of them", async () => {
     const digest = async (agent: string, service: string) => {
       writeFileSync(join(folder, "agent.csr"), agent);
