@@ -2,6 +2,7 @@ import type { Lb } from "@cdktf/provider-aws/lib/lb/index.js";
 import { Route53Record } from "@cdktf/provider-aws/lib/route53-record/index.js";
 import { Route53Zone } from "@cdktf/provider-aws/lib/route53-zone/index.js";
 import type { Construct } from "constructs";
+import { parsePrefix } from "../../lib/ip.ts";
 import type { AwsSettings } from "./form.ts";
 import { namesOf } from "./names.ts";
 import type { NetworkStack } from "./network.ts";
@@ -32,9 +33,12 @@ export class DnsStack extends AwsStack {
     new Route53Record(this, "control", { zoneId: inside.zoneId, name: names.control, type: "A", ttl: TTL_S, records: [registry.address] });
   }
 
+  /** No name leads to a load balancer that admits nobody: clients would wait there before they try the other family. */
   #service(names: ReturnType<typeof namesOf>, { ipv4, ipv6 }: RestrictedStack): void {
-    this.#alias("service-ipv4", "A", [names.service, names.serviceIpv4], ipv4.lb);
-    this.#alias("service-ipv6", "AAAA", [names.service, names.serviceIpv6], ipv6.lb);
+    const { admit } = this.settings.restricted;
+    const admits = (family: 4 | 6): boolean => admit === "everyone" || admit.some((cidr) => parsePrefix(cidr).family === family);
+    if (admits(4)) this.#alias("service-ipv4", "A", [names.service, names.serviceIpv4], ipv4.lb);
+    if (admits(6)) this.#alias("service-ipv6", "AAAA", [names.service, names.serviceIpv6], ipv6.lb);
   }
 
   #alias(id: string, type: "A" | "AAAA", [both, alone]: readonly [string, string], lb: Lb): void {

@@ -4,15 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parseAgentConfig } from "../../../agent/config.ts";
-import { synthesise } from "../../../infra/aws/app.ts";
-import { findings } from "../../../infra/aws/forbidden/table.ts";
 import { listing } from "../../../infra/aws/listing.ts";
 import { reviewPage } from "../../../infra/aws/review.ts";
-import { parseAws } from "../../../infra/aws/settings.ts";
 import { block, references, resourcesOf } from "../../../infra/aws/synthesis.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
 import { ref } from "./mutation.ts";
-import { fileOf as file, kmsText, settingsText, synthesised } from "./synthesised.ts";
+import { fileOf as file, settingsText, synthesised } from "./synthesised.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 
@@ -124,18 +121,6 @@ describe("an environment on AWS, synthesised", function () {
     );
   });
 
-  it("has no hosts until the root that they pin is named", () => {
-    const folder = mkdtempSync(join(tmpdir(), "eos-kms-"));
-    try {
-      const [kms] = synthesise([parseAws("kms.yaml", kmsText(false))], folder).syntheses;
-      if (kms === undefined) throw new Error("nothing was synthesised");
-      expect([...kms.stacks.keys()].sort()).to.deep.equal(["alarms", "dns", "network", "pki", "registry"]);
-      expect(findings(kms)).to.deep.equal([]);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-  });
-
   it("gives each family a load balancer of its own, whose targets see the client", () => {
     const groups = resourcesOf(production(), "aws_lb_target_group").map(({ id, fields }) => [
       id,
@@ -192,27 +177,6 @@ describe("an environment on AWS, synthesised", function () {
       ["203.0.113.0/24", 443, ["$", "{aws_security_group.service-balancer-ipv4.id}"].join("")],
       ["2001:db8:203::/48", 443, ["$", "{aws_security_group.service-balancer-ipv6.id}"].join("")],
     ]);
-  });
-
-  it("keeps its ACLs within what AWS takes, however many networks are named", () => {
-    const networks = Array.from({ length: 50 }, (_, index) => `203.0.${index}.0/24`);
-    const text = settingsText("trial").replace(/admit: .*/, `admit: [${networks.join(", ")}]`);
-    const folder = mkdtempSync(join(tmpdir(), "eos-acl-"));
-    try {
-      const [trial] = synthesise([parseAws("trial.yaml", text)], folder).syntheses;
-      if (trial === undefined) throw new Error("nothing was synthesised");
-      const counts = new Map<string, number>();
-      for (const { fields } of resourcesOf(trial, "aws_network_acl_rule")) {
-        const which = `${fields.network_acl_id} ${fields.egress}`;
-        counts.set(which, (counts.get(which) ?? 0) + 1);
-      }
-      expect(Math.max(...counts.values())).to.be.at.most(20);
-      expect(
-        resourcesOf(trial, "aws_vpc_security_group_ingress_rule").filter(({ id }) => id.startsWith("service-balancer-ipv4-")),
-      ).to.have.length(50);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
   });
 
   it("makes a database in two zones only where there are replicas", () => {

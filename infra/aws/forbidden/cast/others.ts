@@ -121,15 +121,21 @@ export const dnsCast: Casting = (settings) => {
   const zone = settings.network.zones.find(({ name }) => name === settings.registry.zone) ?? settings.network.zones[0];
   const register = "registry aws_lb.register";
   const hasHosts = settings.pki.kind !== "kms" || settings.pki.root !== undefined;
+  const { admit } = settings.restricted;
+  const admits = (ipv6: boolean): boolean => admit === "everyone" || admit.some((cidr) => cidr.includes(":") === ipv6);
   return {
     ...alias("register-ipv4", "A", register, names.register),
     ...alias("register-ipv4-alone", "A", register, names.registerIpv4),
     ...alias("register-ipv6", "AAAA", register, names.register),
     ...alias("register-ipv6-alone", "AAAA", register, names.registerIpv6),
-    ...(hasHosts
+    ...(hasHosts && admits(false)
       ? {
           ...alias("service-ipv4", "A", "restricted aws_lb.service-ipv4", names.service),
           ...alias("service-ipv4-alone", "A", "restricted aws_lb.service-ipv4", names.serviceIpv4),
+        }
+      : {}),
+    ...(hasHosts && admits(true)
+      ? {
           ...alias("service-ipv6", "AAAA", "restricted aws_lb.service-ipv6", names.service),
           ...alias("service-ipv6-alone", "AAAA", "restricted aws_lb.service-ipv6", names.serviceIpv6),
         }
