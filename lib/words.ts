@@ -27,6 +27,9 @@ export const plainWords: z.core.$ZodErrorMap = (issue) => {
       return `unknown key ${issue.keys.map((key) => `"${key}"`).join(", ")}`;
     case "invalid_value":
       return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.map(String).join(", ")}`;
+    case "invalid_union":
+      // Kinds of one thing, told apart by a key; other unions have words of their own.
+      return "options" in issue && Array.isArray(issue.options) ? `must be one of ${issue.options.map(String).join(", ")}` : undefined;
     case "too_small":
       if (issue.minimum === 1 && issue.origin === "string") return "must not be empty";
       return `must ${measure(issue.origin)} at least ${bound(issue.minimum, issue.origin)}`;

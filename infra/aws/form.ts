@@ -15,7 +15,7 @@ const regionSchema = z.string().superRefine((region, context) => {
 });
 const bucketSchema = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket's name is 3 to 63 lower-case letters, digits, dots and hyphens");
+  .regex(/^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket's name is 3 to 63 lower-case letters, digits, single dots and hyphens");
 const domainSchema = z
   .string()
   .regex(/^(?=.{4,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$/, "a domain is written like gate.example");

@@ -66,7 +66,11 @@ function networkProblems({ network, region }: Readable, tell: Tell): void {
     }),
   );
   for (const [index, { block, path }] of subnets.entries()) {
-    if (whole !== null && !contains(whole, block)) tell(["network", ...path], `${block.text} is not inside ${whole.text}`);
+    if (block.family === 6) {
+      tell(["network", ...path], `${block.text} is IPv6: here the IPv4 network is named, AWS assigns the other one`);
+      continue;
+    }
+    if (whole?.family === 4 && !contains(whole, block)) tell(["network", ...path], `${block.text} is not inside ${whole.text}`);
     const before = subnets.slice(0, index).find((other) => overlap(other.block, block));
     if (before !== undefined)
       tell(["network", ...path], `${block.text} overlaps ${before.block.text} of ${before.path.slice(1).join(".")}`);

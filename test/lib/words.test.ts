@@ -15,6 +15,11 @@ const CASES: readonly [schema: z.ZodType, value: unknown, words: string][] = [
   [z.strictObject({}), { a: 1, b: 2 }, 'unknown key "a", "b"'],
   [z.enum(["none", "haproxy"]), "s3cret", "must be one of none, haproxy"],
   [z.literal("s3"), "s3cret", "must be s3"],
+  [
+    z.discriminatedUnion("kind", [z.strictObject({ kind: z.literal("file") }), z.strictObject({ kind: z.literal("kms") })]),
+    { kind: "s3cret" },
+    "must be one of file, kms",
+  ],
   [z.string().min(1), "", "must not be empty"],
   [z.string().max(3), "abcd", "must have at most 3 characters"],
   [z.array(z.string()).min(1), [], "must have at least 1 entry"],

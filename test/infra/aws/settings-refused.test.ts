@@ -102,7 +102,17 @@ const REFUSED: readonly (readonly [text: () => string, told: readonly string[]])
   ],
   [
     () => trial(/bucket: .*/, "bucket: My_States"),
-    ["state.bucket: a bucket's name is 3 to 63 lower-case letters, digits, dots and hyphens"],
+    ["state.bucket: a bucket's name is 3 to 63 lower-case letters, digits, single dots and hyphens"],
+  ],
+  [
+    () => trial(/bucket: .*/, "bucket: a..b"),
+    ["state.bucket: a bucket's name is 3 to 63 lower-case letters, digits, single dots and hyphens"],
+  ],
+  [() => trial(/^pki: .*$/m, "pki: { kind: file }"), ["pki.kind: must be one of tls, kms, own"]],
+  [() => trial("cidr: 10.30.0.0/20", "cidr: 2001:db8::/56"), ["network.cidr: the network is IPv4, from /16 to /24"]],
+  [
+    () => trial("open: 10.30.0.0/24", "open: 2001:db8::/64"),
+    ["network.zones.0.open: 2001:db8::/64 is IPv6: here the IPv4 network is named, AWS assigns the other one"],
   ],
   [() => trial("flowLogDays: 30", "endpoints: [ssm, ssmmessages, ssm]"), ["network.endpoints.2: ssm is named twice"]],
   [
