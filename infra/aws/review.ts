@@ -27,7 +27,7 @@ ${table(["stack", "resources"], countRows(synthesis))}
 
 USD a month of 730 hours, on demand, at the prices of us-east-1, which other regions are mostly above. Each price says where it was read; AWS's own price lists could not be reached when this was written (2026-11-29). "?" is a type of instance that \`infra/aws/cost.ts\` has no price of: put it there, with its source and day (\`aws pricing get-products --service-code AmazonEC2 --region us-east-1\`), and run \`npm run review\`.
 
-What use decides is an example: ${useSaid} Requests to KMS, Secrets Manager and S3, and queries of names, are cents and not counted. Silent knocks cost too: each is two records of the flow logs.
+What use decides is an example: ${useSaid} Requests to KMS, Secrets Manager and S3, and queries of names, are cents and not counted. Silent knocks cost too: what one port of a source knocks in a minute is some records of the flow logs.
 
 ${table(["what", "how many", "price", "a month"], costRows(synthesis))}
 ## Picture
