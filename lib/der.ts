@@ -100,12 +100,20 @@ export const integerOf = (value: number): Buffer => integer(Buffer.of(...digitsO
 
 /** Time as RFC 5280 §4.1.2.5 wants it: UTCTime to 2049, GeneralizedTime from then on; whole seconds. @param ms since 1970 */
 export function time(ms: number): Buffer {
+  const bytes = Buffer.allocUnsafe(TIME_BYTES);
+  return bytes.subarray(0, writeTime(bytes, 0, ms));
+}
+
+/** The longest time. */
+const TIME_BYTES = 17;
+
+/** Writes a time into bytes that are there. @returns where it ends */
+export function writeTime(bytes: Buffer, start: number, ms: number): number {
   const date = new Date(ms);
   const year = date.getUTCFullYear();
-  const bytes = Buffer.allocUnsafe(year < 2050 ? 15 : 17);
-  bytes[0] = year < 2050 ? TAG.utcTime : TAG.generalizedTime;
-  bytes[1] = bytes.length - 2;
-  let at = 2;
+  bytes[start] = year < 2050 ? TAG.utcTime : TAG.generalizedTime;
+  bytes[start + 1] = year < 2050 ? 13 : 15;
+  let at = start + 2;
   if (year >= 2050) at = twoDigits(bytes, at, Math.floor(year / 100));
   at = twoDigits(bytes, at, year % 100);
   at = twoDigits(bytes, at, date.getUTCMonth() + 1);
@@ -114,7 +122,7 @@ export function time(ms: number): Buffer {
   at = twoDigits(bytes, at, date.getUTCMinutes());
   at = twoDigits(bytes, at, date.getUTCSeconds());
   bytes[at] = 0x5a;
-  return bytes;
+  return at + 1;
 }
 
 function twoDigits(bytes: Buffer, at: number, value: number): number {

@@ -1,5 +1,5 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
-import { bitString, enumerated, integer, sequence, TAG, tagged, time, tlv } from "../../lib/der.ts";
+import { bitString, enumerated, integer, sequence, TAG, tagged, time, tlv, writeTime } from "../../lib/der.ts";
 import type { Issuer } from "./certificate.ts";
 import { childrenOf, contentOf, DerError, decode, encode, oidOf } from "./der.ts";
 import { extension } from "./extensions.ts";
@@ -35,24 +35,35 @@ function reasonExtension(reason: RevocationReason): Buffer {
   return bytes;
 }
 
-/** One entry as it stands in a list, DER. A hundred thousand of them are written as bytes: a tree of nodes took ten times as long. */
-export function crlEntry({ serial, revokedAt, reason }: Revoked): Buffer {
-  const number = Buffer.from(serial.length % 2 === 0 ? serial : `0${serial}`, "hex");
-  const sign = (number[0] ?? 0) >= 0x80 ? 1 : 0;
-  const reasonBytes = reasonExtension(reason);
-  const when = time(revokedAt);
-  const content = 2 + sign + number.length + when.length + reasonBytes.length;
-  // Serials are at most 16 bytes, so no length here needs a second byte.
-  const entry = Buffer.alloc(2 + content);
-  entry[0] = SEQUENCE;
-  entry[1] = content;
-  entry[2] = TAG.integer;
-  entry[3] = sign + number.length;
-  let at = 4 + sign;
-  at += number.copy(entry, at);
-  at += when.copy(entry, at);
-  reasonBytes.copy(entry, at);
-  return entry;
+/** A serial of 16 bytes, a time and a reason: no length here needs a second byte. */
+const MAX_ENTRY_BYTES = 64;
+
+/**
+ * Entries as they stand in a list, DER, one behind the other. A hundred thousand of them are written as bytes: a tree of nodes took ten
+ * times as long, and memory of its own for each three times.
+ */
+export function crlEntries(revoked: readonly Revoked[]): Buffer {
+  const bytes = Buffer.allocUnsafe(revoked.length * MAX_ENTRY_BYTES);
+  let end = 0;
+  for (const one of revoked) end = writeEntry(bytes, end, one);
+  return bytes.subarray(0, end);
+}
+
+/** @returns where it ends */
+function writeEntry(bytes: Buffer, start: number, { serial, revokedAt, reason }: Revoked): number {
+  const number = start + 4;
+  // A number whose first bit is set would be a negative one.
+  const digits = serial.length % 2 === 0 ? serial : `0${serial}`;
+  bytes[number] = 0;
+  let at = number + (digits >= "8" ? 1 : 0);
+  at += bytes.write(digits, at, "hex");
+  bytes[start + 2] = TAG.integer;
+  bytes[start + 3] = at - number;
+  at = writeTime(bytes, at, revokedAt);
+  at += reasonExtension(reason).copy(bytes, at);
+  bytes[start] = SEQUENCE;
+  bytes[start + 1] = at - start - 2;
+  return at;
 }
 
 export interface CrlFacts {
@@ -63,8 +74,9 @@ export interface CrlFacts {
   readonly nextUpdate: number;
 }
 
-/** CRL version 2 (RFC 5280 §5) with number and authority key identifier. @param entries from {@link crlEntry} */
+/** CRL version 2 (RFC 5280 §5) with number and authority key identifier. @param entries from {@link crlEntries} */
 export async function signCrl(issuer: Issuer, { number, thisUpdate, nextUpdate }: CrlFacts, entries: readonly Buffer[]): Promise<Buffer> {
+  const listed = Buffer.concat(entries);
   const numberExtension = extension("2.5.29.20", false, integer(numberBytes(number)));
   const list = sequence(
     VERSION_2,
@@ -73,7 +85,7 @@ export async function signCrl(issuer: Issuer, { number, thisUpdate, nextUpdate }
     time(thisUpdate),
     time(nextUpdate),
     // RFC 5280 §5.1.2.6: no list at all rather than an empty one.
-    ...(entries.length > 0 ? [tlv(SEQUENCE, Buffer.concat(entries))] : []),
+    ...(listed.length > 0 ? [tlv(SEQUENCE, listed)] : []),
     tagged(0, sequence(issuer.keyIdentifier, numberExtension)),
   );
   return sequence(list, issuer.algorithm, bitString(await issuer.signer.sign(list)));

@@ -15,7 +15,7 @@ import { CA_KEY } from "./keys.ts";
 import { makeRootCrl, rootCrlIsDue } from "./root-crl.ts";
 import { encryptedPem, FILE_KEYS, generateKey, type KeyStore, loadSigner, type NewKey, readPassphrase, type Signer } from "./signer.ts";
 
-/** Entries of the list that a root's key signs, from {@link crlEntry}: CAs that it signed and that were taken back. @param root its common name */
+/** Entries of the list that a root's key signs, from {@link crlEntries}: CAs that it signed and that were taken back. @param root its common name */
 export type RootEntries = (root: string) => readonly Buffer[];
 
 /**

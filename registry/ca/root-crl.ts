@@ -14,7 +14,7 @@ export interface RootCrl extends CrlFacts {
   readonly der: Buffer;
 }
 
-/** A root's list. @param entries CAs that were taken back, from {@link crlEntry}: one that ends with its last certificate needs none */
+/** A root's list. @param entries CAs that were taken back, from {@link crlEntries}: one that ends with its last certificate needs none */
 export function makeRootCrl(root: Issuer, now: number, entries: readonly Buffer[] = []): Promise<Buffer> {
   const facts = { number: crlNumber(0, now), thisUpdate: now - CRL_BACKDATE_MS, nextUpdate: now + ROOT_CRL_LIFE_MS };
   return signCrl(root, facts, entries);

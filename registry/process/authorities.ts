@@ -1,6 +1,6 @@
 import type { Authorities, Authority } from "../ca/authorities.ts";
 import type { CaKind } from "../ca/authority.ts";
-import { crlEntry } from "../ca/crl.ts";
+import { crlEntries } from "../ca/crl.ts";
 import type { RootEntries } from "../ca/files.ts";
 import { readRevoked } from "../store/crls.ts";
 import type { Database } from "../store/schema.ts";
@@ -36,11 +36,13 @@ export function* rootEntries(db: Builder, now: number): Command<RootEntries> {
   const entries = new Map<string, Buffer[]>();
   for (const { name } of yield* all(db.selectFrom("authorities").select("name").where("kind", "=", "root"))) {
     const rows = yield* readRevoked(db, { issuer: name, after: "", ending: now, limit: MOST_ENTRIES });
-    entries.set(name, rows.map(entryOf));
+    entries.set(name, [entriesOf(rows)]);
   }
   return (root) => entries.get(root) ?? [];
 }
 
-/** A revoked certificate as its CA's list has it. */
-export const entryOf = ({ serial, revoked_at, reason }: { serial: string; revoked_at: number | null; reason: string | null }): Buffer =>
-  crlEntry({ serial, revokedAt: revoked_at ?? 0, reason: reasonOf(reason) ?? "unspecified" });
+/** Revoked certificates as their CA's list has them. */
+export const entriesOf = (rows: readonly { serial: string; revoked_at: number | null; reason: string | null }[]): Buffer =>
+  crlEntries(
+    rows.map(({ serial, revoked_at, reason }) => ({ serial, revokedAt: revoked_at ?? 0, reason: reasonOf(reason) ?? "unspecified" })),
+  );

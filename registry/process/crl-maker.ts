@@ -10,7 +10,7 @@ import { isSignerUnavailable } from "../ca/signer-unavailable.ts";
 import { type CrlState, prepareCrl, readCrlState, readRevoked } from "../store/crls.ts";
 import { assertLead } from "../store/queries.ts";
 import type { Lead, Store } from "../store/store.ts";
-import { entryOf, isOfDevices } from "./authorities.ts";
+import { entriesOf, isOfDevices } from "./authorities.ts";
 import { storeCrl } from "./crl-store.ts";
 import { ServiceLists } from "./service-lists.ts";
 
@@ -115,23 +115,25 @@ export class CrlMaker {
     const number = crlNumber(state.number, now);
     const lifeMs = authority.kind === "root" ? ROOT_CRL_LIFE_MS : CRL_LIFE_MS;
     const facts = { number, thisUpdate: seconds(now - CRL_BACKDATE_MS), nextUpdate: seconds(now + lifeMs) };
-    const entries = await this.#entries(authority.name, now - CRL_MARGIN_MS);
-    const der = await signCrl(issuer, facts, entries);
+    const { pages, count } = await this.#entries(authority.name, now - CRL_MARGIN_MS);
+    const der = await signCrl(issuer, facts, pages);
     await this.#publish(authority, state, facts, der);
     const tookMs = clock.monotonic() - begun;
     this.#notBefore.set(authority.id, begun + Math.max(MIN_INTERVAL_MS, tookMs * WORK_SHARE));
-    log.info({ ca: authority.id, number, entries: entries.length, bytes: der.length, tookMs: Math.round(tookMs) }, "CRL made");
+    log.info({ ca: authority.id, number, entries: count, bytes: der.length, tookMs: Math.round(tookMs) }, "CRL made");
   }
 
   /** A page at a time, so that a long list holds nothing else up. */
-  async #entries(issuer: string, ending: number): Promise<Buffer[]> {
-    const entries: Buffer[] = [];
+  async #entries(issuer: string, ending: number): Promise<{ readonly pages: readonly Buffer[]; readonly count: number }> {
+    const pages: Buffer[] = [];
+    let count = 0;
     for (let after = ""; ; await setImmediate()) {
       const page = { issuer, after, ending, limit: PAGE };
       const rows = await this.#parts.store.read((db) => readRevoked(db, page));
-      for (const row of rows) entries.push(entryOf(row));
+      pages.push(entriesOf(rows));
+      count += rows.length;
       const last = rows.at(-1);
-      if (last === undefined || rows.length < PAGE) return entries;
+      if (last === undefined || rows.length < PAGE) return { pages, count };
       after = last.serial;
     }
   }

@@ -3,7 +3,7 @@ import type { RevocationReason } from "../../lib/admin/api.ts";
 import { encodePem } from "../../lib/pem.ts";
 import { Problem } from "../../lib/problem.ts";
 import { issueCertificate } from "../../registry/ca/certificate.ts";
-import { crlEntry, signCrl } from "../../registry/ca/crl.ts";
+import { crlEntries, signCrl } from "../../registry/ca/crl.ts";
 import { csrName, makeCsr, parseCsrPem } from "../../registry/ca/csr.ts";
 import type { AlternativeName, ExtendedUse } from "../../registry/ca/extensions.ts";
 import { issuerOf, subjectOf } from "../../registry/ca/issuer-of.ts";
@@ -68,9 +68,9 @@ export class FakePca implements Service {
 
   /** What it writes into its bucket, some half an hour after a revocation. Numbers are milliseconds, as AWS's are. */
   async list(ca: PrivateCa, now = Date.now()): Promise<Buffer> {
-    const entries = [...ca.revoked].map(([serial, reason]) => crlEntry({ serial, revokedAt: now, reason }));
+    const entries = crlEntries([...ca.revoked].map(([serial, reason]) => ({ serial, revokedAt: now, reason })));
     const facts = { number: now, thisUpdate: now - 3_600_000, nextUpdate: now + 7 * 24 * 3_600_000 };
-    return await signCrl(issuerOf(ca.certificate ?? "", ca.signer), facts, entries);
+    return await signCrl(issuerOf(ca.certificate ?? "", ca.signer), facts, [entries]);
   }
 
   readonly operations = {

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, hash } from "node:crypto";
 import { caId, caName, makeIntermediate, makeRoot } from "../../../registry/ca/authority.ts";
 import { createIssuer, type Issuer } from "../../../registry/ca/certificate.ts";
-import { crlEntry, type Revoked, signCrl } from "../../../registry/ca/crl.ts";
+import { crlEntries, type Revoked, signCrl } from "../../../registry/ca/crl.ts";
 import { createDeviceCa, type DeviceCa } from "../../../registry/ca/device.ts";
 import { createInfrastructureCa } from "../../../registry/ca/infrastructure.ts";
 import { issuerOf } from "../../../registry/ca/issuer-of.ts";
@@ -85,7 +85,7 @@ interface Times {
 }
 
 async function listOf(issuer: Issuer, number: number, revoked: readonly Revoked[], times: Times): Promise<string> {
-  const der = await signCrl(issuer, { number, ...times }, revoked.map(crlEntry));
+  const der = await signCrl(issuer, { number, ...times }, [crlEntries(revoked)]);
   return JSON.stringify({ number, ...times, sha256: hash("sha256", der), bytes: der.length, der: der.toString("base64") });
 }
 

@@ -5,7 +5,7 @@ import { encodePem } from "../../../lib/pem.ts";
 import type { KeyKind } from "../../../registry/ca/algorithms.ts";
 import { caId, caName, makeIntermediate, makeRoot } from "../../../registry/ca/authority.ts";
 import { createIssuer } from "../../../registry/ca/certificate.ts";
-import { crlEntry, readCrlFacts, signCrl } from "../../../registry/ca/crl.ts";
+import { crlEntries, readCrlFacts, signCrl } from "../../../registry/ca/crl.ts";
 import { createDeviceCa } from "../../../registry/ca/device.ts";
 import { issuerOf } from "../../../registry/ca/issuer-of.ts";
 import { makeRootCrl } from "../../../registry/ca/root-crl.ts";
@@ -44,7 +44,7 @@ describe("the device CA", () => {
         const [good, bad] = await Promise.all(
           [1, 2].map(() => ca.issue({ kind, spki: generateKey(kind).signer.spki }, DEVICE, HOUR_MS, now)),
         );
-        const entry = crlEntry({ serial: bad?.serial ?? "", revokedAt: now, reason: "keyCompromise" });
+        const entry = crlEntries([{ serial: bad?.serial ?? "", revokedAt: now, reason: "keyCompromise" }]);
         folder.write("device.crl.pem", encodePem("X509 CRL", await signCrl(issuer, facts(7, now), [entry])));
         folder.write("good.pem", good?.pem ?? "");
         folder.write("bad.pem", bad?.pem ?? "");
@@ -101,12 +101,12 @@ describe("a CRL", () => {
   it("says its number, its times and each entry's serial, time and reason, as openssl reads it", async () => {
     using made = await authority("P-256", NOW);
     const { issuer, folder } = made;
-    const entries = [
-      crlEntry({ serial: "80".repeat(16), revokedAt: NOW - 5_500, reason: "unspecified" }),
-      crlEntry({ serial: "1", revokedAt: NOW, reason: "privilegeWithdrawn" }),
-      crlEntry({ serial: "0fab", revokedAt: NOW, reason: "keyCompromise" }),
-    ];
-    const der = await signCrl(issuer, facts(1_790_000_000, NOW), entries);
+    const first = crlEntries([
+      { serial: "80".repeat(16), revokedAt: NOW - 5_500, reason: "unspecified" },
+      { serial: "1", revokedAt: NOW, reason: "privilegeWithdrawn" },
+    ]);
+    const last = crlEntries([{ serial: "0fab", revokedAt: Date.UTC(2050, 0, 1), reason: "keyCompromise" }]);
+    const der = await signCrl(issuer, facts(1_790_000_000, NOW), [first, last]);
     const text = folder.run("crl", "-inform", "DER", "-in", folder.write("l.der", der), "-noout", "-text").toString();
     expect(text).to.include("Version 2 (0x1)");
     expect(text).to.match(/X509v3 CRL Number: \n +1790000000\n/);
@@ -116,22 +116,28 @@ describe("a CRL", () => {
     ).to.deep.equal([
       ["80".repeat(16), "Nov 23 11:59:54 2026 GMT"],
       ["01", "Nov 23 12:00:00 2026 GMT"],
-      ["0FAB", "Nov 23 12:00:00 2026 GMT"],
+      ["0FAB", "Jan  1 00:00:00 2050 GMT"],
     ]);
     expect([...text.matchAll(/CRL Reason Code: \n +(.*)\n/g)].map(([, reason]) => reason)).to.deep.equal([
       "Privilege Withdrawn",
       "Key Compromise",
     ]);
-    expect(readCrlFacts(await signCrl(issuer, facts(255, NOW), []))).to.deep.equal(facts(255, NOW));
+    const none = await signCrl(issuer, facts(255, NOW), [crlEntries([])]);
+    expect(readCrlFacts(none)).to.deep.equal(facts(255, NOW));
+    expect(folder.run("crl", "-inform", "DER", "-in", folder.write("none.der", none), "-noout", "-text").toString()).to.match(
+      /No Revoked Certificates\./,
+    );
   });
 
   it("of 100,000 entries is read whole by openssl", async () => {
     using made = await authority("P-256", NOW);
     const serialOf = (index: number) => (0xf0000000 + index).toString(16).padStart(32, "7");
-    const entries = Array.from({ length: 100_000 }, (_, index) =>
-      crlEntry({ serial: serialOf(index), revokedAt: NOW + index * 1_000, reason: "privilegeWithdrawn" }),
-    );
-    const der = await signCrl(made.issuer, facts(1, NOW), entries);
+    const revoked = Array.from({ length: 100_000 }, (_, index) => ({
+      serial: serialOf(index),
+      revokedAt: NOW + index * 1_000,
+      reason: "privilegeWithdrawn" as const,
+    }));
+    const der = await signCrl(made.issuer, facts(1, NOW), [crlEntries(revoked)]);
     const text = made.folder.run("crl", "-inform", "DER", "-in", made.folder.write("l.der", der), "-noout", "-text").toString();
     const serials = [...text.matchAll(/Serial Number: ([0-9A-F]+)\n/g)].map(([, serial]) => serial?.toLowerCase());
     expect(serials.length).to.equal(100_000);

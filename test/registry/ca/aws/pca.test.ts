@@ -7,7 +7,7 @@ import { openAuthorities } from "../../../../registry/ca/authorities.ts";
 import { awsParts } from "../../../../registry/ca/aws/api.ts";
 import { Pca } from "../../../../registry/ca/aws/pca.ts";
 import { pcaKeys } from "../../../../registry/ca/aws/pca-keys.ts";
-import { crlEntry, signCrl } from "../../../../registry/ca/crl.ts";
+import { crlEntries, signCrl } from "../../../../registry/ca/crl.ts";
 import { makeCsr, parseCsr } from "../../../../registry/ca/csr.ts";
 import { makePki } from "../../../../registry/ca/files.ts";
 import { issuerOf } from "../../../../registry/ca/issuer-of.ts";
@@ -173,7 +173,7 @@ describe("AWS Private CA as the device CA", () => {
     ).to.include("verify OK");
     const foreign = generateKey().signer;
     const facts = { number: NOW + 1, thisUpdate: NOW, nextUpdate: NOW + HOUR_MS };
-    const entries = [crlEntry({ serial: "0a", revokedAt: NOW, reason: "unspecified" })];
+    const entries = [crlEntries([{ serial: "0a", revokedAt: NOW, reason: "unspecified" }])];
     const partition = Buffer.from(der);
     partition[partition.length - 1] = (partition[partition.length - 1] ?? 0) ^ 1;
     for (const bad of [
