@@ -1,9 +1,11 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
 import { Problem } from "../../lib/problem.ts";
+import { URN } from "../../lib/service.ts";
 import type { Authorities } from "../ca/authorities.ts";
 import { issuedFacts } from "../ca/authority.ts";
 import { revokeCertificate } from "../ca/ledger.ts";
 import { appendAudit, assertLead } from "../store/queries.ts";
+import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 
 /**
@@ -18,6 +20,8 @@ export function* withdrawAuthority(
     readonly authorities: Pick<Authorities, "all">;
     /** Agents that were let in by a certificate of the CA of that common name, at this moment. */
     readonly showing: (name: string) => readonly string[];
+    /** Agents that have a feed at this moment. */
+    readonly connected: readonly string[];
     readonly ca: string;
     readonly reason: RevocationReason;
     readonly now: number;
@@ -25,14 +29,14 @@ export function* withdrawAuthority(
   },
 ): Command<void> {
   yield* assertLead(db, lead);
-  const { authorities, showing, ca, reason, now, actor } = input;
+  const { authorities, ca, reason, now, actor } = input;
   const row = yield* first(db.selectFrom("authorities").selectAll().where("ca", "=", ca));
   if (row === undefined || row.state === "ended") throw new Problem(404, "authority_unknown", "There is no CA of that name.");
   if (row.state === "withdrawn") return;
   if (row.state === "active") throw new Problem(409, "authority_signs", `${ca} signs: rotate it first (ca rotate --kind ${row.kind}).`);
   const below = authorities.all.filter(({ id, signedBy }) => id !== ca && row.kind === "root" && signedBy === row.name);
   if (below.length > 0) throw needed(ca, `it signed ${below.map(({ id }) => id).join(", ")}: rotate and retire those first`);
-  if (row.kind === "infrastructure") yield* assertNoAgents(db, ca, row.name, showing(row.name));
+  if (row.kind === "infrastructure") yield* assertNoAgents(db, row, { ...input, showing: input.showing(row.name) });
   if (row.kind !== "root") {
     // Its own files may be gone: Storage has its certificate.
     const { issuer: signedBy, fingerprint } = issuedFacts(row.certificate);
@@ -49,12 +53,36 @@ export function* withdrawAuthority(
   yield* appendAudit(db, { at: now, actor, action: "ca.withdrawn", detail: { ca, reason } });
 }
 
-/** An agent whose only certificate ended could not ask for its next one; one that still shows the one before may never have got the answer. */
-function* assertNoAgents(db: Builder, ca: string, name: string, showing: readonly string[]): Command<void> {
-  const agents = db.selectFrom("agents").innerJoin("certificates", "certificates.fingerprint", "agents.fingerprint").select("name");
-  const rows = yield* all(agents.where("issuer", "=", name).where("agents.revoked_at", "is", null).orderBy("name").limit(10));
-  const left = [...new Set([...rows.map((agent) => agent.name), ...showing])].sort().slice(0, 10);
-  if (left.length > 0) throw needed(ca, `agents did not take their next certificates yet: ${left.join(", ")}`);
+/**
+ * An agent whose only certificate ended could not ask for its next one; one that still shows the one before, or is away while that one
+ * lives, may never have got the answer. Agents of the open zone have no feed to be seen by.
+ */
+function* assertNoAgents(
+  db: Builder,
+  { ca, name: issuer }: Pick<Database["authorities"], "ca" | "name">,
+  { showing, connected, now }: { readonly showing: readonly string[]; readonly connected: readonly string[]; readonly now: number },
+): Command<void> {
+  const live = db.selectFrom("agents").where("agents.revoked_at", "is", null);
+  const agents = live.innerJoin("certificates", "certificates.fingerprint", "agents.fingerprint").select("name");
+  const rows = yield* all(agents.where("issuer", "=", issuer).orderBy("name").limit(MOST_NAMED));
+  const left = named([...rows.map((agent) => agent.name), ...showing]);
+  if (left !== "") throw needed(ca, `agents did not take their next certificates yet: ${left}`);
+  const here = new Set(connected);
+  const away = (yield* all(live.select("name").where("zone", "=", "restricted").orderBy("name"))).filter(({ name }) => !here.has(name));
+  const doubted: string[] = [];
+  for (const { name } of away) {
+    const held = db.selectFrom("certificates").select("fingerprint").where("subject", "=", `${URN.agent}${name}`);
+    const before = held.where("issuer", "=", issuer).where("state", "=", "live").where("not_after", ">", now).limit(1);
+    if ((yield* first(before)) !== undefined) doubted.push(name);
+  }
+  if (doubted.length > 0)
+    throw needed(
+      ca,
+      `agents are away, and were not seen with their next certificates: ${named(doubted)}. Wait for them, or revoke what they had before`,
+    );
 }
+
+const MOST_NAMED = 10;
+const named = (names: readonly string[]): string => [...new Set(names)].sort().slice(0, MOST_NAMED).join(", ");
 
 const needed = (ca: string, why: string): Problem => new Problem(409, "authority_needed", `${ca} is still needed: ${why}.`);

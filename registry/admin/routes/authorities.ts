@@ -17,7 +17,8 @@ export function authorityRoutes(app: FastifyInstance, { store, lead, authorities
   app.post("/authorities/:ca/retire", async (request, reply) => {
     const { ca } = authorityParameter.parse(request.params);
     const { reason } = retireBody.parse(request.body ?? {});
-    const input = { authorities, showing: (name: string) => feed.showing(name), ca, reason, now: clock.now(), actor: actorOf(request) };
+    const seen = { showing: (name: string) => feed.showing(name), connected: feed.agents().map(({ name }) => name) };
+    const input = { authorities, ...seen, ca, reason, now: clock.now(), actor: actorOf(request) };
     await store.write((db) => withdrawAuthority(db, lead, input), ["progress", "revocation"]);
     reply.code(202);
     return { ca };

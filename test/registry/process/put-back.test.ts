@@ -35,7 +35,7 @@ describe("CAs whose files and Storage are of different days", () => {
   };
   const retire = (ca: string) => {
     const { authorities } = scene;
-    const input = { authorities, showing: () => [], ca, reason: "superseded", now: START, actor: "operator:a" } as const;
+    const input = { authorities, showing: () => [], connected: [], ca, reason: "superseded", now: START, actor: "operator:a" } as const;
     return scene.harness.store.write((db) => withdrawAuthority(db, scene.harness.lead, input));
   };
 

@@ -31,6 +31,7 @@ describe("a rotation of root and infrastructure CA", () => {
         withdrawAuthority(db, scene.harness.lead, {
           authorities: scene.authorities,
           showing: () => [],
+          connected: [],
           ca,
           reason: "keyCompromise",
           now: scene.harness.clock.now(),
