@@ -9,21 +9,28 @@ import type { Differences, Target } from "./target.ts";
 export const RETRY_MS = { minMs: 20, maxMs: 5_000 } as const;
 /** A target but the first that takes longer than this holds up no later change of the others. */
 const PATIENCE_MS = 50;
+/** For so long it is told how long differences took. */
+const LATELY_MS = 60_000;
 const NOTHING: Differences = { rules: [], trust: [] };
 
 /** What became of one round over all targets. */
 export interface Round {
+  /** They count up from 1. */
+  readonly number: number;
   /** The first target, the gate in the kernel, is as shown. */
   readonly gate: boolean;
   /** One failed, was told of in the log, and is held until its wait is over; or is still held. */
   readonly failed: boolean;
   /** One is still at it. */
   readonly late: boolean;
+  /** One took longer than it is waited for, with what this round shows. */
+  readonly outlasted: boolean;
 }
 
 /** Work that outlasted its round. */
 interface Late {
   readonly kind: "resync" | "apply";
+  readonly round: number;
   readonly sinceMs: number;
   readonly done: Promise<void>;
   /** What came meanwhile. */
@@ -51,6 +58,10 @@ export class Effects {
   readonly #late = new Map<Target, Late>();
   /** What came while a target was late, to be given to it first. */
   readonly #kept = new Map<Target, Differences>();
+  /** The last round that a target has all of. */
+  readonly #has = new Map<Target, number>();
+  #rounds = 0;
+  #applying: { readonly sinceMs: number; readonly untilMs: number | null } | null = null;
 
   /** @param onReleased a target that failed may be tried again, or one that was late is done */
   constructor(targets: readonly Target[], clock: Clock, log: Log, onReleased: () => void) {
@@ -71,10 +82,23 @@ export class Effects {
     return this.#due.size + this.#late.size + this.#kept.size > 0;
   }
 
+  /** The last round that every target has all of; 0 while there is none. */
+  get everyHas(): number {
+    return Math.min(...this.#targets.map((target) => this.#has.get(target) ?? 0));
+  }
+
   /** Since when the target has been at it that has been for longest, monotonic ms; null where none is. @param only at what, at either by default */
   lateSinceMs(only?: Late["kind"]): number | null {
     const since = [...this.#late.values()].filter(({ kind }) => only === undefined || kind === only).map(({ sinceMs }) => sinceMs);
     return since.length === 0 ? null : Math.min(...since);
+  }
+
+  /** How long differences take that are on their way, or took lately; a resync does not count. Milliseconds. */
+  get applyMs(): number {
+    const now = this.#clock.monotonic();
+    const lateMs = now - (this.lateSinceMs("apply") ?? now);
+    if (this.#applying === null || now > (this.#applying.untilMs ?? now) + LATELY_MS) return lateMs;
+    return Math.max(lateMs, (this.#applying.untilMs ?? now) - this.#applying.sinceMs);
   }
 
   /** @param targets which are to be resynced, all of them by default */
@@ -95,7 +119,17 @@ export class Effects {
    * @param closed targets are shown nothing: those that are not due have nothing to do
    */
   async round(shown: DesiredState, pending: Pending, closed: boolean, signal: AbortSignal): Promise<Round> {
-    let [gate, failed, late] = [false, false, false];
+    if (this.due) return await this.#round(shown, pending, closed, signal);
+    const sinceMs = this.#clock.monotonic();
+    this.#applying = { sinceMs, untilMs: null };
+    const round = await this.#round(shown, pending, closed, signal);
+    this.#applying = { sinceMs, untilMs: this.#clock.monotonic() };
+    return round;
+  }
+
+  async #round(shown: DesiredState, pending: Pending, closed: boolean, signal: AbortSignal): Promise<Round> {
+    const number = ++this.#rounds;
+    let [gate, failed, late, outlasted] = [false, false, false, false];
     for (const [index, target] of this.#targets.entries()) {
       if (this.#held.has(target)) {
         failed = true;
@@ -111,6 +145,7 @@ export class Effects {
       const kept = this.#kept.get(target) ?? NOTHING;
       this.#kept.delete(target);
       if (!due && closed) {
+        this.#has.set(target, number);
         if (index === 0) gate = true;
         continue;
       }
@@ -118,18 +153,19 @@ export class Effects {
       try {
         if (index === 0) await work;
         else if (await outlasts(work, PATIENCE_MS)) {
-          late = true;
-          this.#letGoOn(target, due ? "resync" : "apply", work, signal);
+          late = outlasted = true;
+          this.#letGoOn(target, due ? "resync" : "apply", number, work, signal);
           continue;
         }
         this.#backoffs.delete(target);
+        this.#has.set(target, number);
         if (index === 0) gate = true;
       } catch (error) {
         failed = true;
         this.#failed(target, error, signal);
       }
     }
-    return { gate, failed, late };
+    return { number, gate, failed, late, outlasted };
   }
 
   #keep(target: Target, pending: Pending): void {
@@ -139,7 +175,7 @@ export class Effects {
     if (sizeOf(late.waiting) > MAX_WAITING) this.#due.add(target);
   }
 
-  #letGoOn(target: Target, kind: Late["kind"], work: Promise<void>, signal: AbortSignal): void {
+  #letGoOn(target: Target, kind: Late["kind"], round: number, work: Promise<void>, signal: AbortSignal): void {
     const end = () => {
       const waiting = this.#late.get(target)?.waiting ?? NOTHING;
       this.#late.delete(target);
@@ -149,6 +185,7 @@ export class Effects {
       () => {
         const waiting = end();
         this.#backoffs.delete(target);
+        this.#has.set(target, round);
         if (sizeOf(waiting) > 0 && !this.#due.has(target)) this.#kept.set(target, waiting);
         this.#onReleased();
       },
@@ -157,7 +194,7 @@ export class Effects {
         this.#failed(target, error, signal);
       },
     );
-    this.#late.set(target, { kind, sinceMs: this.#clock.monotonic() - PATIENCE_MS, done, waiting: NOTHING });
+    this.#late.set(target, { kind, round, sinceMs: this.#clock.monotonic() - PATIENCE_MS, done, waiting: NOTHING });
   }
 
   #failed(target: Target, error: unknown, signal: AbortSignal): void {

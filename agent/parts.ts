@@ -247,7 +247,7 @@ async function reload(next: Loaded, parts: Reloadable, signal: AbortSignal): Pro
   }
   live.loaded = next;
   if (plan.limits) {
-    await settled.passed();
+    while (settled.closed) await settled.passed();
     const belief = desired.belief?.under(next.pinned) ?? null;
     belief?.followRoots(followedRoots(rootsFile(next), next.pinned));
     reconciler.replaced(desired.adopt(desired.under(next.config.ceiling, belief)));

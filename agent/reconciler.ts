@@ -5,6 +5,7 @@ import type { Latch } from "../lib/latch.ts";
 import type { Log } from "../lib/log.ts";
 import { DesiredState, type Pending } from "./desired.ts";
 import { Effects, RETRY_MS, type Round, waitToRetry } from "./effects.ts";
+import { sizeOf } from "./merging.ts";
 import { Disk, positionOf, SaveError, type Saving } from "./saving.ts";
 import type { Position, StateFile } from "./state.ts";
 import type { Target } from "./target.ts";
@@ -12,7 +13,6 @@ import type { RegistryTime } from "./time.ts";
 
 /** Effects that go on for longer than this are stuck: 5,000,000 rules load in less than a minute. */
 const LONGEST_ROUND_MS = 600_000;
-const LATELY_MS = 60_000;
 
 /** What is in the kernel and on disk. */
 export interface Applied {
@@ -27,6 +27,8 @@ export interface Applied {
 
 /** What goes on from the desired state to the targets. */
 interface Work {
+  /** Null when there is nothing to tell. */
+  readonly position: Position | null;
   /** Resyncs asked for before it began. */
   readonly serving: number;
   /** Monotonic ms. */
@@ -73,9 +75,10 @@ export class Reconciler {
   /** What the targets are shown, all or nothing, is another than before, and not all of them have acknowledged it. */
   #switching = false;
   #applied: Applied | null = null;
+  /** Saved, and with a target that was late with it; by round. */
+  #untold: (Work & { readonly round: number })[] = [];
   #busySinceMs: number | null = null;
   #sinceMs: number | null = null;
-  #applying: { readonly sinceMs: number; readonly untilMs: number | null } | null = null;
   #ended = false;
 
   constructor(parts: ReconcilerParts) {
@@ -108,15 +111,9 @@ export class Reconciler {
     return this.#applied;
   }
 
-  /**
-   * How long the differences take that are on their way to the targets, or took that were lately; 0 when none were. Milliseconds. A resync,
-   * which may take long, does not count.
-   */
+  /** As {@link Effects.applyMs}. */
   get applyMs(): number {
-    const now = this.#parts.clock.monotonic();
-    const lateMs = now - (this.#effects.lateSinceMs("apply") ?? now);
-    if (this.#applying === null || now > (this.#applying.untilMs ?? now) + LATELY_MS) return lateMs;
-    return Math.max(lateMs, (this.#applying.untilMs ?? now) - this.#applying.sinceMs);
+    return this.#effects.applyMs;
   }
 
   /** Resolves while the loop runs, whatever a target does. @throws Error when it ended or is stuck in its effects */
@@ -195,85 +192,88 @@ export class Reconciler {
     const closed = this.#parts.isClosed();
     if (closed !== this.#closed) {
       this.#switching = true;
+      this.#untold = [];
       this.#effects.makeDue();
-    }
-    if (this.#effects.due) await this.#resync(closed, signal);
+    } else this.#tell();
+    if (this.#effects.due || (!closed && this.#disk.wantsWhole)) await this.#still(closed, signal);
     else if (!closed) await this.#apply(signal);
     else if (!this.#effects.unfinished) this.#serve(this.#asked);
   }
 
-  async #resync(closed: boolean, signal: AbortSignal): Promise<void> {
+  /**
+   * A round while the desired state stands still: targets or the disk get it whole. The disk gets what the targets are given and no more:
+   * what came and went before the next round is no difference, and nothing would take it off the disk again.
+   */
+  async #still(closed: boolean, signal: AbortSignal): Promise<void> {
     const { desired, settled, time } = this.#parts;
-    const started = this.#begin();
     settled.close();
     try {
       this.#closed = closed;
-      const serving = this.#asked;
+      const position = closed ? null : positionOf(desired, time);
       const pending = desired.pending();
       const onTop = this.#disk.whole;
+      const work = this.#begin(position, this.#effects.due ? desired.size + desired.trustSize : sizeOf(pending));
       // Written while the targets work, committed after them.
-      await using saving = !closed && this.#disk.wantsWhole ? this.#disk.begin(positionOf(desired, time), desired) : null;
+      await using saving = !closed && this.#disk.wantsWhole ? this.#disk.begin(position, desired) : null;
       const round = await this.#effects.round(closed ? new DesiredState() : desired, pending, closed, signal);
       if (!closed) {
         desired.acknowledgeAll();
         this.#disk.whole = false;
       }
-      const changes = desired.size + desired.trustSize;
-      const position = closed ? null : positionOf(desired, time);
-      await this.#finish(round, position, onTop ? pending : saving, { serving, started, changes });
+      await this.#finish(round, onTop ? pending : saving, work);
     } finally {
       settled.open();
     }
   }
 
   async #apply(signal: AbortSignal): Promise<void> {
-    const { desired, clock, time, settled } = this.#parts;
+    const { desired, time } = this.#parts;
     const position = positionOf(desired, time);
     const known = position === null || (position.revision === this.#applied?.revision && position.epoch === this.#applied.epoch);
     if (known && desired.pendingSize === 0 && this.#disk.whole && !this.#effects.unfinished) return this.#serve(this.#asked);
-    const started = this.#begin();
-    const serving = this.#asked;
     const pending = desired.pending();
-    this.#applying = { sinceMs: clock.monotonic(), untilMs: null };
+    const work = this.#begin(position, sizeOf(pending));
     const round = await this.#effects.round(desired, pending, false, signal);
-    this.#applying = { ...this.#applying, untilMs: clock.monotonic() };
     desired.acknowledge(pending);
-    const whole = { serving, started, changes: pending.rules.length + pending.trust.length };
     if (!round.gate) this.#disk.whole = false;
-    if (!round.gate || !this.#disk.wantsWhole) return this.#finish(round, position, pending, whole);
-    settled.close();
-    try {
-      await using saving = this.#disk.begin(positionOf(desired, time), desired);
-      await this.#finish(round, position, saving, whole);
-    } finally {
-      settled.open();
-    }
+    // Replaced meanwhile, or a disk that failed is to be tried again: the next round stands still.
+    else if (this.#disk.wantsWhole) return this.#wakeup.ring();
+    await this.#finish(round, pending, work);
   }
 
   /** When what is under way began: with a target that is late it began earlier. */
-  #begin(): number {
+  #begin(position: Position | null, changes: number): Work {
     this.#sinceMs ??= this.#parts.clock.monotonic();
-    return this.#sinceMs;
+    return { position, serving: this.#asked, started: this.#sinceMs, changes };
   }
 
   /**
    * In the kernel; now on disk, whatever becomes of the other targets, so that who starts again without a registry knows of it; then, when
    * all of them have it, told. What cannot be saved is not told, and is saved whole at the next try.
-   * @param position null when there is nothing to save
    */
-  async #finish({ gate, failed, late }: Round, position: Position | null, saved: Pending | Saving | null, work: Work): Promise<void> {
-    const { clock, time, onApplied } = this.#parts;
-    const tookMs = clock.monotonic() - work.started;
+  async #finish({ number, gate, failed, late, outlasted }: Round, saved: Pending | Saving | null, work: Work): Promise<void> {
+    const { position } = work;
     if (gate && !late) this.#stand();
     if (!late) this.#sinceMs = null;
     if (position === null && !this.#closed) this.#disk.whole = true;
     if (position !== null && gate) await this.#disk.store(position, saved);
+    if (gate && (outlasted || !(late || failed))) this.#untold.push({ ...work, round: number });
+    this.#tell();
     if (failed) throw new TargetError();
     if (late) throw new LateError();
+  }
+
+  /** Of what all targets have by now the last, though one may be at what came after it: who is late each time has it told too. */
+  #tell(): void {
+    const [{ clock, time, onApplied }, { everyHas }] = [this.#parts, this.#effects];
+    const work = this.#untold.findLast(({ round }) => round <= everyHas);
+    if (work === undefined) return;
+    this.#untold = this.#untold.filter(({ round }) => round > everyHas);
+    this.#sinceMs = null;
     this.#serve(work.serving);
-    if (position === null) return;
-    const { epoch, revision, digest } = position;
-    this.#applied = { epoch, revision, digest, atMs: time.now(), tookMs, changes: work.changes };
+    if (work.position === null) return;
+    const { epoch, revision, digest } = work.position;
+    this.#applied = { epoch, revision, digest, atMs: time.now(), tookMs: clock.monotonic() - work.started, changes: work.changes };
     onApplied(this.#applied);
   }
 

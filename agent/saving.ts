@@ -77,10 +77,10 @@ export class Disk {
 
   /** Durable when it resolves. @param saved null where nothing was begun @throws SaveError and saves the whole at the next try */
   async store(position: Position, saved: Pending | Saving | null): Promise<void> {
-    if (this.#due !== null) throw new SaveError("Saving waits until it is due again");
+    if (this.#due !== null || saved === null) throw new SaveError("Saving waits until it is due again");
     try {
       if (saved instanceof Saving) await saved.commit();
-      else if (saved !== null) this.#state.save(position, saved);
+      else this.#state.save(position, saved);
       this.whole = true;
       this.#backoff.reset();
     } catch (cause) {

@@ -19,7 +19,7 @@ export class Latch {
     this.#release();
   }
 
-  /** Resolves when the door is open. */
+  /** Resolves when the door is open. It may be closed again before who waited goes on: `while (latch.closed) await latch.passed()`. */
   async passed(): Promise<void> {
     while (this.#open !== null) await this.#open;
   }

@@ -93,7 +93,7 @@ export function openConnection(
       busy = true;
       try {
         for (let text = queue.shift(); text !== undefined; text = queue.shift()) {
-          await settled.passed();
+          while (settled.closed) await settled.passed();
           // It ended while the door was closed: what it brought belongs to no session any more.
           if (over) return;
           dispatch(text, events);

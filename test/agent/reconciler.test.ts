@@ -105,7 +105,41 @@ describe("reconciler", () => {
     await done;
     expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 2"]);
     expect([...agent.second.rules.keys()]).to.deep.equal(["ip 203.0.113.8/32"]);
-    expect(agent.told).to.deep.equal([0, 3]);
+    expect(agent.told).to.deep.equal([0, 1, 3]);
+  });
+
+  it("tells what every target has though one is late with each change, and resolves a resync that is over", async () => {
+    await using agent = setUp();
+    await agent.stood();
+    let slow = Promise.withResolvers<void>();
+    await using _released = { [Symbol.asyncDispose]: async () => slow.resolve() };
+    const slowNext = () => {
+      const before = slow;
+      slow = Promise.withResolvers<void>();
+      agent.second.held = slow.promise;
+      before.resolve();
+    };
+    slowNext();
+    agent.set("203.0.113.1/32", 5_000);
+    for (const last of [2, 3, 4]) {
+      while (agent.second.calls.length < last) await new Promise(setImmediate);
+      agent.set(`203.0.113.${last}/32`, 5_000);
+      while (agent.target.rules.size < last) await new Promise(setImmediate);
+      expect(agent.told.at(-1)).to.equal(last - 2);
+      slowNext();
+    }
+    while (agent.second.calls.length < 5) await new Promise(setImmediate);
+    expect(agent.told).to.deep.equal([0, 1, 2, 3]);
+    const resynced = agent.reconciler.resync("a test asks", AbortSignal.timeout(5_000));
+    slowNext();
+    while (agent.second.calls.length < 6) await new Promise(setImmediate);
+    while (agent.settled.closed) await agent.settled.passed();
+    agent.set("203.0.113.6/32", 5_000);
+    while (agent.target.rules.size < 5) await new Promise(setImmediate);
+    slowNext();
+    await resynced;
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 1", "apply 1", "apply 1", "resync"]);
+    expect(agent.told).to.deep.equal([0, 1, 2, 3, 4, 4]);
   });
 
   it("resyncs a target whole that failed when it was late, and resolves a resync that was asked for meanwhile after one of its own", async () => {
@@ -220,6 +254,33 @@ describe("reconciler", () => {
     expect(agent.disk.saves).to.deep.equal(["replace 0 =0", "replace 0 =0"]);
     await agent.settled.passed();
     expect(agent.disk.disposed).to.equal(3);
+  });
+
+  it("has on disk what the targets have and no more, whatever comes and goes while the whole is written", async () => {
+    await using agent = setUp();
+    await agent.applied(0);
+    const held = Promise.withResolvers<void>();
+    agent.target.held = held.promise;
+    agent.reconciler.replaced(true);
+    while (agent.target.calls.length < 2) await new Promise(setImmediate);
+    // As the feed does: what comes waits until the desired state may change.
+    const settled = async (change: () => void) => {
+      while (agent.settled.closed) await agent.settled.passed();
+      change();
+    };
+    const remove = () => settled(() => agent.remove("203.0.113.7/32"));
+    agent.disk.onBegin = (rules) => {
+      if (rules.size > 0) void remove();
+    };
+    const [set, removed] = [agent.applied(1), agent.applied(2)];
+    const fed = settled(() => agent.set("203.0.113.7/32", 5_000));
+    await new Promise(setImmediate);
+    held.resolve();
+    await fed;
+    await set;
+    if (agent.desired.size > 0) await remove();
+    await removed;
+    expect([...agent.disk.rules]).to.deep.equal([]);
   });
 
   it("does not write the whole to a disk that holds just that, at the start and at a resync: what changed goes on top", async () => {

@@ -8,22 +8,32 @@ import { FakeClock, MemoryTarget } from "./fake.ts";
 
 class MemoryDisk {
   readonly saves: string[] = [];
+  /** Rules, as what was saved leaves them. */
+  rules = new Set<string>();
   begun = 0;
   disposed = 0;
   failures = 0;
   onFailure = (): void => {};
+  onBegin = (_rules: ReadonlySet<string>): void => {};
 
   save(position: Position, { rules, trust }: Pending): void {
     this.#maybeFail();
+    for (const { prefix, wanted } of rules) {
+      if (wanted === null) this.rules.delete(prefix);
+      else this.rules.add(prefix);
+    }
     this.saves.push(`save ${position.revision} +${rules.length + trust.length}`);
   }
 
   begin(position: Position, desired: DesiredState): Replacement {
     this.begun++;
+    const whole = new Set([...desired.rules()].map(({ prefix }) => prefix));
+    this.onBegin(whole);
     return {
       step: () => false,
       commit: () => {
         this.#maybeFail();
+        this.rules = whole;
         this.saves.push(`replace ${position.revision} =${desired.size}`);
       },
       [Symbol.dispose]: () => {

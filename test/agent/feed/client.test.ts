@@ -4,7 +4,9 @@ import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { type WebSocket, WebSocketServer } from "ws";
+import { DesiredState } from "../../../agent/desired.ts";
 import { CLOSE, FEED } from "../../../lib/feed/limits.ts";
+import { silentLog } from "../../../lib/log.ts";
 import { set, startAgent, until } from "../../registry/feed/agent.ts";
 import { type Control, type Identity, startControl } from "../../registry/feed/setup.ts";
 
@@ -111,6 +113,29 @@ describe("the agent's side of the feed", () => {
     expect(inFile()).not.to.equal(first);
     expect(registry.shown).to.deep.equal([first, inFile()]);
     expect(registry.heard.filter(({ type }) => type === "hello").map(({ epoch }) => epoch)).to.deep.equal([null, "e1"]);
+  });
+
+  it("takes nothing in at the door that what came before it closes", async () => {
+    await using registry = new Scripted(control);
+    const closed: boolean[] = [];
+    const onEffect = () => {
+      closed.push(agent.settled.closed);
+      // As the reconciler does that was woken by it.
+      queueMicrotask(() => agent.settled.close());
+    };
+    const options = { onEffect };
+    await using agent = startAgent(await registry.listen(), "host1", identity, new DesiredState(), silentLog, options);
+    const socket = await registry.say(0, welcome, ...snapshot);
+    await until(() => agent.settled.closed);
+    await registry.say(0, ...[1, 2].map((n) => ({ type: "changes", from: n, changes: [set(n)], time: 1 })));
+    const heard = new Promise((resolve) => socket.once("pong", resolve));
+    socket.ping();
+    await heard;
+    agent.settled.open();
+    await until(() => agent.settled.closed);
+    agent.settled.open();
+    await until(() => agent.desired.revision === 2);
+    expect(closed).to.deep.equal([false, false, false]);
   });
 
   it("drops what a lost connection left waiting at the door of a resync", async () => {

@@ -22,7 +22,11 @@ export function startAgent(
   identity: Identity,
   desired = new DesiredState(),
   log: Log = silentLog,
-  { onRenew = () => {}, stateDir }: { readonly onRenew?: (spreadMs: number) => void; readonly stateDir?: string } = {},
+  {
+    onRenew = () => {},
+    onEffect = () => {},
+    stateDir,
+  }: { readonly onRenew?: (spreadMs: number) => void; readonly onEffect?: () => void; readonly stateDir?: string } = {},
 ) {
   const registry = { addresses: [control.url], ca: identity.ca, certificate: identity.certificate, key: identity.key };
   const config = parseAgentConfig("test", JSON.stringify({ name, registry, ...(stateDir === undefined ? {} : { stateDir }) }));
@@ -40,6 +44,7 @@ export function startAgent(
     onEffect: (effect) => {
       if (effect.kind === "none") return;
       effects.push(effect.kind);
+      onEffect();
       client.applied(1.5);
     },
     onRenew,
