@@ -171,7 +171,7 @@ export class Effects {
   #keep(target: Target, pending: Pending): void {
     const late = this.#late.get(target);
     if (late === undefined || this.#due.has(target)) return;
-    late.waiting = mergeDifferences(late.waiting, pending);
+    late.waiting = mergeDifferences(late.waiting, target.trustAlone ? { ...NOTHING, trust: pending.trust } : pending);
     if (sizeOf(late.waiting) > MAX_WAITING) this.#due.add(target);
   }
 

@@ -4,6 +4,8 @@ import type { DesiredState } from "./desired.ts";
 /** One place that desired state is brought to: the nftables sets, later the terminator's trust. The list of targets is the order of effects. */
 export interface Target {
   readonly name: string;
+  /** Rules are none of its business: none are kept for it. */
+  readonly trustAlone: boolean;
   /** Makes reality equal to the desired state whatever it was before. Rejects when it could not; reality is then closed or as it was. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void>;
   /**

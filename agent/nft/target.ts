@@ -70,6 +70,7 @@ interface Known {
 
 export class NftTarget implements Target, AsyncDisposable {
   readonly name = "nft";
+  readonly trustAlone = false;
   readonly #options: NftTargetOptions;
   readonly #nft: Nft;
   readonly #close: () => Promise<void>;

@@ -30,6 +30,7 @@ const CRL_RELOAD_MS = 10_000;
  */
 export class HaproxyTarget implements Terminator {
   readonly name = "haproxy";
+  readonly trustAlone = true;
   readonly #options: TerminatorOptions;
   #config: TerminatorSettings;
   #live: Live;

@@ -35,6 +35,7 @@ export interface NginxOptions extends TerminatorOptions {
  */
 export class NginxTarget implements Terminator, Judge {
   readonly name = "nginx";
+  readonly trustAlone = true;
   readonly #options: NginxOptions;
   #config: TerminatorSettings;
   readonly #admission: Admission;

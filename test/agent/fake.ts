@@ -29,6 +29,7 @@ export class FakeClock implements Clock {
 /** A target that holds rules in memory, can fail, and can be held up in the middle of an effect. */
 export class MemoryTarget implements Target {
   readonly name = "memory";
+  trustAlone = false;
   readonly rules = new Map<string, number>();
   readonly trust = new Map<string, string>();
   readonly calls: string[] = [];

@@ -142,6 +142,24 @@ describe("reconciler", () => {
     expect(agent.told).to.deep.equal([0, 1, 2, 3, 4, 4]);
   });
 
+  it("resyncs no terminator for the number of addresses that came while it was late", async () => {
+    await using agent = setUp();
+    await agent.stood();
+    agent.second.trustAlone = true;
+    const slow = Promise.withResolvers<void>();
+    await using _released = { [Symbol.asyncDispose]: async () => slow.resolve() };
+    agent.second.held = slow.promise;
+    agent.set("203.0.113.7/32", 5_000);
+    while (agent.second.calls.length < 2) await new Promise(setImmediate);
+    for (let number = 0; number <= 50_000; number++) agent.set(`2001:db8::${number.toString(16)}/128`, 5_000);
+    while (agent.target.rules.size < 50_002) await new Promise(setImmediate);
+    const done = agent.applied(50_002);
+    agent.second.held = null;
+    slow.resolve();
+    await done;
+    expect(agent.second.calls).to.deep.equal(["resync", "apply 1", "apply 0"]);
+  });
+
   it("resyncs a target whole that failed when it was late, and resolves a resync that was asked for meanwhile after one of its own", async () => {
     await using agent = setUp();
     await agent.stood();
