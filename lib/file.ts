@@ -12,6 +12,8 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, mode = 
     try {
       const bytes = typeof data === "string" ? Buffer.from(data) : data;
       for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+      // Whatever the caller's umask takes away.
+      fchmodSync(fd, mode);
       fsyncSync(fd);
     } finally {
       closeSync(fd);

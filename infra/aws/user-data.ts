@@ -102,6 +102,7 @@ ${role.kind === "registry" ? registryBoot.before(role) : ""}if [ ! -e ${FOLDER}/
     ...input.packages.map(({ file }) => `./${word(file)}`),
     ...input.debian.map(word),
   ].join(" ")}
+  rm -f /etc/entityos-*/*.dpkg-dist
   systemctl restart ${METADATA_SERVICE}
   for try in 1 2 3 4 5 6 7 8 9; do ! nft list table ${METADATA_TABLE} >/dev/null 2>&1 || break; sleep 1; done
   nft list table ${METADATA_TABLE} >/dev/null

@@ -31,6 +31,17 @@ describe("writeFileAtomic", () => {
     expect(readdirSync(folder)).to.deep.equal(["a"]);
   });
 
+  it("gives the mode that is asked for, whatever the umask is", () => {
+    const target = join(folder, "shown");
+    const before = process.umask(0o077);
+    try {
+      writeFileAtomic(target, "a", 0o644);
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(target).mode & 0o777).to.equal(0o644);
+  });
+
   it("leaves the target as it was and nothing beside it when it fails", () => {
     mkdirSync(join(folder, "a"));
     writeFileSync(join(folder, "a", "inner"), "old");
