@@ -17,7 +17,19 @@ const before = new Map<string, ReadonlySet<string>>();
 
 /** What changes on a Debian by itself, or keeps what was done for the record. */
 const ITS_OWN = [
-  ...["/proc", "/sys", "/dev", "/run", "/dist", "/var/log", "/var/backups", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt", "/var/cache/debconf"],
+  ...[
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/dist",
+    "/var/log",
+    "/var/backups",
+    "/var/lib/dpkg",
+    "/var/lib/apt",
+    "/var/cache/apt",
+    "/var/cache/debconf",
+  ],
   ...["/var/lib/systemd/timers", "/tmp/systemd-private-*", "/var/tmp/systemd-private-*"],
 ];
 
