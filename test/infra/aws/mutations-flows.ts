@@ -149,7 +149,7 @@ export const FLOWS: Readonly<Record<string, readonly Mutation[]>> = {
         registry.user_data = String(registry.user_data).replace("sha256sum --status -c", "true");
       },
       found: [
-        "restricted aws_instance.web-1: does something else in line 234: useradd -o -u 0 eve",
+        "restricted aws_instance.web-1: does something else in line 235: useradd -o -u 0 eve",
         'registry aws_instance.registry: does something else in line 186:   echo "$sum  $file" | true 2>/dev/null && continue',
       ],
     },

@@ -148,7 +148,7 @@ export const OWN: Readonly<Record<string, readonly Mutation[]>> = {
         const [, , device = ""] = certificatesIn(registry);
         registry.user_data = String(registry.user_data).replace(device, "a CA of Eve's");
       },
-      found: ["registry aws_instance.registry: does something else in line 225: a CA of Eve's"],
+      found: ["registry aws_instance.registry: does something else in line 226: a CA of Eve's"],
     },
   ],
 };
