@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { connect, createServer } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 
 /** Names of everything that a run makes begin with this. Short, for the kernel's names of links have 15 letters. */
 const PREFIX = "eosv";
@@ -22,6 +23,11 @@ export async function holdName(): Promise<HeldName> {
     server.listen(socketOf(name), resolve);
   });
   return { name, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+/** Resolves when nobody holds that name any more: a process that ends lets go of one thing after the other. */
+export async function nameReleased(name: string): Promise<void> {
+  while (await isHeld(name)) await delay(20);
 }
 
 /** Of what stands somewhere, what a run made that is gone. */

@@ -39,7 +39,7 @@ export async function startNetwork(devices: number): Promise<Network> {
   await sweep();
   await using stack = new AsyncDisposableStack();
   const { name: prefix } = stack.use(await holdName());
-  stack.use(keepSwept());
+  stack.use(keepSwept(prefix));
   const netns = `${prefix}-net`;
   await makeBridge(netns, stack);
   const made: Device[] = [];
@@ -65,8 +65,8 @@ async function addDevice(prefix: string, bridge: string, number: number, stack: 
 const AFTERWARDS = fileURLToPath(new URL("afterwards.ts", import.meta.url));
 
 /** A process that takes away what is left of this run when this one ends, however it does: it holds the other end of a pipe. */
-function keepSwept(): Disposable {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", AFTERWARDS], {
+function keepSwept(name: string): Disposable {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", AFTERWARDS, name], {
     detached: true,
     stdio: ["pipe", "ignore", "inherit"],
   });
@@ -77,7 +77,12 @@ function keepSwept(): Disposable {
 /** Whoever made it and is gone was killed: its machines went with it, names and folders stayed. */
 export async function sweep(): Promise<void> {
   const names = existsSync("/run/netns") ? readdirSync("/run/netns") : [];
-  for (const name of await abandonedOf(names)) await run(["ip", "netns", "delete", name]);
+  for (const name of await abandonedOf(names)) {
+    await run(["ip", "netns", "delete", name]).catch((error: unknown) => {
+      // Another sweep may have been there first.
+      if (existsSync(join("/run/netns", name))) throw error;
+    });
+  }
   const cgroups = CGROUPS.filter((folder) => existsSync(folder)).flatMap((folder) => readdirSync(folder));
   for (const name of new Set(await abandonedOf(cgroups))) await removeCgroups(name);
   for (const name of await abandonedOf(readdirSync(WORK))) rmSync(join(WORK, name), { recursive: true, force: true });
