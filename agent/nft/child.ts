@@ -22,6 +22,8 @@ export interface NftOptions {
   readonly signal: AbortSignal;
   /** Command and arguments that nft is run through, such as `nsenter --net=…`; none by default. */
   readonly within?: readonly string[];
+  /** JSON, and sets without their elements; in another order for who must tell one from the other. */
+  readonly flags?: readonly string[];
 }
 
 /**
@@ -31,9 +33,9 @@ export interface NftOptions {
 const LINE_CHARACTERS = 4_096;
 /**
  * nft keeps every line in a history and walks it at each new one (0.2 ms a script at first, 1.1 ms after 60,000 lines, measured):
- * it is replaced by a fresh one in time.
+ * it is replaced by a fresh one in time. Not too often: to start a program costs a large process 20 ms and more.
  */
-const SCRIPTS_PER_PROCESS = 500;
+const SCRIPTS_PER_PROCESS = 2_000;
 const FINISH_TIMEOUT_MS = 2_000;
 /** A killed nft that is not gone by then is held by the kernel, which then holds up the next one too. */
 const ENDED_WITHIN_MS = 5_000;
@@ -43,7 +45,7 @@ const ENDED_WITHIN_MS = 5_000;
  * @throws NftError unusable (no nft, no stdbuf, no JSON) | permission
  */
 export async function startNft(options: NftOptions): Promise<Nft> {
-  const nft = new KeptOpenNft(options);
+  const nft = openNft(options);
   try {
     await nft.query("list chains inet", { timeoutMs: SPAWNED_MS, signal: options.signal });
     return nft;
@@ -55,9 +57,13 @@ export async function startNft(options: NftOptions): Promise<Nft> {
   }
 }
 
+/** The kept-open nft, started with the first that it is asked. */
+export const openNft = (options: NftOptions): Nft => new KeptOpenNft(options);
+
 class KeptOpenNft implements Nft {
   readonly #log: Log;
   readonly #within: readonly string[];
+  readonly #flags: readonly string[];
   readonly #ending = new AbortController();
   readonly #signal: AbortSignal;
   readonly #patience = new Patience();
@@ -66,8 +72,9 @@ class KeptOpenNft implements Nft {
   #last: Promise<unknown> = Promise.resolve();
   readonly #retired = new Set<Promise<void>>();
 
-  constructor({ log, signal, within = [] }: NftOptions) {
+  constructor({ log, signal, within = [], flags = ["-t", "-j"] }: NftOptions) {
     this.#log = log;
+    this.#flags = flags;
     this.#within = within;
     this.#signal = AbortSignal.any([signal, this.#ending.signal]);
   }
@@ -85,6 +92,8 @@ class KeptOpenNft implements Nft {
 
   async query(command: string, options: ExchangeOptions): Promise<unknown[]> {
     const output = await this.#inTurn(options, (bounds) => this.#answered((nft, patient) => nft.exchange(command, patient), bounds));
+    // Of an empty ruleset nft prints nothing at all.
+    if (output === "") return [];
     try {
       return output.split("\n").map((line) => JSON.parse(line) as unknown);
     } catch {
@@ -138,7 +147,7 @@ class KeptOpenNft implements Nft {
   }
 
   #started(): NftProcess {
-    return new NftProcess(this.#within, ["-t", "-j"], { long: true });
+    return new NftProcess(this.#within, this.#flags, { long: true });
   }
 
   /** Gives the process up: it ends by itself or is killed. Resolves when it has ended. */

@@ -24,7 +24,7 @@ export class StructureLook {
   #last: View | null = null;
 
   /**
-   * Takes a listing in (`nft -j -t list ruleset inet`).
+   * Takes a listing in (`list ruleset inet`, as `nft -j -t` tells it).
    * @returns what somebody else did since the last one; null when nothing, or when the change was ours
    */
   take(listing: unknown): string | null {

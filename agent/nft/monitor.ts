@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import { TABLE } from "../../lib/service.ts";
+import { type Nft, openNft } from "./child.ts";
 import { StructureLook } from "./look.ts";
 import { askOnce, type Watching, watch } from "./nft.ts";
 import { OwnChanges, readRuleEvent } from "./own.ts";
@@ -56,6 +57,8 @@ class Monitor implements StructureMonitor {
   readonly #signal: AbortSignal;
   readonly #own = new OwnChanges();
   readonly #structure = new StructureLook();
+  /** Kept open too, and another than the one that changes are made by: that one may be at a long script. */
+  readonly #nft: Nft;
   readonly #lookNow = new Wakeup();
   readonly #heard = Promise.withResolvers<void>();
   readonly #looked = Promise.withResolvers<void>();
@@ -71,6 +74,7 @@ class Monitor implements StructureMonitor {
     this.#options = options;
     this.#within = options.within ?? [];
     this.#signal = AbortSignal.any([options.signal, this.#ending.signal]);
+    this.#nft = openNft({ log: options.log, signal: this.#signal, within: this.#within, flags: ["-j", "-t"] });
     this.#signal.addEventListener("abort", () => this.#watching?.kill(), { once: true });
     this.#work = Promise.all([this.#watch(), this.#look()]);
   }
@@ -103,6 +107,7 @@ class Monitor implements StructureMonitor {
     this.#ending.abort(new Error("the monitor is given up"));
     if (this.#settling !== null) clearTimeout(this.#settling);
     await this.#work;
+    await this.#nft[Symbol.asyncDispose]();
   }
 
   async #watch(): Promise<void> {
@@ -172,9 +177,8 @@ class Monitor implements StructureMonitor {
   async #lookOnce(): Promise<void> {
     try {
       const bounds = { timeoutMs: LOOK_TIMEOUT_MS, signal: this.#signal };
-      const listing = await askOnce(this.#within, ["-j", "-t", "list", "ruleset", "inet"], bounds);
-      // Of an empty ruleset nft prints nothing at all.
-      const what = this.#structure.take(JSON.parse(listing || "{}"));
+      const [listing = {}] = await this.#nft.query("list ruleset inet", bounds);
+      const what = this.#structure.take(listing);
       if (what !== null) this.#tampered(what);
     } catch (error) {
       if (!this.#signal.aborted) this.#options.log.warn({ err: error }, "Cannot look whether the table stands");
