@@ -18,16 +18,23 @@ export interface Keyed<V> {
 
 /**
  * What is wanted under each key, and how that differs from what was acknowledged. Only the differences are kept twice.
- * Taking the same value in again is no difference, and a value that is back where it was ends one.
+ * Taking the same value in again is no difference, and a value that is back where it was ends one, unless returns are kept.
  */
 export class Tracked<V extends number | string> {
   #wanted: Keyed<V>;
   /** Per changed key, the value that is acknowledged; null when none is. */
   #pending = new Map<string, V | null>();
 
-  /** @param wanted empty; a Map unless many are to be kept */
-  constructor(wanted: Keyed<V> = new Map<string, V>()) {
+  readonly #keepsReturns: boolean;
+
+  /**
+   * @param wanted empty; a Map unless many are to be kept
+   * @param options.keepsReturns what came and went before it was acknowledged stays a difference, from a value to the same: for those who
+   *   read what is wanted at a moment of their own, and may have seen what was in between
+   */
+  constructor(wanted: Keyed<V> = new Map<string, V>(), { keepsReturns = false } = {}) {
     this.#wanted = wanted;
+    this.#keepsReturns = keepsReturns;
   }
 
   get size(): number {
@@ -52,7 +59,7 @@ export class Tracked<V extends number | string> {
     if (old === value) return;
     this.fill(key, value);
     if (!this.#pending.has(key)) this.#pending.set(key, old);
-    else if (this.#pending.get(key) === value) this.#pending.delete(key);
+    else if (!this.#keepsReturns && this.#pending.get(key) === value) this.#pending.delete(key);
   }
 
   /** As {@link set}, without keeping a difference: for what is adopted, resynced or saved whole. */
@@ -103,7 +110,8 @@ export class Tracked<V extends number | string> {
     for (const known of [this.#wanted, this.#pending]) {
       for (const key of known.keys()) {
         const applied = this.#acknowledged(key);
-        if (applied !== null && next.get(key) === null) differences.set(key, applied);
+        const returned = this.#keepsReturns && known === this.#pending;
+        if (returned || (applied !== null && next.get(key) === null)) differences.set(key, applied);
         if (differences.size > most) return null;
       }
     }

@@ -27,7 +27,8 @@ export interface HeldPending {
  * Of a CRL that is held back, the earlier one stays with the targets.
  */
 export class TrustState {
-  readonly #believed = new Tracked<string>();
+  /** Terminators read it whole when they come to it. */
+  readonly #believed = new Tracked<string>(new Map(), { keepsReturns: true });
   readonly #held = new Tracked<string>();
   /** CAs that the registry names, believed or not, by id. */
   #cas = new Map<string, string>();

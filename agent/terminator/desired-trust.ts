@@ -158,6 +158,7 @@ export function sortChanges(differences: readonly TrustDifference[], trust: Smal
   const of = (target: TrustEntry["target"]) => differences.filter((difference) => difference.target === target);
   const certificates = of("certificate").map(({ wanted, ...rest }) => ({
     ...rest,
+    removed: wanted === null,
     wanted: wanted === null ? null : countedCertificate(trust, wanted),
   }));
   const bindings = of("binding");
@@ -168,7 +169,8 @@ export function sortChanges(differences: readonly TrustDifference[], trust: Smal
     altered: certificates.flatMap(({ id, applied, wanted }) =>
       wanted === null || applied === null ? [] : [{ fingerprint: id, entry: certificateEntry(id, wanted) }],
     ),
-    gone: certificates.flatMap(({ id, applied, wanted }) => (wanted === null && applied !== null ? [id] : [])),
+    // Also what was never applied: it came and went, and may have been seen in between.
+    gone: certificates.flatMap(({ id, applied, wanted, removed }) => (removed || (wanted === null && applied !== null) ? [id] : [])),
     bindings: bindings.map(({ id, wanted }) => ({
       key: bindingKey(id),
       entry: wanted === null ? null : bindingEntry(id, readBinding(wanted)),

@@ -162,7 +162,7 @@ export class NginxTarget implements Terminator, Judge {
   };
 
   async #endOf(differences: Differences["trust"], signal: AbortSignal): Promise<void> {
-    const ended = differences.filter(({ applied }) => applied !== null);
+    const ended = differences.filter(({ applied, wanted }) => applied !== null || wanted === null);
     const certificates = ended.filter(({ target }) => target === "certificate").map(({ id }) => id);
     const unbound = ended.some(({ target }) => target === "binding");
     if (certificates.length === 0 && !unbound) return;

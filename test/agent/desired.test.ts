@@ -194,6 +194,24 @@ describe("desired state", () => {
     ]);
   });
 
+  it("keeps of trust what came and went before anybody was told: a terminator that read it whole may have seen it", () => {
+    const desired = new DesiredState();
+    const told = () => desired.pending().trust.map(({ id, applied, wanted }) => [id, applied, wanted]);
+    const certificate = { target: "certificate", id: "c1" } as const;
+    desired.change({ kind: "trust.set", ...certificate, body: "a" });
+    desired.change({ kind: "trust.remove", ...certificate });
+    expect(told()).to.deep.equal([["c1", null, null]]);
+    const next = new DesiredState();
+    next.loadTrust({ kind: "trust.set", target: "certificate", id: "c2", body: "b" });
+    expect(desired.adopt(next)).to.equal(true);
+    expect(told()).to.have.deep.members([
+      ["c1", null, null],
+      ["c2", null, "b"],
+    ]);
+    desired.acknowledge(desired.pending());
+    expect(told()).to.deep.equal([]);
+  });
+
   it("asks for a resync when a snapshot differs by more than was allowed", () => {
     const desired = new DesiredState();
     for (const prefix of PREFIXES) desired.change(set(prefix, 1));

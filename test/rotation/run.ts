@@ -57,6 +57,7 @@ class Run implements AsyncDisposable {
   readonly #done = { registered: 0, renewed: 0, feed: 0, operator: 0 };
   readonly #refused: string[] = [];
   readonly #traffic: Promise<void>[] = [];
+  readonly #devices: Device[] = [];
   #over = false;
   #lists = 0;
 
@@ -144,6 +145,7 @@ class Run implements AsyncDisposable {
     const parsed = parseCode(code);
     for (let n = 0; n < DEVICES; n++) {
       const device = new Device(this.#target, pin, parsed);
+      this.#devices.push(device);
       this.#repeat("device", async () => void this.#done[await device.step()]++);
     }
     const identity = await this.#enroll(visitor, "open");
@@ -183,11 +185,10 @@ class Run implements AsyncDisposable {
       const { items } = await this.#operate<{ items: Certificate[] }>("cert", "list", "--limit", "1000");
       const spare = items.filter(({ state, subject }) => state === "superseded" || (state === "live" && subject.includes(":spare-")));
       await this.#operate("operator", "enroll", `spare-${this.#lists}`, "--out", join(this.#folder, `spare-${this.#lists}`));
-      const device = items.find(({ state, device: of }) => state === "live" && of !== null && !this.#busy.has(of));
-      if (device?.device != null) {
-        this.#busy.add(device.device);
-        await this.#operate("cert", "revoke", device.fingerprint);
-      }
+      // Of a device that is none any more: who is refused for a revoked certificate is refused rightly.
+      const past = new Set(this.#devices.flatMap((device) => [...device.past]));
+      const device = items.find(({ state, device: of }) => state === "live" && of !== null && past.has(of));
+      if (device !== undefined) await this.#operate("cert", "revoke", device.fingerprint);
       const operator = spare.find(({ state }) => state === "live");
       if (operator !== undefined) await this.#operate("cert", "revoke", operator.fingerprint);
       await sleep(300);
@@ -198,8 +199,6 @@ class Run implements AsyncDisposable {
       }
     }
   }
-  readonly #busy = new Set<string>();
-
   #authorities(): Promise<readonly CertificateAuthority[]> {
     return this.#operate("ca", "show");
   }

@@ -60,6 +60,8 @@ export class Device {
   readonly #code: SecurityCode;
   #held: { readonly device: string; readonly deviceKey: KeyObject; readonly key: KeyObject; readonly certificate: string } | null = null;
   #renewals = 0;
+  /** Devices that it was, and is no more. */
+  readonly past = new Set<string>();
 
   constructor(target: Target, pin: string, code: SecurityCode) {
     this.#target = target;
@@ -88,7 +90,10 @@ export class Device {
     const signer = byCertificate ? { device, key: held.key, certificate } : { device, key: deviceKey, certificate: null };
     const answer = await this.#send(renewRequest(wanted, signer, Date.now()));
     this.#held = { ...held, key: createPrivateKey(key), certificate: fingerprintOf(answer.certificate.pem) };
-    if (this.#renewals % 4 === 0) this.#held = null;
+    if (this.#renewals % 4 === 0) {
+      this.past.add(device);
+      this.#held = null;
+    }
     return "renewed";
   }
 
