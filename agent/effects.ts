@@ -30,7 +30,6 @@ export interface Round {
 /** Work that outlasted its round. */
 interface Late {
   readonly kind: "resync" | "apply";
-  readonly round: number;
   readonly sinceMs: number;
   readonly done: Promise<void>;
   /** What came meanwhile. */
@@ -194,7 +193,7 @@ export class Effects {
         this.#failed(target, error, signal);
       },
     );
-    this.#late.set(target, { kind, round, sinceMs: this.#clock.monotonic() - PATIENCE_MS, done, waiting: NOTHING });
+    this.#late.set(target, { kind, sinceMs: this.#clock.monotonic() - PATIENCE_MS, done, waiting: NOTHING });
   }
 
   #failed(target: Target, error: unknown, signal: AbortSignal): void {

@@ -32,9 +32,9 @@ const DEAD_CLIENT_S = 30;
 const INNER_SOCKET_NAME = "inner.sock";
 /** Digits of a length that is looked at as a number: a limit has 13 at most, and HAProxy's numbers end at 64 bits. */
 const LENGTH_DIGITS = 15;
-/** What an application gets; anything else is refused before it. */
 /** All but the tab, and the line ends between headers, as a regular expression of PCRE. */
 const CONTROL_CHARACTERS = String.raw`[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]`;
+/** What an application gets; anything else is refused before it. */
 const METHODS = "GET HEAD POST PUT PATCH DELETE OPTIONS";
 
 /**
