@@ -210,15 +210,9 @@ export class Effects {
 }
 
 /** @returns true when the work is not done after `ms`; it goes on. @throws what the work throws before that */
-async function outlasts(work: Promise<void>, ms: number): Promise<boolean> {
-  const waiting = new AbortController();
-  const over = delay(ms, waiting.signal).then(
-    () => true,
-    () => false,
-  );
-  try {
-    return await Promise.race([work.then(() => false), over]);
-  } finally {
-    waiting.abort(new Error("no longer waited for"));
-  }
+function outlasts(work: Promise<void>, ms: number): Promise<boolean> {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(true), ms);
+  void work.then(() => resolve(false), reject).finally(() => clearTimeout(timer));
+  return promise;
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { Wakeup } from "../lib/abort.ts";
+import { Following, type Wakeup } from "../lib/abort.ts";
 import { Backoff } from "../lib/backoff.ts";
 import type { Log } from "../lib/log.ts";
 import type { DesiredState, Pending } from "./desired.ts";
@@ -95,7 +95,8 @@ export class Disk {
       this.#due = null;
     });
     const either = new AbortController();
-    const rung = bell.after(seen, AbortSignal.any([signal, either.signal])).catch(() => {});
+    using both = new Following(signal, either.signal);
+    const rung = bell.after(seen, both.signal).catch(() => {});
     await Promise.race([this.#due, rung]);
     either.abort(new Error("the save is due"));
   }

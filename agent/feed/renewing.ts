@@ -1,4 +1,4 @@
-import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
+import { delay, Wakeup } from "../../lib/abort.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Log } from "../../lib/log.ts";
@@ -67,7 +67,7 @@ export class Renewing {
         // What was told in the meantime is not done yet.
         if (waitMs !== null) this.#waitMs = null;
         this.#backoff.reset();
-        await rungOrDelayed(this.#bell, seen, LOOK_MS, signal).catch(() => {});
+        await this.#bell.after(seen, signal, LOOK_MS).catch(() => {});
       } else {
         this.#waitMs = this.#backoff.next();
       }

@@ -1,4 +1,4 @@
-import { delay } from "../../lib/abort.ts";
+import { delay, Following } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import { type ExchangeOptions, Patience, SPAWNED_MS } from "./bounds.ts";
 import { NftError, readNftError } from "./error.ts";
@@ -109,10 +109,10 @@ class KeptOpenNft implements Nft {
 
   /** One script at a time; one that fails does not hold up the next. */
   #inTurn<T>(options: ExchangeOptions, work: (bounds: ExchangeOptions) => Promise<T>): Promise<T> {
-    const bounds = { timeoutMs: options.timeoutMs, signal: AbortSignal.any([this.#signal, options.signal]) };
-    const turn = this.#last.then(() => {
-      bounds.signal.throwIfAborted();
-      return work(bounds);
+    const turn = this.#last.then(async () => {
+      using both = new Following(this.#signal, options.signal);
+      both.signal.throwIfAborted();
+      return await work({ timeoutMs: options.timeoutMs, signal: both.signal });
     });
     this.#last = turn.catch(() => {});
     return turn;

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
+import { delay, Wakeup } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import { TABLE } from "../../lib/service.ts";
 import { type Nft, openNft } from "./child.ts";
@@ -136,7 +136,7 @@ class Monitor implements StructureMonitor {
   async #rest(): Promise<void> {
     const elements = this.#elements;
     this.#options.log.info({ elements }, "The structure monitor cannot hear beside so many elements; a look every second stands in for it");
-    await rungOrDelayed(this.#fewer, this.#fewer.count, AGAIN_DEAF_MS, this.#signal).catch(() => {});
+    await this.#fewer.after(this.#fewer.count, this.#signal, AGAIN_DEAF_MS).catch(() => {});
     if (this.#elements === elements) this.#elements = 0;
   }
 
@@ -166,10 +166,7 @@ class Monitor implements StructureMonitor {
       const seen = this.#lookNow.count;
       await this.#lookOnce();
       this.#looked.resolve();
-      const early = new AbortController();
-      const rung = this.#lookNow.after(seen, AbortSignal.any([this.#signal, early.signal])).catch(() => {});
-      await Promise.race([rung, this.#wait(LOOK_EVERY_MS)]);
-      early.abort();
+      await this.#lookNow.after(seen, this.#signal, LOOK_EVERY_MS).catch(() => {});
     }
     this.#looked.resolve();
   }

@@ -1,4 +1,4 @@
-import { rungOrDelayed, Wakeup } from "../../lib/abort.ts";
+import { Wakeup } from "../../lib/abort.ts";
 import { type Acknowledged, readAcknowledged } from "../store/registrations.ts";
 import type { Store } from "../store/store.ts";
 
@@ -35,7 +35,7 @@ export class Progress implements Disposable {
 
   /** Resolves when agents acknowledged something since that look, or after `waitMs`; rejects with the signal's reason. */
   changed({ seen }: Look, waitMs: number, signal: AbortSignal): Promise<void> {
-    return rungOrDelayed(this.#wakeup, seen, waitMs, signal);
+    return this.#wakeup.after(seen, signal, waitMs);
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { delay, rungOrDelayed, Wakeup } from "../../lib/abort.ts";
+import { delay, Wakeup } from "../../lib/abort.ts";
 import { Backoff } from "../../lib/backoff.ts";
 import type { Clock } from "../../lib/clock.ts";
 import { parsePrefix } from "../../lib/ip.ts";
@@ -131,7 +131,7 @@ async function loop(
     try {
       const waitMs = await turn();
       backoff.reset();
-      if (waitMs > 0) await rungOrDelayed(rung, seen, waitMs, signal);
+      if (waitMs > 0) await rung.after(seen, signal, waitMs);
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Problem && error.code === "not_leading") throw error;

@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events";
 import { expect } from "chai";
-import { delay, Wakeup } from "../../lib/abort.ts";
+import { delay, Following, Wakeup } from "../../lib/abort.ts";
 
 const reason = new Error("enough");
 const failure = (work: Promise<unknown>): Promise<unknown> =>
@@ -68,5 +68,40 @@ describe("a wakeup", () => {
     wakeup.ring();
     await patient;
     expect(await failure(wakeup.after(1, AbortSignal.abort(reason)))).to.equal(reason);
+  });
+
+  it("waits no longer than it is told to, and leaves no listener", async () => {
+    const wakeup = new Wakeup();
+    const { signal } = new AbortController();
+    const before = performance.now();
+    await wakeup.after(0, signal, 20);
+    expect(performance.now() - before).to.be.greaterThan(18);
+    expect(listeners(signal)).to.equal(0);
+    const rung = wakeup.after(0, signal, 60_000);
+    wakeup.ring();
+    await rung;
+    expect(listeners(signal)).to.equal(0);
+  });
+});
+
+describe("a signal that follows others", () => {
+  it("aborts with the first of them, with its reason, and when one has aborted before", () => {
+    const [one, other] = [new AbortController(), new AbortController()];
+    using following = new Following(one.signal, other.signal);
+    expect(following.signal.aborted).to.equal(false);
+    other.abort(reason);
+    one.abort(new Error("too late"));
+    expect(following.signal.reason).to.equal(reason);
+    using late = new Following(new AbortController().signal, other.signal);
+    expect(late.signal.reason).to.equal(reason);
+  });
+
+  it("leaves nothing on them when it is let go of", () => {
+    const { signal } = new AbortController();
+    {
+      using _ = new Following(signal, new AbortController().signal);
+      expect(listeners(signal)).to.equal(1);
+    }
+    expect(listeners(signal)).to.equal(0);
   });
 });
