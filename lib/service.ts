@@ -26,6 +26,8 @@ export type RuleLane = "ip" | "ipcert";
 
 /** Packet marks of the lanes: "EO" in ASCII, then the lane's number. */
 export const LANE_MARK: Readonly<Record<Lane, number>> = { ip: 0x454f0001, ipcert: 0x454f0002, roaming: 0x454f0003 };
+/** Mark of a connection that was cut, in the kernel's connection tracking alone. */
+export const CUT_MARK = 0x454f0004;
 
 /**
  * Differentiated services code point of what HAProxy sends to a client whose certificate it found to count: for the gate alone, which

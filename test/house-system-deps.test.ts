@@ -64,6 +64,7 @@ describe("scripts/system-deps", () => {
       "setpriv util-linux",
       "haproxy haproxy",
       "nginx nginx",
+      "conntrack conntrack",
       "ip iproute2",
       "curl curl",
       "openssl openssl",

@@ -1,4 +1,4 @@
-import { CERTIFIED_DSCP, LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
+import { CERTIFIED_DSCP, CUT_MARK, LANE_MARK, LANES, type Lane, TABLE } from "../../lib/service.ts";
 import type { GateConfig } from "../config.ts";
 import { floorStructure } from "./floor-rules.ts";
 import { addressKey, type Slot, setName, type Tuple, tupleSet, USUAL_TUPLES } from "./sets.ts";
@@ -169,9 +169,10 @@ function outputRules(gate: GateConfig, strict: boolean): string[] {
   const ofCertificates = `ct mark { ${lanesOfCertificates(gate).map(mark).join(", ")} }`;
   return [
     "oif lo accept",
+    // The mark tells what conntrack(8) is to forget.
+    `${ours} ip daddr . tcp dport @cut4 ct mark set 0x${CUT_MARK.toString(16)} drop`,
+    `${ours} ip6 daddr . tcp dport @cut6 ct mark set 0x${CUT_MARK.toString(16)} drop`,
     `${ours} tcp flags & rst == rst drop`,
-    `${ours} ip daddr . tcp dport @cut4 drop`,
-    `${ours} ip6 daddr . tcp dport @cut6 drop`,
     // Only what is looked up here counts: a socket or a reply may carry a mark already. The mark set here is what the floor asks for.
     `${ours} meta mark set 0`,
     `${ours} jump lane_to`,

@@ -7,6 +7,7 @@ import { Admission, type AdmissionPolicy, type Identity, type Question } from ".
 import { type Judge, serveAuthorizer } from "./authorizer.ts";
 import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
+import { closeConnections } from "./closing.ts";
 import { CrlTexts } from "./crls.ts";
 import { SmallTrust } from "./desired-trust.ts";
 import { Flows, flowKey, type Owned } from "./flows.ts";
@@ -26,7 +27,9 @@ const CUT_AGAIN_ROUNDS = 6;
 export interface NginxOptions extends TerminatorOptions {
   readonly crlReloadMs?: number;
   /** What the kernel has of connections at these ports. */
-  readonly connections?: (ports: ReadonlySet<number>) => Promise<readonly Flow[]>;
+  readonly connections?: typeof connectionsAt;
+  /** Closes this host's end of connections. */
+  readonly close?: typeof closeConnections;
 }
 
 /**
@@ -152,7 +155,11 @@ export class NginxTarget implements Terminator, Judge {
   }
 
   #connections(): Promise<readonly Flow[]> {
-    return (this.#options.connections ?? connectionsAt)(new Set(Object.values(this.#config.gate.listeners)));
+    return (this.#options.connections ?? connectionsAt)(this.#ports());
+  }
+
+  #ports(): ReadonlySet<number> {
+    return new Set(Object.values(this.#config.gate.listeners));
   }
 
   /** What was admitted by something that ended, or became another. */
@@ -175,9 +182,22 @@ export class NginxTarget implements Terminator, Judge {
     const flows = [...candidates.filter(this.#isOver).map(({ flow }) => flow), ...this.#flows.unknown];
     this.#endsDue = flows.length > 0;
     if (!this.#endsDue) return;
-    await this.#flows.end(flows, this.#options.cut, signal);
+    await this.#cut(flows, signal);
     this.#endsDue = false;
     this.#options.log.info({ connections: flows.length }, "Connections of what was revoked are cut");
+  }
+
+  /** First the firewall, which alone decides. Then this host's ends are closed, so that they count for their source no more. */
+  async #cut(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
+    if (flows.length === 0) return;
+    const { cut, close = closeConnections, log } = this.#options;
+    await this.#flows.end(flows, cut, signal);
+    try {
+      await close(this.#ports(), flows, signal);
+    } catch (err) {
+      if (!signal.aborted)
+        log.warn({ err }, "Cannot close connections that are cut; they count for their source until nginx gives them up");
+    }
   }
 
   /** @throws TerminatorRefusedError when nginx refuses the configuration: the last good one stays in force */
@@ -216,13 +236,11 @@ export class NginxTarget implements Terminator, Judge {
 
   /** Lets go what ended by itself, ends what time ended, and keeps cut what nginx has not noticed. */
   async #tend(signal: AbortSignal): Promise<void> {
-    const { cut } = this.#options;
     this.#round++;
     await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
     const over = this.#flows.all().filter(this.#isOver);
-    const flows = over.map(({ flow }) => flow);
-    await this.#flows.end(flows, cut, signal);
-    if (this.#round % CUT_AGAIN_ROUNDS === 0 && this.#flows.over.length > 0) await cut(this.#flows.over, signal);
+    const again = this.#round % CUT_AGAIN_ROUNDS === 0 ? this.#flows.over : [];
+    await this.#cut([...over.map(({ flow }) => flow), ...again], signal);
   }
 }
 

@@ -27,6 +27,13 @@ const TERMINATOR_UNITS: Readonly<Record<AgentConfig["terminator"]["kind"], reado
   nginx: ["entityos-terminator-nginx.service"],
 };
 
+/** Debian's packages for what ends TLS. In front of nginx the agent ends connections with ss (iproute2) and conntrack. */
+const SYSTEM: Readonly<Record<AgentConfig["terminator"]["kind"], readonly string[]>> = {
+  none: [],
+  haproxy: ["haproxy"],
+  nginx: ["nginx", "conntrack", "iproute2"],
+};
+
 /**
  * @param architecture Debian's name for the host's
  * @throws Error when the packages folder has nothing for it
@@ -51,7 +58,7 @@ export function desiredOf(host: Host, folder: PackageFolder, architecture: strin
   const { kind } = host.config.terminator;
   return {
     packages: [...common, file("entityos-agent")],
-    system: kind === "none" ? [] : [kind],
+    system: SYSTEM[kind],
     files: { [PATH.agentConfig]: agentYaml(host.input) },
     units: ["entityos-agent.service", "entityos-gate.service", "entityos-floor.service", ...TERMINATOR_UNITS[kind]],
     zone: host.config.zone,

@@ -50,7 +50,7 @@ export interface Observed {
 const SCRIPT = `
 echo "architecture $(dpkg --print-architecture)"
 set -- $1; echo "asked \${1-} \${4-}"
-dpkg-query -W -f 'package \${db:Status-Status} \${Package} \${Version}\\n' 'entityos-*' haproxy nginx 2>/dev/null || true
+dpkg-query -W -f 'package \${db:Status-Status} \${Package} \${Version}\\n' 'entityos-*' haproxy nginx conntrack iproute2 2>/dev/null || true
 for file in ${PATH.agentConfig} ${PATH.registryConfig}; do
   [ ! -f "$file" ] || echo "file $file $(sha256sum <"$file" | cut -d' ' -f1)"
 done

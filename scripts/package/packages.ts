@@ -67,7 +67,7 @@ export function agentPackage(source: PackageSource): Package {
   const lib = PATH.programs;
   return program(source, "entityos-agent", {
     depends: `${nodeDependency(source)}, nftables (>= 1.0.6), ${SYSTEMD}, passwd`,
-    recommends: "haproxy | nginx",
+    recommends: "haproxy | nginx, conntrack, iproute2",
     about: [
       "lets in whom the registry registered, and nobody else",
       "Drives this host's nftables as the registry's feed says: registered addresses",

@@ -19,6 +19,7 @@ const INCLUDED = [
   "nftables",
   "haproxy",
   "nginx",
+  "conntrack",
   "iproute2",
   "curl",
   "ca-certificates",

@@ -17,6 +17,10 @@ describe("open connections behind nginx", () => {
   let scene: TerminatorScene;
   /** How often the agent looked at the kernel's connections. */
   let looks = 0;
+  /** As where neither ss nor conntrack is there: nginx keeps what is cut. */
+  const close = async () => {
+    throw new Error("spawn ss ENOENT");
+  };
   before(async () => {
     pki = await makeTestPki();
   });
@@ -25,7 +29,7 @@ describe("open connections behind nginx", () => {
       looks++;
       return connectionsAt(ports);
     };
-    scene = await makeTerminatorScene({ kind: "nginx", pki, target: { tendMs: TEND_MS, connections } });
+    scene = await makeTerminatorScene({ kind: "nginx", pki, target: { tendMs: TEND_MS, connections, close } });
   });
   afterEach(async () => {
     await scene[Symbol.asyncDispose]();

@@ -51,7 +51,7 @@ export interface SceneOptions {
   readonly terminator?: Readonly<Record<string, unknown>>;
   readonly pki?: Pki;
   /** Of the target, whichever it is. */
-  readonly target?: Partial<Pick<NginxOptions, "connections" | "cut" | "tendMs" | "now">>;
+  readonly target?: Partial<Pick<NginxOptions, "connections" | "cut" | "close" | "log" | "tendMs" | "now">>;
 }
 
 export async function makeTerminatorScene({
