@@ -1,32 +1,49 @@
 import type { RevocationReason } from "../../lib/admin/api.ts";
 import { wantCrl } from "../store/crls.ts";
-import { prepared } from "../store/prepared.ts";
-import { all, type Builder, type Command, first } from "../store/store.ts";
+import { preparedRows } from "../store/prepared.ts";
+import { type Builder, type Command, first } from "../store/store.ts";
 import type { Issued } from "./authority.ts";
 
-const insertCertificate = prepared((db, v: Omit<Issued, "notBefore" | "notAfter"> & { device: string | null; from: number; to: number }) =>
-  db.insertInto("certificates").values({
-    fingerprint: v.fingerprint,
-    serial: v.serial,
-    issuer: v.issuer,
-    subject: v.subject,
-    device: v.device,
-    state: "live",
-    not_before: v.from,
-    not_after: v.to,
-    ends_at: v.to,
-    revoked_at: null,
-    reason: null,
-    pem: v.pem,
-  }),
+const insertCertificates = preparedRows((db, rows: readonly (Omit<Issued, "notBefore" | "notAfter"> & Recorded)[]) =>
+  db.insertInto("certificates").values(
+    rows.map((v) => ({
+      fingerprint: v.fingerprint,
+      serial: v.serial,
+      issuer: v.issuer,
+      subject: v.subject,
+      device: v.device,
+      state: "live" as const,
+      not_before: v.from,
+      not_after: v.to,
+      ends_at: v.to,
+      revoked_at: null,
+      reason: null,
+      pem: v.pem,
+    })),
+  ),
 );
+interface Recorded {
+  readonly device: string | null;
+  readonly from: number;
+  readonly to: number;
+}
 
 /**
  * Notes a certificate in the transaction of what it was made for: a client's that is not in here admits nobody.
  * @param device whose it is; null for those of the infrastructure
  */
-export function* recordCertificate(db: Builder, { notBefore, notAfter, ...issued }: Issued, device: string | null = null): Command<void> {
-  yield* all(insertCertificate(db, { ...issued, device, from: notBefore, to: notAfter }));
+export const recordCertificate = (db: Builder, issued: Issued, device: string | null = null): Command<void> =>
+  recordCertificates(db, [{ issued, device }]);
+
+/** As {@link recordCertificate}, of many. */
+export function* recordCertificates(
+  db: Builder,
+  certificates: readonly { readonly issued: Issued; readonly device: string | null }[],
+): Command<void> {
+  yield* insertCertificates(
+    db,
+    certificates.map(({ issued: { notBefore, notAfter, ...issued }, device }) => ({ ...issued, device, from: notBefore, to: notAfter })),
+  );
 }
 
 /**

@@ -5,7 +5,7 @@ import { Problem } from "../../lib/problem.ts";
 import { publicKeyFromRaw } from "../../lib/registration/code.ts";
 import type { Proofs } from "../../lib/registration/proofs.ts";
 import { type Submission, verifySubmission } from "../../lib/registration/submission.ts";
-import type { Accepted } from "../store/accept.ts";
+import { type Accepted, wakesOf } from "../store/accept.ts";
 import { newId } from "../store/id.ts";
 import type { Builder, Command, Store, Together } from "../store/store.ts";
 import type { Accepting } from "./accepting.ts";
@@ -139,6 +139,6 @@ export async function accept(
     source: sourceOf(request),
     tickets,
   };
-  const { id, repeated } = await store.writeTogether(parts.accept, input, ["inbox"]);
+  const { id, repeated } = await store.writeTogether(parts.accept, input, wakesOf(input));
   return { id, told: await outcomes.wait(id, repeated ? null : seen, REGISTER.outcomeWaitMs) };
 }

@@ -3,7 +3,7 @@ import { Problem } from "../../lib/problem.ts";
 import type { Issued } from "../ca/authority.ts";
 import { parseCsr } from "../ca/csr.ts";
 import type { DeviceCa } from "../ca/device.ts";
-import { recordCertificate } from "../ca/ledger.ts";
+import { recordCertificates } from "../ca/ledger.ts";
 import { isSignerUnavailable } from "../ca/signer-unavailable.ts";
 import type { Pattern } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
@@ -60,15 +60,16 @@ export async function signFor(ca: DeviceCa | null, csr: Uint8Array, { device, li
 
 /**
  * The certificate that a transaction may store.
+ * @param signing the CAs that sign at this moment, of {@link signingAmong}
  * @throws Problem the request's own, or certificate_stale: what it was signed under has changed meanwhile, so it has to be signed anew
  */
-export function* signedNow(db: Builder, prepared: Prepared, wanted: Wanted | null): Command<Signed | null> {
+export function signedNow(prepared: Prepared, wanted: Wanted | null, signing: ReadonlySet<string>): Signed | null {
   if (prepared.kind === "refused") throw prepared.problem;
   if (wanted === null) return null;
   if (prepared.kind === "signed") {
     const { signed } = prepared;
     const asWanted = signed.lifeMs === wanted.lifeMs && (wanted.device === null || wanted.device === signed.device);
-    if (asWanted && (yield* signs(db, signed.ca))) return signed;
+    if (asWanted && signing.has(signed.ca)) return signed;
   }
   throw new Problem(503, "certificate_stale", "The profile or the CA changed while the certificate was signed. Try again.");
 }
@@ -77,26 +78,42 @@ const selectSigning = preparedQuery((db, v: { ca: string }) =>
   db.selectFrom("authorities").select(["state", "told"]).where("ca", "=", v.ca),
 );
 
-/** True of the one CA that signs, known to the gates. */
-function* signs(db: Builder, ca: string): Command<boolean> {
-  const row = yield* first(selectSigning(db, { ca }));
-  return row !== undefined && row.state === "active" && row.told !== null;
+/** Of the CAs that signed these those that sign, and that the gates know: there is one such CA at most. */
+export function* signingAmong(db: Builder, prepared: readonly Prepared[]): Command<ReadonlySet<string>> {
+  const cas = new Set(prepared.flatMap((each) => (each.kind === "signed" ? [each.signed.ca] : [])));
+  for (const ca of [...cas]) {
+    const row = yield* first(selectSigning(db, { ca }));
+    if (row === undefined || row.state !== "active" || row.told === null) cas.delete(ca);
+  }
+  return cas;
 }
 
-/** Stores a device's certificate; it admits from the revision of the change that is returned. @param subject whose device it is */
-export function* addCertificate(
+/** Whose device a certificate is for, and what that device may do. */
+interface Holder {
+  readonly pattern: Pattern;
+  readonly subject: string;
+}
+
+/** Stores a device's certificate; it admits from the revision of the change that is returned. */
+export function* addCertificate(db: Builder, signed: Signed, holder: Holder): Command<Change> {
+  const [change] = yield* addCertificates(db, [{ signed, holder }]);
+  return change as Change;
+}
+
+/** As {@link addCertificate}, of many: the changes in their order. */
+export function* addCertificates(
   db: Builder,
-  { device, issued, ca }: Signed,
-  { pattern, subject }: { readonly pattern: Pattern; readonly subject: string },
-): Command<Change> {
-  yield* recordCertificate(db, issued, device);
-  const { serial, notAfter, fingerprint } = issued;
-  return {
-    kind: "trust.set",
-    target: "certificate",
-    id: fingerprint,
-    body: JSON.stringify({ device, pattern, subject, serial, issuer: ca, notAfter }),
-  };
+  certificates: readonly { readonly signed: Signed; readonly holder: Holder }[],
+): Command<readonly Change[]> {
+  yield* recordCertificates(
+    db,
+    certificates.map(({ signed }) => signed),
+  );
+  return certificates.map(({ signed: { device, issued, ca }, holder: { pattern, subject } }) => {
+    const { serial, notAfter, fingerprint } = issued;
+    const body = JSON.stringify({ device, pattern, subject, serial, issuer: ca, notAfter });
+    return { kind: "trust.set", target: "certificate", id: fingerprint, body };
+  });
 }
 
 /** The member of an answer that tells a certificate. */

@@ -5,10 +5,10 @@ import { preparedRows } from "../store/prepared.ts";
 import { assertLead } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import type { Builder, Command, Lead } from "../store/store.ts";
-import { type Prepared, type Signed, signedNow, type Wanted } from "./certificates.ts";
+import { type Signed, signedNow, signingAmong, type Wanted } from "./certificates.ts";
 import { permitLeave } from "./leave.ts";
 import { permitReenroll } from "./reenroll.ts";
-import { permitRegister, registerAll } from "./register.ts";
+import { previewRegistrations, type Registering, registerAll } from "./register.ts";
 import { permitRenew } from "./renew.ts";
 import { makeRoom } from "./retention.ts";
 import type { Act, Done, Permit, Work } from "./work.ts";
@@ -21,13 +21,26 @@ export type Conclusion = {
   readonly revision: number;
 } | null;
 
+/** Whether it makes a device: what many of may be concluded together. */
+export const isRegistration = ({ submission }: Work): boolean => submission.action === "register" && submission.signer.startsWith("code:");
+
 /**
- * What a certificate would be signed for, before the transaction that decides. Reads only.
- * @returns null when none goes with the submission
- * @throws Problem why the transaction would refuse as things stand
+ * What certificates would be signed for, before the transactions that decide. Reads only.
+ * @returns for each null when none goes with the submission, or why its transaction would refuse it as things stand
  */
-export function* previewSubmission(db: Builder, lead: Lead, work: Work): Command<Wanted | null> {
-  return (yield* permitOf(work)(db, lead, work)).wants;
+export function* previewSubmissions(db: Builder, lead: Lead, works: readonly Work[]): Command<ReadonlyMap<Work, Wanted | null | Error>> {
+  const wanted = new Map<Work, Wanted | null | Error>();
+  const registrations = works.filter(isRegistration);
+  for (const [index, each] of (yield* previewRegistrations(db, registrations)).entries()) wanted.set(registrations[index] as Work, each);
+  for (const work of works) {
+    if (wanted.has(work)) continue;
+    try {
+      wanted.set(work, (yield* permitOf(work)(db, lead, work)).wants);
+    } catch (error) {
+      wanted.set(work, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+  return wanted;
 }
 
 /**
@@ -35,7 +48,8 @@ export function* previewSubmission(db: Builder, lead: Lead, work: Work): Command
  * Its nonce is used up either way. It looks at everything again, whatever was seen when its certificate was signed.
  * @throws Problem not_leading | certificate_stale
  */
-export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certificate: Prepared): Command<Conclusion> {
+export function* concludeSubmission(db: Builder, lead: Lead, { work, certificate }: Registering): Command<Conclusion> {
+  if (isRegistration(work)) return (yield* concludeRegistrations(db, lead, [{ work, certificate }]))[0] ?? null;
   yield* assertLead(db, lead);
   if (!(yield* takeFromInbox(db, [work.id])).has(work.id)) return null;
   let act: Act;
@@ -43,37 +57,39 @@ export function* concludeSubmission(db: Builder, lead: Lead, work: Work, certifi
   try {
     if ((yield* useNonces(db, [work.submission])).size === 0) throw replayed();
     act = yield* permitOf(work)(db, lead, work);
-    signed = yield* signedNow(db, certificate, act.wants);
+    signed = signedNow(certificate, act.wants, yield* signingAmong(db, [certificate]));
   } catch (error) {
     if (error instanceof Problem && error.status < 500) return yield* refuse(db, work, error);
     throw error;
   }
   const { body, ...done } = yield* act.run(signed);
-  if (done.outcome !== "registered") yield* makeRoom(db, done.device);
+  yield* makeRoom(db, done.device);
   yield* recordOutcomes(db, [outcomeOf(work, { body, ...done })]);
   return done;
 }
 
 /**
- * As {@link concludeSubmission}, of many registrations that carry no certificate request: what Storage has one of for all of them, such
- * as head and audit log, is read and written once.
+ * As {@link concludeSubmission}, of many registrations: what Storage has one of for all of them, such as head and audit log, is read and
+ * written once.
  * @returns what became of each; null where somebody else concluded it
- * @throws Problem not_leading, and whatever keeps one of them from being concluded
+ * @throws Problem not_leading | certificate_stale, and whatever keeps one of them from being concluded
  */
-export function* concludeRegistrations(db: Builder, lead: Lead, works: readonly Work[]): Command<readonly Conclusion[]> {
+export function* concludeRegistrations(db: Builder, lead: Lead, registrations: readonly Registering[]): Command<readonly Conclusion[]> {
   yield* assertLead(db, lead);
-  const ids = works.map((work) => work.id);
-  const taken = yield* takeFromInbox(db, ids);
-  const mine = works.filter((work) => taken.has(work.id));
+  const taken = yield* takeFromInbox(
+    db,
+    registrations.map(({ work }) => work.id),
+  );
+  const mine = registrations.filter(({ work }) => taken.has(work.id));
   const unused = yield* useNonces(
     db,
-    mine.map((work) => work.submission),
+    mine.map(({ work }) => work.submission),
   );
   const done = yield* registerAll(db, lead, mine, (work) => {
     if (!unused.has(work.submission)) throw replayed();
   });
   const conclusions = new Map<string, Conclusion>();
-  const outcomes = mine.map((work, index) => {
+  const outcomes = mine.map(({ work }, index) => {
     const result = done[index];
     if (result === undefined) throw new Error("a registration without its result");
     if (result instanceof Problem) {
@@ -86,7 +102,7 @@ export function* concludeRegistrations(db: Builder, lead: Lead, works: readonly 
     return outcomeOf(work, result);
   });
   yield* recordOutcomes(db, outcomes);
-  return works.map((work) => conclusions.get(work.id) ?? null);
+  return registrations.map(({ work }) => conclusions.get(work.id) ?? null);
 }
 
 /** Concludes a submission with a problem, in one transaction. Its nonce stays unused: its proof was not right. @throws Problem not_leading */
@@ -99,11 +115,10 @@ export function* concludeRefused(
   return (yield* takeFromInbox(db, [id])).has(id) ? yield* refuse(db, { id, now }, problem) : null;
 }
 
-/** A code registers; a device, with the key it registered, does the rest. @throws Problem action_not_offered */
+/** A code registers, which {@link concludeRegistrations} does; a device, with the key it registered, does the rest. @throws Problem action_not_offered */
 function permitOf({ submission: { action, signer }, shown }: Work): Permit {
   switch (action) {
     case "register":
-      if (signer.startsWith("code:")) return permitRegister;
       break;
     case "renew":
       if (signer.startsWith("device:")) return permitRenew;

@@ -5,10 +5,10 @@ import { type Prefix, prefixBytes } from "../../lib/ip.ts";
 import type { RuleLane } from "../../lib/service.ts";
 import { effectiveExpiry, ruleChange } from "../rules/effective.ts";
 import { prepared, preparedRows } from "../store/prepared.ts";
-import { trustBody } from "../store/queries.ts";
 import { type RuleKey, ruleExpiries, ruleName } from "../store/rules.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command } from "../store/store.ts";
+import { trustBody } from "../store/trust.ts";
 import { settleCrowd } from "./crowds.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 

@@ -4,8 +4,8 @@ import type { Change } from "../../lib/feed/messages.ts";
 import { revokeCertificate } from "../ca/ledger.ts";
 import type { Pattern } from "../rules/lane.ts";
 import { prepared } from "../store/prepared.ts";
-import { trustBody } from "../store/queries.ts";
 import { all, type Builder, type Command } from "../store/store.ts";
+import { trustBody } from "../store/trust.ts";
 
 /** How long the certificate before goes on once the next one was made: time enough to put the new one to use everywhere. */
 export const OVERLAP_MS = 60 * 60_000;

@@ -1,4 +1,5 @@
 import type { KeyObject } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../lib/clock.ts";
 import type { Prefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
@@ -8,14 +9,26 @@ import type { DeviceCa } from "../ca/device.ts";
 import { isSignerUnavailable, signerUnavailable } from "../ca/signer-unavailable.ts";
 import { type InboxItem, readInbox } from "../store/intake.ts";
 import { readCertificate } from "../store/registrations.ts";
-import type { Builder, Command, Lead, Store } from "../store/store.ts";
-import { NO_CERTIFICATE, type Prepared, signFor } from "./certificates.ts";
-import { type Conclusion, concludeRefused, concludeSubmission, previewSubmission } from "./conclude.ts";
-import { type Verified, verifiedSubmission } from "./proof.ts";
+import type { Lead, Store, Together, Topic } from "../store/store.ts";
+import { NO_CERTIFICATE, type Prepared, signFor, type Wanted } from "./certificates.ts";
+import {
+  type Conclusion,
+  concludeRefused,
+  concludeRegistrations,
+  concludeSubmission,
+  isRegistration,
+  previewSubmissions,
+} from "./conclude.ts";
+import { verifiedSubmission } from "./proof.ts";
+import type { Registering } from "./register.ts";
 import type { Work } from "./work.ts";
 
 /** Most submissions taken at one time; their writes become one durable commit. */
 const BATCH = 256;
+/** Of those with certificate requests. */
+const CERTIFIED_BATCH = 32;
+/** Requests verified and signed in one turn of the event loop, which takes a millisecond: what is registered without one comes between. */
+const SIGNED_AT_ONCE = 4;
 /** Submissions that wait for a key that cannot sign at the moment; more are refused, so that the inbox stays open to all others. */
 export const MAX_WAITING_FOR_SIGNER = 1_000;
 /** A submission that fails for no reason of its own and none of Storage is tried this often, then given up with a 500. */
@@ -40,6 +53,15 @@ export interface IntakeParts {
   readonly log: Log;
 }
 
+/** What each conclusion wakes. */
+const WAKES: readonly Topic[] = ["outcome", "head"];
+
+/** An item, and what is to be done for it. */
+interface Looked {
+  readonly item: InboxItem;
+  readonly work: Work | Problem;
+}
+
 /** Counts a conclusion that is durable, and logs it. */
 export function tellConclusion(
   { onConcluded, clock, log }: Pick<IntakeParts, "onConcluded" | "clock" | "log">,
@@ -57,9 +79,12 @@ export class Intake {
   /** When each that waits was first looked at: its proof was in time then, however long the signer is away. */
   readonly #firstSeen = new Map<string, number>();
   #signerAway = false;
+  /** Registrations that come together are concluded together. */
+  readonly #register: Together<Registering, Conclusion>;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
+    this.#register = (db, registrations) => concludeRegistrations(db, parts.lead, registrations);
   }
 
   /**
@@ -68,13 +93,26 @@ export class Intake {
    * @throws Problem not_leading, signer_unavailable, or what kept Storage from being written; the submissions then still wait
    */
   async take(): Promise<boolean> {
-    const { store, certified } = this.#parts;
+    const { store, certified, clock } = this.#parts;
     if (this.#signerAway) await this.#refuseBeyond();
     // One asks whether it is back; a whole batch would wait for it in turns.
-    const limit = this.#signerAway ? 1 : BATCH;
+    const limit = this.#signerAway ? 1 : certified ? CERTIFIED_BATCH : BATCH;
     const items = await store.read((db) => readInbox(db, { certified, limit }));
-    const settled = await Promise.allSettled(items.map((item) => this.#conclude(item)));
-    const failed = settled.find((result) => result.status === "rejected");
+    const now = clock.now();
+    const looked = await Promise.all(items.map(async (item) => ({ item, work: await this.#look(item, now) })));
+    const wanted = await this.#wanted(looked);
+    const concluded: Promise<{ readonly reason: unknown } | undefined>[] = [];
+    for (const [index, each] of looked.entries()) {
+      if (certified && index % SIGNED_AT_ONCE === 0) await setImmediate();
+      // Nobody listens until all have begun.
+      concluded.push(
+        this.#conclude(each, wanted).then(
+          () => undefined,
+          (reason: unknown) => ({ reason }),
+        ),
+      );
+    }
+    const failed = (await Promise.all(concluded)).find((result) => result !== undefined);
     this.#signerAway = failed !== undefined && isSignerUnavailable(failed.reason);
     if (failed !== undefined) throw failed.reason;
     return items.length > 0;
@@ -101,14 +139,37 @@ export class Intake {
     this.#firstSeen.delete(id);
   }
 
-  async #conclude(item: InboxItem): Promise<void> {
-    const { store, lead } = this.#parts;
+  /** What is to be done for an item; a Problem when nothing but to refuse it. */
+  async #look(item: InboxItem, now: number): Promise<Work | Problem> {
+    const { id } = item;
+    if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return givenUp();
+    const firstSeen = this.#firstSeen.get(id) ?? now;
+    if (item.csr !== null) this.#firstSeen.set(id, firstSeen);
     try {
-      const work = await this.#work(item);
-      const conclusion = await store.write(
-        (db) => work(db, lead),
-        ["outcome", "head", ...(item.action === "register" ? [] : (["revocation"] as const))],
-      );
+      const certificate = await this.#certificateOf(item);
+      const verified = await verifiedSubmission(item, { ...this.#parts, certificate }, firstSeen);
+      return { id, ...verified, observed: item.observed.split(","), allowed: this.#parts.allowed, now };
+    } catch (error) {
+      return error instanceof Problem ? error : givenUp(error);
+    }
+  }
+
+  /** What certificates go with them, looked up for all at one time. */
+  async #wanted(looked: readonly Looked[]): Promise<ReadonlyMap<Work, Wanted | null | Error>> {
+    const { store, lead } = this.#parts;
+    const works = looked.flatMap(({ item, work }) => (item.csr === null || work instanceof Problem ? [] : [work]));
+    if (works.length === 0) return new Map();
+    try {
+      return await store.read((db) => previewSubmissions(db, lead, works));
+    } catch (error) {
+      const failed = error instanceof Error ? error : new Error(String(error));
+      return new Map(works.map((work) => [work, failed]));
+    }
+  }
+
+  async #conclude({ item, work }: Looked, wanted: ReadonlyMap<Work, Wanted | null | Error>): Promise<void> {
+    try {
+      const conclusion = work instanceof Problem ? await this.#refuse(item, work) : await this.#do(item, work, wanted.get(work) ?? null);
       this.#forget(item.id);
       if (conclusion !== null) tellConclusion(this.#parts, item, conclusion);
     } catch (error) {
@@ -119,27 +180,19 @@ export class Intake {
     }
   }
 
-  /** The command that concludes an item. A certificate is signed before, because a transaction cannot wait for a signature. */
-  async #work(item: InboxItem): Promise<(db: Builder, lead: Lead) => Command<Conclusion>> {
-    const { allowed, clock } = this.#parts;
-    const now = clock.now();
-    const { id } = item;
-    const observed = item.observed.split(",");
-    const refusing = (problem: Problem) => (db: Builder, lead: Lead) => concludeRefused(db, lead, { id, now, problem });
-    if ((this.#attempts.get(id) ?? 0) >= MAX_ATTEMPTS) return refusing(givenUp());
-    const firstSeen = this.#firstSeen.get(id) ?? now;
-    if (item.csr !== null) this.#firstSeen.set(id, firstSeen);
-    let verified: Verified;
-    try {
-      const certificate = await this.#certificateOf(item);
-      verified = await verifiedSubmission(item, { ...this.#parts, certificate }, firstSeen);
-    } catch (error) {
-      return refusing(error instanceof Problem ? error : givenUp(error));
-    }
-    const work = { id, ...verified, observed, allowed, now };
-    const certificate = item.csr === null ? NO_CERTIFICATE : await this.#prepare(work, item.csr);
-    if (certificate.kind === "refused" && certificate.problem.status >= 500) return refusing(certificate.problem);
-    return (db, lead) => concludeSubmission(db, lead, work, certificate);
+  #refuse({ id }: InboxItem, problem: Problem): Promise<Conclusion> {
+    const { store, lead, clock } = this.#parts;
+    return store.write((db) => concludeRefused(db, lead, { id, now: clock.now(), problem }), WAKES);
+  }
+
+  /** A certificate is signed before the command that stores it, because a transaction cannot wait for a signature. */
+  async #do(item: InboxItem, work: Work, wanted: Wanted | null | Error): Promise<Conclusion> {
+    const { store, lead } = this.#parts;
+    const certificate = await this.#prepare(item, work, wanted);
+    if (certificate.kind === "refused" && certificate.problem.status >= 500) return this.#refuse(item, certificate.problem);
+    const input = { work, certificate };
+    if (isRegistration(work)) return store.writeTogether(this.#register, input, WAKES);
+    return store.write((db) => concludeSubmission(db, lead, input), [...WAKES, "revocation"]);
   }
 
   /** The certificate whose key is said to have signed, as Storage holds it. */
@@ -150,15 +203,10 @@ export class Intake {
   }
 
   /** What would be refused anyway costs no signature. */
-  async #prepare(work: Work, csr: Uint8Array): Promise<Prepared> {
-    const { store, lead, deviceCa } = this.#parts;
-    try {
-      const wanted = await store.read((db) => previewSubmission(db, lead, work));
-      return wanted === null ? NO_CERTIFICATE : await signFor(deviceCa(), csr, wanted, work.now);
-    } catch (problem) {
-      if (problem instanceof Problem && problem.status < 500) return { kind: "refused", problem };
-      throw problem;
-    }
+  async #prepare({ csr }: InboxItem, work: Work, wanted: Wanted | null | Error): Promise<Prepared> {
+    if (wanted instanceof Problem && wanted.status < 500) return { kind: "refused", problem: wanted };
+    if (wanted instanceof Error) throw wanted;
+    return csr === null || wanted === null ? NO_CERTIFICATE : await signFor(this.#parts.deviceCa(), csr, wanted, work.now);
   }
 }
 

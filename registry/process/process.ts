@@ -84,7 +84,7 @@ export async function startProcess({
   // Apart, so that a key service that is slow or away holds up nobody who needs no certificate.
   const inboxes = [false, true].map((certified) => {
     const intake = new Intake({ certified, ...parts });
-    return loop("inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
+    return loop(certified ? "requests" : "inbox", store, abort.signal, log, async () => ((await intake.take()) ? 0 : LOOK_ANYWAY_MS));
   });
   const lookForEnds = expiryTurn({ store, lead, clock, log }, devicesPerAddress);
   const expiry = loop("head", store, abort.signal, log, async () => {
@@ -117,7 +117,7 @@ export async function startProcess({
  * @param turn returns the milliseconds to wait at most before the next
  */
 async function loop(
-  topic: "inbox" | "head" | "revocation" | "progress",
+  topic: "inbox" | "requests" | "head" | "revocation" | "progress",
   store: Store,
   signal: AbortSignal,
   log: Log,

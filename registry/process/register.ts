@@ -8,10 +8,10 @@ import { prepared, preparedRows } from "../store/prepared.ts";
 import { appendAudit, commitEach } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
-import { addCertificate, certificateAnswer, type Signed } from "./certificates.ts";
+import { addCertificates, certificateAnswer, type Prepared, type Signed, signedNow, signingAmong, type Wanted } from "./certificates.ts";
 import { addGrants, type NewGrant, settleGrants } from "./grants.ts";
 import { type Place, requestedPlaces } from "./places.ts";
-import type { Act, Done, Work } from "./work.ts";
+import type { Done, Work } from "./work.ts";
 
 const selectCode = prepared((db, v: { selector: string }) =>
   db
@@ -30,58 +30,83 @@ type CodeRow = Database["profiles"] & {
   readonly withdrawn_at: number | null;
 };
 
-/**
- * `register`, signed by a code's key: makes a device.
- * @throws Problem plain_code_refused | code_withdrawn | code_expired | code_spent | device_key | certificate_not_offered |
- *   certificate_required, and those of the profile's addresses
- */
-export function* permitRegister(db: Builder, lead: Lead, work: Work): Command<Act> {
-  const code = yield* first(selectCode(db, { selector: selectorOf(work) }));
-  const permitted = permit(work, code, 0);
-  return {
-    wants: work.submission.csrDigest === null ? null : { device: null, lifeMs: permitted.code.certificate_lifetime_ms },
-    *run(signed) {
-      const [done] = yield* enrol(db, lead, [{ ...permitted, signed }]);
-      return done as Done;
-    },
-  };
+/** A registration with what was signed for it before its transaction. */
+export interface Registering {
+  readonly work: Work;
+  readonly certificate: Prepared;
 }
 
 /**
- * As {@link permitRegister} and what it permits, of many without certificate requests in one transaction, each as if those before it
- * were concluded already.
+ * What certificates registrations would be signed for, before the transaction that decides. Reads only.
+ * @returns for each null when none goes with it, or why the transaction would refuse it as things stand
+ */
+export function* previewRegistrations(db: Builder, works: readonly Work[]): Command<readonly (Wanted | null | Error)[]> {
+  const codes = yield* codesOf(db, works);
+  return works.map((work) => attempted(() => wantedBy(permit(work, codes.get(selectorOf(work)), 0))));
+}
+
+/**
+ * `register`, signed by a code's key: makes a device. Of many in one transaction, each as if those before it were concluded already.
  * @param assertFresh throws a Problem for a work that comes too late, whatever its code says
- * @returns for each what it came to, or why it is refused
+ * @returns for each what it came to, or why it is refused: plain_code_refused | code_withdrawn | code_expired | code_spent | device_key |
+ *   certificate_not_offered | certificate_required, those of the profile's addresses, and those of the request
+ * @throws Problem certificate_stale, when any of them has to be signed anew
  */
 export function* registerAll(
   db: Builder,
   lead: Lead,
-  works: readonly Work[],
+  registrations: readonly Registering[],
   assertFresh: (work: Work) => void,
 ): Command<readonly (Done | Problem)[]> {
-  const codes = new Map<string, CodeRow | undefined>();
-  for (const selector of new Set(works.map(selectorOf))) codes.set(selector, yield* first(selectCode(db, { selector })));
+  const codes = yield* codesOf(
+    db,
+    registrations.map(({ work }) => work),
+  );
+  const signing = yield* signingAmong(
+    db,
+    registrations.map(({ certificate }) => certificate),
+  );
   const uses = new Map<string, number>();
-  const results: (Enrolment | Problem)[] = [];
-  for (const work of works) {
+  const results = registrations.map(({ work, certificate }) => {
     const selector = selectorOf(work);
     const usesHere = uses.get(selector) ?? 0;
-    try {
+    const result = attempted(() => {
       assertFresh(work);
-      results.push({ ...permit(work, codes.get(selector), usesHere), signed: null });
-      uses.set(selector, usesHere + 1);
-    } catch (error) {
-      if (!(error instanceof Problem) || error.status >= 500) throw error;
-      results.push(error);
-    }
-  }
-  const done = (yield* enrol(
-    db,
-    lead,
-    results.filter((result): result is Enrolment => !(result instanceof Problem)),
-  )).values();
+      const permitted = permit(work, codes.get(selector), usesHere);
+      return { ...permitted, signed: signedNow(certificate, wantedBy(permitted), signing) };
+    });
+    if (result instanceof Error) return refusing(result);
+    uses.set(selector, usesHere + 1);
+    return result;
+  });
+  const permitted = results.filter((result): result is Enrolment => !(result instanceof Problem));
+  const done = (yield* enrol(db, lead, permitted)).values();
   return results.map((result) => (result instanceof Problem ? result : (done.next().value as Done)));
 }
+
+function* codesOf(db: Builder, works: readonly Work[]): Command<ReadonlyMap<string, CodeRow | undefined>> {
+  const codes = new Map<string, CodeRow | undefined>();
+  for (const selector of new Set(works.map(selectorOf))) codes.set(selector, yield* first(selectCode(db, { selector })));
+  return codes;
+}
+
+/** What it throws is a result like any other. */
+function attempted<T>(attempt: () => T): T | Error {
+  try {
+    return attempt();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** Why a registration is refused. @throws Error when that is no reason of its own */
+function refusing(error: Error): Problem {
+  if (error instanceof Problem && error.status < 500) return error;
+  throw error;
+}
+
+const wantedBy = ({ work, code }: Permitted): Wanted | null =>
+  work.submission.csrDigest === null ? null : { device: null, lifeMs: code.certificate_lifetime_ms };
 
 const selectorOf = ({ submission }: Work): string => submission.signer.slice("code:".length);
 
@@ -91,7 +116,7 @@ interface Permitted {
   readonly places: readonly Place[];
 }
 
-/** @param usesHere how often others use the code in this transaction, before it @throws Problem as {@link permitRegister} */
+/** @param usesHere how often others use the code in this transaction, before it @throws Problem as {@link registerAll} */
 function permit(work: Work, code: CodeRow | undefined, usesHere: number): Permitted {
   const { submission, now } = work;
   if (code === undefined) throw new Problem(401, "proof_refused", "The proof is not right for this selector: check the security code.");
@@ -182,8 +207,9 @@ const deviceRow = ({ work, code, device }: Made) => ({
 
 /** What the enrolments change for the agents, one by one; their certificates and grants are stored. */
 function* changesOf(db: Builder, made: readonly Made[], now: number): Command<readonly Change[][]> {
-  const changes: Change[][] = [];
-  for (const { signed, code } of made) changes.push(signed === null ? [] : [yield* addCertificate(db, signed, code)]);
+  const certified = made.flatMap(({ signed, code: holder }) => (signed === null ? [] : [{ signed, holder }]));
+  const added = (yield* addCertificates(db, certified)).values();
+  const changes = made.map(({ signed }) => (signed === null ? [] : [added.next().value as Change]));
   const grants = made.flatMap((each) => each.grants);
   yield* addGrants(db, grants);
   const settled = (yield* settleGrants(

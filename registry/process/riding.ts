@@ -1,5 +1,6 @@
 import { type InboxItem, readNewest } from "../store/intake.ts";
 import type { Builder, Command, Rider } from "../store/store.ts";
+import { NO_CERTIFICATE } from "./certificates.ts";
 import { type Conclusion, concludeRegistrations } from "./conclude.ts";
 import { type IntakeParts, tellConclusion } from "./intake.ts";
 import { knownSubmission } from "./proof.ts";
@@ -39,8 +40,8 @@ function* concludeKnown(db: Builder, parts: Parts, now: number): Command<readonl
     if (verified !== null) known.push({ item, work: { id: item.id, ...verified, observed: item.observed.split(","), allowed, now } });
   }
   if (known.length === 0) return [];
-  const works = known.map(({ work }) => work);
-  const conclusions = yield* concludeRegistrations(db, lead, works);
+  const registrations = known.map(({ work }) => ({ work, certificate: NO_CERTIFICATE }));
+  const conclusions = yield* concludeRegistrations(db, lead, registrations);
   return known.flatMap(({ item }, index) => {
     const conclusion = conclusions[index] ?? null;
     return conclusion === null ? [] : [{ item, conclusion }];

@@ -3,7 +3,7 @@ import { Problem } from "../../lib/problem.ts";
 import type { StoredSubmission } from "./intake.ts";
 import { atMost, prepared, preparedRows } from "./prepared.ts";
 import type { Database } from "./schema.ts";
-import { all, type Builder, type Command, first } from "./store.ts";
+import { all, type Builder, type Command, first, type Topic } from "./store.ts";
 
 /** How long a repeat under the same Idempotency-Key gets the first outcome. */
 export const IDEMPOTENCY_MS = 15 * 60_000;
@@ -79,8 +79,11 @@ export interface AcceptRules<S> {
   readonly most: number;
 }
 
+/** What storing a submission wakes. */
+export const wakesOf = ({ csr }: Pick<NewSubmission, "csr">): readonly Topic[] => (csr === null ? ["inbox"] : ["requests"]);
+
 /**
- * Stores submissions for Process, in the order they came. Write it with wake "inbox".
+ * Stores submissions for Process, in the order they came. Write it with {@link wakesOf}.
  * A repeat under its Idempotency-Key stores nothing and leads to the first one; an old key is forgotten and counts as new.
  * @returns for each the id under which it stands, or a Problem: idempotency_key_reused | inbox_full, or a rule's own
  */

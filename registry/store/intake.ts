@@ -74,9 +74,11 @@ export function readInbox(
   return all((certified ? selectCertified : selectPlain)(db, { limit, skip }));
 }
 
-const selectNewest = prepared((db, v: { limit: number }) => inboxOf(db).orderBy("inbox.submission", "desc").limit(atMost(v.limit)));
+const selectNewest = prepared((db, v: { limit: number }) =>
+  inboxOf(db).where("csr", "is", null).orderBy("inbox.submission", "desc").limit(atMost(v.limit)),
+);
 
-/** Those that came last, in the order they came. */
+/** Those without a certificate request that came last, in the order they came. */
 export function* readNewest(db: Builder, { limit }: { readonly limit: number }): Command<InboxItem[]> {
   return (yield* all(selectNewest(db, { limit }))).reverse();
 }

@@ -6,6 +6,7 @@ import { atMost, prepared, preparedRows } from "./prepared.ts";
 import { RuleTable } from "./rules.ts";
 import type { Database } from "./schema.ts";
 import { all, type Builder, type Command, first, type Lead, type Store } from "./store.ts";
+import { TrustTable } from "./trust.ts";
 
 export { appendAudit, verifyAudit } from "./audit.ts";
 
@@ -157,30 +158,33 @@ export function* commitEach(
   let { revision } = head;
   const changes = parts.flat();
   if (changes.length === 0) return parts.map(() => revision);
-  const state = { digest: new StateDigest(head.digest), rules: yield* RuleTable.open(db, changes, head.rules) };
+  const digest = new StateDigest(head.digest);
+  const state = { digest, rules: yield* RuleTable.open(db, changes, head.rules), trust: yield* TrustTable.open(db, changes) };
   const logged: Database["changes"][] = [];
   const revisions: number[] = [];
   for (const part of parts) {
     for (const change of part) {
       revision++;
-      yield* apply(db, change, state);
-      logged.push({ revision, at: now, body: JSON.stringify(change), digest: state.digest.hex });
+      apply(change, state);
+      logged.push({ revision, at: now, body: JSON.stringify(change), digest: digest.hex });
     }
     revisions.push(revision);
   }
   yield* state.rules.write(db);
+  yield* state.trust.write(db);
   yield* insertChanges(db, logged);
   yield* all(trimChanges(db, { last: revision - CHANGES_KEPT }));
-  yield* all(updateHead(db, { revision, digest: state.digest.hex, rules: state.rules.size }));
+  yield* all(updateHead(db, { revision, digest: digest.hex, rules: state.rules.size }));
   return revisions;
 }
 
 interface State {
   readonly digest: StateDigest;
   readonly rules: RuleTable;
+  readonly trust: TrustTable;
 }
 
-function* apply(db: Builder, change: Change, { digest, rules }: State): Command<void> {
+function apply(change: Change, { digest, rules, trust }: State): void {
   switch (change.kind) {
     case "rule.set":
     case "rule.remove": {
@@ -192,41 +196,16 @@ function* apply(db: Builder, change: Change, { digest, rules }: State): Command<
       return;
     }
     case "trust.set":
-      yield* dropTrust(db, change, digest);
-      yield* all(insertTrust(db, change));
-      digest.add(trustLine(change));
+    case "trust.remove": {
+      const { target, id } = change;
+      const before = trust.replace(change, change.kind === "trust.set" ? change.body : null);
+      if (before !== null) digest.remove(trustLine({ kind: "trust.set", target, id, body: before }));
+      if (change.kind === "trust.set") digest.add(trustLine(change));
       return;
-    case "trust.remove":
-      yield* dropTrust(db, change, digest);
-      return;
+    }
     default:
       change satisfies never;
   }
-}
-
-const selectTrust = prepared((db, v: { target: TrustTarget; id: string }) =>
-  db.selectFrom("trust").select("body").where("target", "=", v.target).where("id", "=", v.id),
-);
-
-/** The body of a trust entry as it stands, null when there is none. */
-export function* trustBody(db: Builder, target: TrustTarget, id: string): Command<string | null> {
-  return (yield* first(selectTrust(db, { target, id })))?.body ?? null;
-}
-
-const insertTrust = prepared((db, v: { target: TrustTarget; id: string; body: string }) =>
-  db.insertInto("trust").values({ target: v.target, id: v.id, body: v.body }),
-);
-const deleteTrust = prepared((db, v: { target: TrustTarget; id: string }) =>
-  db.deleteFrom("trust").where("target", "=", v.target).where("id", "=", v.id).returning("body"),
-);
-
-function* dropTrust(
-  db: Builder,
-  { target, id }: Extract<Change, { kind: "trust.remove" | "trust.set" }>,
-  digest: StateDigest,
-): Command<void> {
-  const old = yield* first(deleteTrust(db, { target, id }));
-  if (old !== undefined) digest.remove(trustLine({ kind: "trust.set", target, id, body: old.body }));
 }
 
 const updateAck = prepared((db, v: { name: string; revision: number; seenAt: number }) =>

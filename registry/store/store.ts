@@ -9,8 +9,8 @@ import type { Database } from "./schema.ts";
  */
 export type Command<T> = Generator<CompiledQuery, T, readonly unknown[]>;
 
-/** What a commit may wake: new work for Process, an outcome for those who wait, a revision for the feed, a registration's progress, a revocation. */
-export type Topic = "inbox" | "outcome" | "head" | "progress" | "revocation";
+/** What a commit may wake: new work for Process, without certificate requests ("inbox") or with ("requests"), an outcome for those who wait, a revision for the feed, a registration's progress, a revocation. */
+export type Topic = "inbox" | "requests" | "outcome" | "head" | "progress" | "revocation";
 
 export interface Reader {
   /** Runs a command that only reads, on committed data. */

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { delay } from "../../lib/abort.ts";
 import { silentLog } from "../../lib/log.ts";
-import { makeKeyAndCsr } from "../../registry/ca/csr.ts";
 import { openSqliteStore } from "../../registry/store/sqlite.ts";
 import { registryName, storageFile } from "../lab/configs.ts";
 import { inNetns, run } from "../lab/exec.ts";
@@ -88,10 +87,9 @@ async function underLoad(lab: Lab, scene: Scene, kind: LoadKind): Promise<{ end(
   const certified = kind === "certificates";
   if (certified) await operator(lab.plan, ["profile", "set", CERTIFICATE_PROFILE, "--pattern", "cert"]);
   const code = await scene.makeCode("load", LOAD_USES, certified ? CERTIFICATE_PROFILE : PROFILE);
-  const csr = certified ? (await makeKeyAndCsr(null)).csr : null;
   const { registerUrl, caFile } = lab.description;
   const perSecond = LOAD_PER_SECOND[kind];
-  await load.ask("start", { url: registerUrl, ca: caFile, registry: registryName(lab.plan), code, perSecond, csr });
+  await load.ask("start", { url: registerUrl, ca: caFile, registry: registryName(lab.plan), code, perSecond, certified });
   return {
     async end() {
       const { perSecond, failed } = await load.ask("stop", {});

@@ -12,7 +12,7 @@ describe("npm run bench", function () {
 
   /** Of each kind of row one; the others are made of the same parts. */
   const ROWS = [
-    ["admission", "registration → admitted, 1,000 elements"],
+    ["admission-load", "registration → admitted under \\d+ a second, 1,000 elements"],
     ["apply", "one change applied, 1,000 elements"],
     ["registrations", "16 registrations"],
     ["fan-out", "fan-out of one change to 50 feeds"],

@@ -3,17 +3,50 @@ import { expect } from "chai";
 import type { DeviceCa } from "../../../registry/ca/device.ts";
 import { withdrawCode } from "../../../registry/process/codes.ts";
 import { setProfile } from "../../../registry/process/profiles.ts";
-import { readChanges, trustBody } from "../../../registry/store/queries.ts";
-import { all } from "../../../registry/store/store.ts";
+import { verifyAudit } from "../../../registry/store/audit.ts";
+import { readChanges } from "../../../registry/store/queries.ts";
+import { all, type Store, type Together, type Topic } from "../../../registry/store/store.ts";
+import { trustBody } from "../../../registry/store/trust.ts";
 import { csr, testAuthorities } from "./authorities.ts";
 import { Harness, HOUR_MS } from "./harness.ts";
 
 const NOW = Date.UTC(2026, 10, 24, 12, 0, 0);
 
+const fingerprintOf = (pem: string): string => new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
+
 interface Certificate {
   readonly pem: string;
   readonly chain: string;
   readonly notAfter: number;
+}
+
+/** Storage, and how many inputs each run of a command for many had. */
+function countingTogether(store: Store): { readonly store: Store; readonly sizes: readonly number[] } {
+  const sizes: number[] = [];
+  const counting = new Map<unknown, Together<never, never>>();
+  const counted =
+    (command: Together<never, never>): Together<never, never> =>
+    (db, inputs) => {
+      sizes.push(inputs.length);
+      return command(db, inputs);
+    };
+  const writeTogether = (command: Together<never, never>, input: never, wakes?: readonly Topic[]): Promise<never> => {
+    const known = counting.get(command) ?? counted(command);
+    counting.set(command, known);
+    return store.writeTogether(known, input, wakes);
+  };
+  return {
+    store: {
+      write: (command, wakes) => store.write(command, wakes),
+      writeTogether: writeTogether as Store["writeTogether"],
+      read: (command) => store.read(command),
+      watch: (topic, listener) => store.watch(topic, listener),
+      ride: (topic, rider) => store.ride(topic, rider),
+      snapshot: () => store.snapshot(),
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    },
+    sizes,
+  };
 }
 
 describe("Process with a certificate request", () => {
@@ -149,6 +182,27 @@ describe("Process with a certificate request", () => {
     const told = outcomes.flatMap(({ body }) => (body.certificate === undefined ? [] : [(body.certificate as Certificate).pem]));
     expect(new Set((await certificates()).map(({ pem }) => pem))).to.deep.equal(new Set(told));
     expect(told).to.have.length(2);
+  });
+
+  it("concludes those that come together together, one revision each, and refuses one of them alone", async () => {
+    const [code, spent] = [await harness.code({ pattern: "cert" }, { uses: 3 }), await harness.code({ pattern: "cert" }, { uses: 1 })];
+    const wrong = Buffer.from(await csr());
+    wrong[wrong.length - 1] = (wrong.at(-1) ?? 0) ^ 1;
+    const ders = [await csr(), wrong, await csr(), await csr(), await csr()];
+    const ids = [];
+    for (const [index, der] of ders.entries()) ids.push(await harness.submit(index < 3 ? code : spent, { addresses: [] }, { csr: der }));
+    const { store, sizes } = countingTogether(harness.store);
+    await using _process = await (Object.create(harness, { store: { value: store } }) as Harness).process([], authorities);
+    const outcomes = await Promise.all(ids.map((id) => harness.outcome(id)));
+    expect(outcomes.map(({ status, body }) => body.code ?? status)).to.deep.equal([201, "csr_signature", 201, 201, "code_spent"]);
+    const [first = 0] = outcomes.map(({ revision }) => revision);
+    expect(outcomes.map(({ revision }) => revision)).to.deep.equal([first, 0, first + 1, first + 2, 0]);
+    expect(Math.max(...sizes)).to.be.greaterThan(1);
+    const told = outcomes.flatMap(({ body }) => (body.certificate === undefined ? [] : [(body.certificate as Certificate).pem]));
+    expect((await certificates()).map(({ pem }) => pem).sort()).to.deep.equal([...told].sort());
+    expect((await changes(first - 1)).map(({ id }) => id)).to.deep.equal(told.map(fingerprintOf));
+    expect([await harness.used(code), await harness.used(spent)]).to.deep.equal([2, 1]);
+    expect(await verifyAudit(harness.store)).to.deep.include({ ok: true });
   });
 
   /** The device CA, with something that happens after it signed and before anything is stored. */

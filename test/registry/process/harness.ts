@@ -13,7 +13,14 @@ import type { Authorities } from "../../../registry/ca/authorities.ts";
 import { createCode } from "../../../registry/process/codes.ts";
 import { type RunningProcess, startProcess } from "../../../registry/process/process.ts";
 import { ensureDefaultProfile, setProfile } from "../../../registry/process/profiles.ts";
-import { type Accepted, type AcceptRules, acceptSubmissions, MAX_INBOX, type NewSubmission } from "../../../registry/store/accept.ts";
+import {
+  type Accepted,
+  type AcceptRules,
+  acceptSubmissions,
+  MAX_INBOX,
+  type NewSubmission,
+  wakesOf,
+} from "../../../registry/store/accept.ts";
 import { newId } from "../../../registry/store/id.ts";
 import { takeLead } from "../../../registry/store/queries.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
@@ -147,7 +154,7 @@ export class Harness implements AsyncDisposable {
       shown: row.shown ?? null,
       idempotencyKey: null,
     };
-    return (await this.store.writeTogether(ACCEPT, input, ["inbox"])).id;
+    return (await this.store.writeTogether(ACCEPT, input, wakesOf(input))).id;
   }
 
   /** Waits for what became of a submission. */

@@ -140,7 +140,10 @@ describe("Process", () => {
     );
     const conclude = () =>
       harness.store.write((db) =>
-        concludeSubmission(db, harness.lead, { id, ...verified, observed: ["8.8.4.4"], allowed: [], now: now() }, NO_CERTIFICATE),
+        concludeSubmission(db, harness.lead, {
+          work: { id, ...verified, observed: ["8.8.4.4"], allowed: [], now: now() },
+          certificate: NO_CERTIFICATE,
+        }),
       );
     const refuse = () =>
       harness.store.write((db) => concludeRefused(db, harness.lead, { id, now: now(), problem: new Problem(401, "late", "Late.") }));

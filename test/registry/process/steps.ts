@@ -160,6 +160,6 @@ export class Registry {
     const fields = { action, signer, addresses, deviceKey: null, csrDigest: null, nonce: nonce(), time: now };
     const id = await this.#harness.submit(this.#code, fields);
     const work = { id, submission: { ...fields, registry: REGISTRY }, observed: ["8.8.4.4"], allowed: [], plain: false, shown: null, now };
-    return (await store.write((db) => concludeSubmission(db, lead, work, NO_CERTIFICATE)))?.device ?? null;
+    return (await store.write((db) => concludeSubmission(db, lead, { work, certificate: NO_CERTIFICATE })))?.device ?? null;
   }
 }

@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { Problem } from "../../../lib/problem.ts";
-import { acceptSubmissions, MAX_INBOX, type NewSubmission } from "../../../registry/store/accept.ts";
+import { acceptSubmissions, MAX_INBOX, type NewSubmission, wakesOf } from "../../../registry/store/accept.ts";
 import { readInbox } from "../../../registry/store/intake.ts";
 import { Harness, NO_RULES } from "../process/harness.ts";
 
@@ -33,6 +33,10 @@ describe("the inbox while Process is down", () => {
     );
   };
   const waiting = () => harness.store.read((db) => readInbox(db, { certified: false, limit: 10 }));
+
+  it("wakes who concludes certificates for those alone that ask for one", () => {
+    expect([wakesOf({ csr: null }), wakesOf({ csr: Buffer.of(0x30) })]).to.deep.equal([["inbox"], ["requests"]]);
+  });
 
   it("takes what it has room for, refuses the rest, and knows again what it took", async () => {
     const told = [];
