@@ -40,6 +40,7 @@ export const LONGEST: readonly string[] = [
   "test/hosts/decision.test.ts",
   "test/infra/aws/readme.test.ts",
   "test/kernel/flood.test.ts",
+  "test/lab/rates.test.ts",
   "test/lab/restored.test.ts",
   "test/lab/secrets.test.ts",
   "test/registry/main-kms.test.ts",

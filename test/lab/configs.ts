@@ -39,7 +39,7 @@ export function registryYaml(plan: LabPlan, overrides: LabOptions["registryConfi
   });
 }
 
-export function agentYaml(plan: LabPlan, host: Member, overrides: LabOptions["agentConfig"] = {}): string {
+export function agentYaml(plan: LabPlan, host: Member, { terminator, ...overrides }: LabOptions["agentConfig"] = {}): string {
   const folder = paths(plan).of(host.name);
   return stringify({
     name: host.name,
@@ -59,6 +59,7 @@ export function agentYaml(plan: LabPlan, host: Member, overrides: LabOptions["ag
       application: applicationSocket(plan, host),
       masterSocket: masterSocket(plan, host),
       maxConnections: 500,
+      ...terminator,
     },
     ...overrides,
   });

@@ -37,7 +37,7 @@ export interface LabOptions {
   readonly terminator?: TerminatorKind;
   /** Merged over the registry's and every agent's configuration. */
   readonly registryConfig?: Readonly<Record<string, unknown>>;
-  readonly agentConfig?: Readonly<Record<string, unknown>>;
+  readonly agentConfig?: Readonly<Record<string, unknown>> & { readonly terminator?: object };
 }
 
 export const LAB = {
