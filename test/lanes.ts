@@ -1,35 +1,37 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "..");
 const MOCHA = join(ROOT, "node_modules/mocha/bin/mocha.js");
-/** What a lane may say before it ends that is kept for the end; more is cut at its beginning. */
+/** On a disk: /run and /tmp are memory on many machines, and a commit there costs nothing. */
+const WORK = "/var/tmp/eos-lanes-";
+/** Two processors: one lane has the booted hosts, which take longest and come first; the others wait for half of their time. */
+const LANES = 4;
+/** What a group may say before it ends that is kept for the end; more is cut at its beginning. */
 const MAX_KEPT = 8 << 20;
 /** Enough for a last line. */
 const MAX_LAST = 200;
 
-export interface Lane {
+/** Files that one Mocha runs, small enough for the programs that it forks to be cheap: each copies its tables of pages. */
+export interface Group {
   readonly name: string;
   /** Mocha's arguments. */
   readonly arguments: readonly string[];
+  /** It boots machines, for which it needs this one's own processes, /run and cgroups; it takes away itself what a killed run left. */
+  readonly boots: boolean;
 }
 
 interface Ended {
+  readonly name: string;
   readonly output: string;
-  /** Wall-clock time of the whole run. */
   readonly seconds: number;
   readonly passed: number;
   readonly failed: number;
 }
 
-/** Labs are zones too, and go where there is time for them. */
-const HOSTS = "test/{hosts,lab}/**/*.test.ts";
-/** Most of the time that a machine without booted hosts needs, in folders where little is worked and much is waited for. */
-const ZONES = "test/{agent,faults,kernel,rotation,updates}/**/*.test.ts";
 /**
- * What `npm test` and `npm run test:hosts` run and these lanes do not: a run that judges every change is to end within twenty minutes on
+ * What `npm test` and `npm run test:hosts` run and these groups do not: a run that judges every change is to end within twenty minutes on
  * two processors, and with these it did not.
  */
 export const LONGEST: readonly string[] = [
@@ -46,63 +48,112 @@ export const LONGEST: readonly string[] = [
   "test/registry/main-kms.test.ts",
   "test/updates/updates.test.ts",
 ];
-const ignored = (...patterns: readonly string[]): string[] => patterns.flatMap((pattern) => ["--ignore", pattern]);
 
-/** Three runs: hosts and zones wait most of their time, so that two processors do all at one time. */
-export const LANES: readonly Lane[] = [
-  { name: "the rest", arguments: [...ignored(HOSTS, ZONES, ...LONGEST), "test/**/*.test.ts"] },
-  { name: "zones", arguments: [...ignored(...LONGEST), ZONES] },
-  { name: "booted hosts and labs", arguments: [...ignored(...LONGEST), HOSTS] },
+const group = (name: string, files: string, boots = false): Group => ({
+  name,
+  arguments: [...LONGEST.flatMap((file) => ["--ignore", file]), files],
+  boots,
+});
+
+/** The longest first, so that no lane ends long after the others. */
+export const GROUPS: readonly Group[] = [
+  group("booted hosts", "test/hosts/**/*.test.ts", true),
+  group("terminators", "test/agent/terminator/**/*.test.ts"),
+  group("faults", "test/faults/**/*.test.ts"),
+  group("kernel", "test/kernel/**/*.test.ts"),
+  group("labs", "test/lab/**/*.test.ts"),
+  group("bench", "test/bench/**/*.test.ts"),
+  group("agent", "test/agent/{*,feed/*,nft/*}.test.ts"),
+  group("registry's process and Storage", "test/registry/{process,rules,store}/**/*.test.ts"),
+  group("registry's programs, doors and CA", "test/registry/{*,admin/**/*,ca/**/*,cli/**/*,feed/**/*}.test.ts"),
+  group("register", "test/registry/http/**/*.test.ts"),
+  group("house", "test/*.test.ts"),
+  group("infra", "test/infra/**/*.test.ts"),
+  group("fuzz", "test/fuzz/**/*.test.ts"),
+  group("contracts and lib", "test/{contract,lib}/**/*.test.ts"),
+  group("rotations and updates", "test/{rotation,updates}/**/*.test.ts"),
 ];
 
 /**
- * Runs each lane as a Mocha of its own, all at one time. The first is heard as it runs, the others when they have ended. The last
- * line of `write` is the sum: "N passed, N failed".
- * @returns how many failed, for an exit code; a lane that ended without its own count is one more
+ * Runs each group as a Mocha of its own, so many at a time as there are lanes; one is told whole when it has ended. The last line of
+ * `write` is the sum: "N passed, N failed". At SIGINT and SIGTERM all that runs is ended, with everything that it started.
+ * @param folder for what the groups keep on a disk
+ * @returns how many failed, for an exit code; a group that ended without its own count is one more
  */
-export async function runLanes(lanes: readonly Lane[], write: (text: string) => void): Promise<number> {
-  const children: ChildProcess[] = [];
+export async function runGroups(groups: readonly Group[], folder: string, write: (text: string) => void): Promise<number> {
+  const waiting = [...groups];
+  const running = new Set<ChildProcess>();
+  const ended: Ended[] = [];
   const stop = (signal: NodeJS.Signals) => {
-    for (const child of children) child.kill(signal);
+    const left = waiting.splice(0).map(({ name }) => name);
+    write(`${signal}: what runs is ended${left.length === 0 ? "" : `, and not run: ${left.join(", ")}`}\n`);
+    for (const child of running) child.kill("SIGKILL");
   };
   const stops = ["SIGINT", "SIGTERM"] as const;
   for (const signal of stops) process.on(signal, stop);
-  const others = lanes.slice(1).map(({ name }) => name);
-  if (others.length > 0) write(`At the same time, told at the end: ${others.join(", ")}.\n`);
-  const ended = await Promise.all(lanes.map((lane, index) => runLane(lane, index === 0 ? write : () => undefined, children)));
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const one = await runGroup(next, join(folder, `labs-${groups.indexOf(next)}`), running);
+      ended.push(one);
+      write(`\n${one.name}\n${one.output}`);
+    }
+  };
+  const start = performance.now();
+  await Promise.all(Array.from({ length: LANES }, work));
   for (const signal of stops) process.off(signal, stop);
-  for (const [index, { output }] of ended.entries()) if (index > 0) write(`\n${lanes[index]?.name}\n${output}`);
-  for (const [index, { passed, failed, seconds }] of ended.entries())
-    write(`${lanes[index]?.name}: ${passed} passed, ${failed} failed in ${seconds} s\n`);
-  const failed = ended.reduce((sum, lane) => sum + lane.failed, 0);
-  write(`${ended.reduce((sum, lane) => sum + lane.passed, 0)} passed, ${failed} failed\n`);
+  write("\n");
+  for (const { name, passed, failed, seconds } of ended) write(`${name}: ${passed} passed, ${failed} failed in ${seconds} s\n`);
+  const failed = ended.reduce((sum, one) => sum + one.failed, 0);
+  write(`All in ${secondsSince(start)} s\n${ended.reduce((sum, one) => sum + one.passed, 0)} passed, ${failed} failed\n`);
   return failed;
 }
 
-function runLane(lane: Lane, hear: (text: string) => void, children: ChildProcess[]): Promise<Ended> {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MOCHA, ...lane.arguments], {
+/**
+ * Processes, network namespaces and labs of its own, none of which is seen by another group or outlives it. Labs' data stays on a disk.
+ * It ends with the Mocha in it, also when that or whoever started it is killed. Its first process is the shell: signals that have no
+ * handler, SIGKILL among them, do nothing to the first one.
+ */
+const APART = [
+  ..."unshare --mount --pid --fork --kill-child --mount-proc sh -ec".split(" "),
+  `mount -t tmpfs tmpfs /run
+mkdir -p /run/lock /run/netns /var/lib/entityos-lab
+mount --bind "$0" /var/lib/entityos-lab
+"$@"
+exit`,
+];
+
+function runGroup({ name, arguments: args, boots }: Group, labs: string, running: Set<ChildProcess>): Promise<Ended> {
+  mkdirSync(labs);
+  const mocha = [process.execPath, "--disable-warning=ExperimentalWarning", MOCHA, ...args];
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...(boots ? [] : [...APART, labs]), ...mocha], {
     cwd: ROOT,
     stdio: ["ignore", "pipe", "pipe"],
+    // A Ctrl-C is the parent's to answer.
+    detached: true,
   });
-  children.push(child);
+  running.add(child);
   const start = performance.now();
-  const seconds = () => Math.round((performance.now() - start) / 1000);
   let output = "";
   let last = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       output = `${output}${text}`.slice(-MAX_KEPT);
       if (stream === child.stdout) last = `${last}${text}`.slice(-MAX_LAST);
-      hear(text);
     });
   }
   return new Promise((resolve) => {
-    child.once("error", (error) => resolve({ output: `${output}${error.message}\n`, passed: 0, failed: 1, seconds: seconds() }));
-    child.once("close", (code) => resolve({ output, ...count(last, code), seconds: seconds() }));
+    const end = (said: string, counted: Pick<Ended, "passed" | "failed">) => {
+      running.delete(child);
+      resolve({ name, output: said, ...counted, seconds: secondsSince(start) });
+    };
+    child.once("error", (error) => end(`${output}${error.message}\n`, { passed: 0, failed: 1 }));
+    child.once("close", (code) => end(output, count(last, code)));
   });
 }
 
-/** The last line of the lane's standard output; a run that ended otherwise than that says has failed. */
+const secondsSince = (start: number): number => Math.round((performance.now() - start) / 1000);
+
+/** The last line of the group's standard output; a run that ended otherwise than that says has failed. */
 function count(last: string, code: number | null): Pick<Ended, "passed" | "failed"> {
   const found = /(?:^|\n)(\d+) passed, (\d+) failed\n$/.exec(last);
   const passed = Number(found?.[1] ?? 0);
@@ -110,20 +161,30 @@ function count(last: string, code: number | null): Pick<Ended, "passed" | "faile
   return { passed, failed: failed > 0 || (found !== null && code === 0) ? failed : 1 };
 }
 
-/** Has scripts/run start the programs as they are shipped, each one file, in all that this process starts. Dispose takes them away. */
-function startBuilt(): Disposable {
-  const folder = mkdtempSync(join(tmpdir(), "eos-built-"));
-  execFileSync(process.execPath, [join(ROOT, "scripts/build.ts"), folder], { stdio: ["ignore", "ignore", "inherit"] });
+/** Has scripts/run start the programs as they are shipped, each one file, and Node compile each source once, in all that this process starts. */
+function prepare(folder: string): void {
   // Agents that are not root too.
   chmodSync(folder, 0o755);
-  process.env.ENTITYOS_BUILT = folder;
-  return { [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+  const built = join(folder, "built");
+  execFileSync(process.execPath, [join(ROOT, "scripts/build.ts"), built], { stdio: ["ignore", "ignore", "inherit"] });
+  process.env.ENTITYOS_BUILT = built;
+  process.env.NODE_COMPILE_CACHE = join(folder, "compiled");
 }
 
 if (import.meta.main) {
-  using _built = startBuilt();
-  const more = process.argv.slice(2);
-  const lanes = LANES.map((lane) => ({ ...lane, arguments: [...more, ...lane.arguments] }));
-  const failed = await runLanes(lanes, (text) => process.stdout.write(text));
-  process.exitCode = Math.min(failed, 255);
+  // What killed runs left.
+  for (const left of globSync(`${WORK}*`)) {
+    const [pid = ""] = left.slice(WORK.length).split("-");
+    if (!existsSync(`/proc/${pid}`)) rmSync(left, { recursive: true });
+  }
+  const folder = mkdtempSync(`${WORK}${process.pid}-`);
+  try {
+    prepare(folder);
+    const more = process.argv.slice(2);
+    const groups = GROUPS.map((one) => ({ ...one, arguments: [...more, ...one.arguments] }));
+    const failed = await runGroups(groups, folder, (text) => process.stdout.write(text));
+    process.exitCode = Math.min(failed, 255);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../lab/ports.ts";
 import type { RegisterClientsAnswers, RegisterClientsAsks } from "./register-clients.ts";
 import type { RegisterKind, RegisterServerAnswers, RegisterServerAsks } from "./register-server.ts";
 import { Sides, startSides } from "./sides.ts";
@@ -87,13 +87,4 @@ function noteOf(told: readonly Told[]): string {
     `${proven.perSecond} with fastify, one check of a signature and the rows that stay (${share(proven)}); ` +
     `each took ${cost(ours)} of the server's processor, ${cost(bare)} and ${cost(proven)} with the floors`
   );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
 }

@@ -1,3 +1,6 @@
+import { join } from "node:path";
+import { type AgentStatus, queryStatus } from "../../agent/status.ts";
+import { PATH } from "../../lib/service.ts";
 import { waitFor } from "../lab/wait.ts";
 import type { Machine } from "./machine.ts";
 
@@ -49,19 +52,12 @@ frontend application
   );
 }
 
-/** What `entityos-agent status --json` says. */
-export interface Status {
-  readonly state: string;
-  readonly revision: number;
-  readonly version: string;
-  readonly pid: number;
-  readonly rules: number;
-}
-
-export const statusOf = async (machine: Machine): Promise<Status> => JSON.parse(await machine.sh("entityos-agent status --json"));
+/** What the agent says of itself; no program is started to ask it. */
+export const statusOf = (machine: Machine): Promise<AgentStatus> =>
+  queryStatus(machine.path(join(PATH.agentRuntime, PATH.agentSocketName)));
 
 /** Resolves when the agent says that it is in this state. */
-export const reaches = (machine: Machine, state: string): Promise<Status> =>
+export const reaches = (machine: Machine, state: string): Promise<AgentStatus> =>
   waitFor(
     `${machine.name} to be ${state}`,
     async () => {

@@ -59,6 +59,11 @@ export class Machine implements AsyncDisposable {
     return await run(this.inside(["sh", "-ec", script]), options);
   }
 
+  /** A file inside as this machine finds it, a socket too. */
+  path(inside: string): string {
+    return `/proc/${this.#leader()}/root${inside}`;
+  }
+
   /** The command as it runs inside. */
   inside(command: readonly string[]): readonly string[] {
     const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];

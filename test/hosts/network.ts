@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Answers, Asks } from "../kernel/actor.ts";
 import { addEnd, makeBridge, startActor } from "../kernel/bridge.ts";
-import { sendPackets } from "../kernel/frames.ts";
+import { type Sender, startSender } from "../kernel/frames.ts";
 import { inNetns, run } from "../lab/exec.ts";
 import type { Peer } from "../lab/peer.ts";
 import { CGROUPS, removeCgroups } from "./cgroups.ts";
@@ -20,8 +20,8 @@ export interface Device {
   readonly actor: Peer<Asks, Answers>;
   /** Runs a command as the device. */
   run(command: readonly string[], input?: string, timeoutMs?: number): Promise<string>;
-  /** Sends crafted IP packets to a neighbour as they are. */
-  send(mac: string, packets: readonly Buffer[]): Promise<void>;
+  /** Hands that send a neighbour crafted IP packets as they are. */
+  sender(mac: string): Sender;
 }
 
 /** A link with devices, to which machines are attached. */
@@ -58,7 +58,7 @@ async function addDevice(prefix: string, bridge: string, number: number, stack: 
     v6,
     actor,
     run: (command, input = "", timeoutMs = 60_000) => run(inNetns(netns, command), { input, timeoutMs }),
-    send: (mac, packets) => sendPackets(netns, { index, neighbour: mac }, packets),
+    sender: (mac) => startSender(netns, { index, neighbour: mac }),
   };
 }
 

@@ -1,11 +1,14 @@
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { PORT } from "../../lib/service.ts";
 import { startCapture } from "../lab/capture.ts";
+import { startProbe } from "../lab/probe-client.ts";
 import type { Machine } from "./machine.ts";
 import type { Device } from "./network.ts";
-import { ask, type Stand } from "./stand.ts";
+import type { Stand } from "./stand.ts";
 
-/** For an answer that must come, seconds: a refusal is told at once, a slow machine is none. */
-const PATIENT_S = 30;
+/** For an answer that must come: a refusal is told at once, a slow machine is none. */
+const PATIENT_MS = 30_000;
 /** Between two requests: without a pause the client takes the machine from the hosts that it asks. */
 const PAUSE_MS = 50;
 
@@ -27,12 +30,14 @@ export interface Traffic extends AsyncDisposable {
 export async function startTraffic(stand: Stand, gate: Machine): Promise<Traffic> {
   const { v4 }: Device = stand.registered;
   const syns = await startCapture(stand.registered.netns, `src host ${v4} and dst host ${gate.v4} and tcp[tcpflags] == tcp-syn`);
+  const probe = await startProbe(stand.registered.netns);
+  const asked = { host: gate.v4, port: PORT.service, path: "/", ca: join(stand.folder, "ca.pem"), timeoutMs: PATIENT_MS };
   let going = true;
   const counts = { answered: 0, refused: 0 };
   const working = (async () => {
     while (going) {
-      const said = await ask(stand, stand.registered, gate, { seconds: PATIENT_S });
-      counts[said === `${gate.name} answers` ? "answered" : "refused"]++;
+      const said = await probe.ask("get", asked).catch(() => undefined);
+      counts[said?.body === `${gate.name} answers` ? "answered" : "refused"]++;
       await delay(PAUSE_MS);
     }
   })();
@@ -40,6 +45,7 @@ export async function startTraffic(stand: Stand, gate: Machine): Promise<Traffic
   const end = async () => {
     going = false;
     await working;
+    await probe[Symbol.asyncDispose]();
     await syns[Symbol.asyncDispose]();
   };
   const stop = async () => {

@@ -28,11 +28,12 @@ export async function provoke(stranger: Device, machine: Machine): Promise<Watch
   const mac = (await machine.sh("cat /sys/class/net/host0/address")).trim();
   const packets = PROVOCATIONS.map(({ family, packet }) => packet(endsOf(stranger, machine, family)));
   const capture = await watchAt(stranger, machine);
+  const sender = stranger.sender(mac);
   const stop = new AbortController();
   let volleys = 0;
   const knocking = (async () => {
     while (!stop.signal.aborted) {
-      await stranger.send(mac, packets);
+      await sender.send(packets);
       volleys++;
       await delay(EVERY_MS, stop.signal).catch(() => {});
     }
@@ -45,6 +46,7 @@ export async function provoke(stranger: Device, machine: Machine): Promise<Watch
     async [Symbol.asyncDispose]() {
       stop.abort();
       await knocking;
+      await sender[Symbol.asyncDispose]();
       await capture[Symbol.asyncDispose]();
     },
   };

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import ipaddr from "ipaddr.js";
 import { inNetns } from "../lab/exec.ts";
 
@@ -117,25 +118,54 @@ export function ip(ends: Ends, protocol: number, body: Buffer, more: { fragment?
 }
 
 /** AF_PACKET, SOCK_DGRAM (packet(7)): the kernel writes the Ethernet header. Node has no raw sockets; perl-base is in every Debian. */
-const SENDER = `
+const SENDER = `$| = 1;
 socket(my $s, 17, 2, 0) or die "socket: $!";
-while (<STDIN>) { my ($index, $mac, $packet) = split; my $bytes = pack("H*", $packet);
+while (<STDIN>) { my ($index, $mac, $packet) = split or do { print "sent\\n"; next }; my $bytes = pack("H*", $packet);
   my $protocol = (ord($bytes) >> 4) == 6 ? 0x86dd : 0x0800;
   defined send($s, $bytes, 0, pack("S n l S C C a8", 17, $protocol, $index, 0, 0, 6, pack("H*", $mac))) or die "send: $!"; }`;
 
-/** Sends IP packets out of a namespace's eth0 to one neighbour as they are. @throws Error with perl's words */
-export function sendPackets(netns: string, link: { index: number; neighbour: string }, packets: readonly Buffer[]): Promise<void> {
+/** Where packets leave a namespace, and for which neighbour. */
+export interface Link {
+  readonly index: number;
+  readonly neighbour: string;
+}
+
+export interface Sender extends AsyncDisposable {
+  /** Sends IP packets as they are; resolves when they are sent. @throws Error with perl's words */
+  send(packets: readonly Buffer[]): Promise<void>;
+}
+
+/** A process kept open that sends out of a namespace's eth0 to one neighbour: no program is started for a volley. */
+export function startSender(netns: string, { index, neighbour }: Link): Sender {
   const [program = "", ...words] = inNetns(netns, ["perl", "-e", SENDER]);
-  const child = spawn(program, words, { stdio: ["pipe", "ignore", "pipe"] });
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const child = spawn(program, words, { stdio: ["pipe", "pipe", "pipe"] });
   let errors = "";
   child.stderr.on("data", (text: Buffer) => {
     errors += text.toString();
   });
-  child.once("error", reject);
-  child.once("close", (code) => (code === 0 ? resolve() : reject(new Error(`perl ended with ${code}: ${errors}`))));
+  const closed = new Promise<never>((_, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => reject(new Error(`perl ended with ${code}: ${errors}`)));
+  });
+  // Told to who sends next.
+  closed.catch(() => {});
   child.stdin.on("error", () => {});
-  const mac = link.neighbour.replaceAll(":", "");
-  child.stdin.end(packets.map((packet) => `${link.index} ${mac} ${packet.toString("hex")}\n`).join(""));
-  return promise;
+  const mac = neighbour.replaceAll(":", "");
+  return {
+    async send(packets) {
+      const sent = once(child.stdout, "data");
+      child.stdin.write(`${packets.map((packet) => `${index} ${mac} ${packet.toString("hex")}\n`).join("")}\n`);
+      await Promise.race([sent, closed]);
+    },
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      await closed.catch(() => {});
+    },
+  };
+}
+
+/** Sends IP packets out of a namespace's eth0 to one neighbour as they are. @throws Error with perl's words */
+export async function sendPackets(netns: string, link: Link, packets: readonly Buffer[]): Promise<void> {
+  await using sender = startSender(netns, link);
+  await sender.send(packets);
 }

@@ -11,7 +11,7 @@ import { check } from "../../registry/commands.ts";
 import { parseRegistryConfig } from "../../registry/config.ts";
 import { initialise } from "../../registry/init.ts";
 import { serve } from "../../registry/serve.ts";
-import { freePort } from "./admin/control.ts";
+import { freePort } from "../lab/ports.ts";
 
 describe("a registry with EST", () => {
   let folder: string;

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync 
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import { freePort } from "./admin/control.ts";
+import { freePort } from "../lab/ports.ts";
 import { Program, registryScene } from "./programs.ts";
 
 describe("entityos-registry", () => {

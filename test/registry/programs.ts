@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "./admin/control.ts";
+import { freePort } from "../lab/ports.ts";
 
 const BIN = join(import.meta.dirname, "../../bin");
 

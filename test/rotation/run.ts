@@ -11,7 +11,7 @@ import { parseCode } from "../../lib/registration/code.ts";
 import { parseRegistryConfig } from "../../registry/config.ts";
 import { initialise } from "../../registry/init.ts";
 import { serve } from "../../registry/serve.ts";
-import { freePort } from "../registry/admin/control.ts";
+import { freePort } from "../lab/ports.ts";
 import { cli } from "../registry/cli/registry.ts";
 import { startAgent } from "../registry/feed/agent.ts";
 import { ask, type Credentials, Device, type Target, visitFeed } from "./traffic.ts";

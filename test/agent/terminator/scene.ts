@@ -1,6 +1,4 @@
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TerminatorKind } from "../../../agent/config.ts";
@@ -12,6 +10,7 @@ import { type NginxOptions, NginxTarget } from "../../../agent/terminator/nginx.
 import type { Terminator } from "../../../agent/terminator/settings.ts";
 import { silentLog } from "../../../lib/log.ts";
 import type { Lane } from "../../../lib/service.ts";
+import { freePort } from "../../lab/ports.ts";
 import { startApplication } from "./application.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
 import { terminatorProcess } from "./processes.ts";
@@ -65,7 +64,7 @@ export async function makeTerminatorScene({
   const folder = mkdtempSync(join(tmpdir(), "eos-terminator-"));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   const pki = given ?? (await makeTestPki());
-  const [ip = 0, ipcert = 0, roaming = 0, probe = 0] = await freePorts(4);
+  const [ip, ipcert, roaming, probe] = [await freePort(), await freePort(), await freePort(), await freePort()];
   const config = sceneConfig(folder, { ip, ipcert, roaming }, probe, lanes, { kind, ...terminator });
   writeFileSync(join(folder, "root.pem"), pki.root);
   writeFileSync(join(folder, "service.crt"), pki.service.certificate);
@@ -167,17 +166,4 @@ function sceneConfig(
       },
     }),
   );
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, "127.0.0.1");
-      await once(server, "listening");
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }

@@ -1,7 +1,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { request as plainRequest } from "node:http";
 import { request as tlsRequest } from "node:https";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AgentFeed } from "../../../lib/admin/api.ts";
@@ -21,6 +20,7 @@ import { ensureDefaultProfile } from "../../../registry/process/profiles.ts";
 import { takeLead } from "../../../registry/store/queries.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
 import type { Lead, Store } from "../../../registry/store/store.ts";
+import { freePort } from "../../lab/ports.ts";
 import { openPki } from "../ca/open.ts";
 
 export const NOW = Date.UTC(2026, 10, 23, 12, 0, 0);
@@ -221,17 +221,5 @@ async function exchange(open: Open, path: string, { method = "GET", headers = {}
     request.on("error", reject);
     request.setTimeout(5_000, () => request.destroy(new Error("no answer within 5 s")));
     request.end(payload);
-  });
-}
-
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => (address !== null && typeof address === "object" ? resolve(address.port) : reject(new Error("no port"))));
-    });
   });
 }

@@ -11,7 +11,8 @@ import { runCli } from "../../../registry/cli/run.ts";
 import { parseRegistryConfig } from "../../../registry/config.ts";
 import { initialise } from "../../../registry/init.ts";
 import { type Serving, serve } from "../../../registry/serve.ts";
-import { freePort, MemoryLog } from "../admin/control.ts";
+import { freePort } from "../../lab/ports.ts";
+import { MemoryLog } from "../admin/control.ts";
 
 export interface Ran {
   readonly exit: number;

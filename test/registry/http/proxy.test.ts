@@ -10,7 +10,8 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { REGISTER } from "../../../registry/http/limits.ts";
 import { clientAddress, HEAD_BYTES, MAX_REST_BYTES, ProxyHeaderError, parseProxyHead } from "../../../registry/http/proxy-header.ts";
-import { freePort, MemoryLog } from "../admin/control.ts";
+import { freePort } from "../../lab/ports.ts";
+import { MemoryLog } from "../admin/control.ts";
 import { Harness } from "../process/harness.ts";
 import { RegisterUnderTest } from "./client.ts";
 
