@@ -1,9 +1,16 @@
-import { hash, type KeyObject, verify } from "node:crypto";
+import { type KeyObject, verify } from "node:crypto";
 import { publicKeyFromRaw } from "./code.ts";
-import { canonicalSubmission, type Submission } from "./submission.ts";
+import { type Canonical, canonicalOf, type Submission } from "./submission.ts";
 
 /** Keys, and right proofs, that are remembered; beyond them the one that came first makes room. */
 export const MAX_REMEMBERED = 4_096;
+
+/** What was signed, by whom it is said to be, and the signature in base64url. */
+export interface Signed {
+  readonly signer: string;
+  readonly canonical: Canonical;
+  readonly signature: string;
+}
 
 /**
  * Checks proofs beside the event loop, and remembers which were right: whether one is depends on nothing but key, bytes and signature, so
@@ -20,10 +27,14 @@ export class Proofs {
    * @throws Problem submission_text | device_key
    */
   async isRight(submission: Submission, key: string, signature: string): Promise<boolean> {
-    const bytes = canonicalSubmission(submission);
-    const named = nameOf(bytes, key, signature);
+    return await this.isSignedRight({ signer: submission.signer, canonical: canonicalOf(submission), signature }, key);
+  }
+
+  /** As {@link Proofs.isRight}, of bytes that the caller built from the submission. @throws Problem device_key */
+  async isSignedRight({ signer, canonical, signature }: Signed, key: string): Promise<boolean> {
+    const named = nameOf(canonical, key, signature);
     if (this.#right.has(named)) return true;
-    const right = await verified(bytes, this.#keyOf(submission.signer, key), signature);
+    const right = await verified(canonical.bytes, this.#keyOf(signer, key), signature);
     if (right) {
       makeRoom(this.#right);
       this.#right.add(named);
@@ -33,7 +44,7 @@ export class Proofs {
 
   /** True when the proof was found right before; false says nothing. @throws Problem submission_text */
   isKnown(submission: Submission, key: string, signature: string): boolean {
-    return this.#right.has(nameOf(canonicalSubmission(submission), key, signature));
+    return this.#right.has(nameOf(canonicalOf(submission), key, signature));
   }
 
   /** Under the signer's name, so that one that is not there, with a key that stands in for its own, costs what one costs that is. */
@@ -52,7 +63,7 @@ function makeRoom(held: Map<string, unknown> | Set<string>): void {
   if (held.size >= MAX_REMEMBERED && first !== undefined) held.delete(first);
 }
 
-const nameOf = (bytes: Buffer, key: string, signature: string): string => `${key} ${signature} ${hash("sha256", bytes)}`;
+const nameOf = ({ digest }: Canonical, key: string, signature: string): string => `${key} ${signature} ${digest}`;
 
 const verified = (bytes: Buffer, key: KeyObject, signature: string): Promise<boolean> =>
   new Promise((resolve, reject) => {

@@ -53,26 +53,32 @@ export function proofTimeProblem(time: number, now: number): Problem | null {
  * @throws Problem submission_text when a value is empty or holds a space, a line break, a comma or anything but printable ASCII
  */
 export function canonicalSubmission(s: Submission): Buffer {
-  const values = [s.action, s.registry, s.signer, ...s.addresses, s.csrDigest ?? "null", s.deviceKey ?? "null", s.nonce];
-  if (!values.every((value) => VALUE.test(value)) || !Number.isSafeInteger(s.time)) {
+  const { action, registry, signer, addresses, csrDigest, deviceKey, nonce, time } = s;
+  const named = isValue(action) && isValue(registry) && isValue(signer) && isValue(nonce) && addresses.every(isValue);
+  if (!named || !(csrDigest === null || isValue(csrDigest)) || !(deviceKey === null || isValue(deviceKey)) || !Number.isSafeInteger(time)) {
     throw new Problem(
       422,
       "submission_text",
       "A submission's fields are printable ASCII without spaces and commas, its time whole milliseconds.",
     );
   }
-  const lines = [
-    "entityos-submission-v1",
-    `action:${s.action}`,
-    `registry:${s.registry}`,
-    `signer:${s.signer}`,
-    `addresses:${s.addresses.join(",")}`,
-    `csr:${s.csrDigest ?? "-"}`,
-    `device-key:${s.deviceKey ?? "-"}`,
-    `nonce:${s.nonce}`,
-    `time:${s.time}`,
-  ];
-  return Buffer.from(`${lines.join("\n")}\n`);
+  const head = `entityos-submission-v1\naction:${action}\nregistry:${registry}\nsigner:${signer}\naddresses:${addresses.join(",")}\n`;
+  return Buffer.from(`${head}csr:${csrDigest ?? "-"}\ndevice-key:${deviceKey ?? "-"}\nnonce:${nonce}\ntime:${time}\n`);
+}
+
+const isValue = (value: string): boolean => VALUE.test(value);
+
+/** The canonical submission with its digest, for whoever needs both. */
+export interface Canonical {
+  readonly bytes: Buffer;
+  /** SHA-256, lower-case hex. */
+  readonly digest: string;
+}
+
+/** @throws Problem submission_text */
+export function canonicalOf(s: Submission): Canonical {
+  const bytes = canonicalSubmission(s);
+  return { bytes, digest: hash("sha256", bytes) };
 }
 
 /** base64url Ed25519 signature over the canonical submission: the proof. */

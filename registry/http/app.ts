@@ -58,13 +58,13 @@ export async function createApp({ tls: { key, cert }, requestCert, onRefused, lo
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler(refuse);
   const answers = new LastAnswers();
-  app.addHook("onRequest", async (_request, reply) => answers.add(reply.raw));
   app.addHook("preClose", async () => {
     // A reader that does not read must not hold the end up.
     if (!(await answers.left())) app.server.closeAllConnections();
   });
   const headers = await fixedHeaders();
   app.addHook("onRequest", (_request, reply, done) => {
+    answers.add(reply.raw);
     reply.headers(headers);
     done();
   });

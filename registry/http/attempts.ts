@@ -16,6 +16,13 @@ export interface Attempt {
   readonly now: number;
 }
 
+/** What counts of one source, for one signer. */
+interface CountedRow {
+  readonly signer: string;
+  readonly since: number;
+  readonly count: number;
+}
+
 /**
  * Limits that outlive a restart and hold for all replicas together, because they are counted in Storage: right proofs per source, wrong
  * proofs per source, and wrong proofs per source and signer. Never per signer alone: who knows a selector cannot lock its owner out
@@ -45,8 +52,16 @@ export class Attempts implements Disposable {
    * Comes before anything is looked up or verified, so that it tells nothing of whether a signer is there.
    * @throws Problem proofs_limited
    */
-  *assertOpen(db: Builder, { source, signer, now }: Attempt): Command<void> {
-    this.#assertProofs(yield* readAttempts(db, { source, now }), signer, now);
+  *assertOpen(db: Builder, attempt: Attempt): Command<void> {
+    const [refusal] = yield* this.refusals(db, [attempt]);
+    if (refusal) throw refusal;
+  }
+
+  /** As {@link Attempts.assertOpen}, of many. @returns for each null, or the problem */
+  *refusals(db: Builder, attempts: readonly Attempt[]): Command<readonly (Problem | null)[]> {
+    const rows = new Map<string, readonly CountedRow[]>();
+    for (const { source, now } of attempts) if (!rows.has(source)) rows.set(source, yield* readAttempts(db, { source, now }));
+    return attempts.map(({ source, signer, now }) => this.#refusal(rows.get(source) ?? [], signer, now));
   }
 
   /** Counts right proofs, in the transaction that stores their submissions. @returns for each null, or why it is kept out */
@@ -84,22 +99,19 @@ export class Attempts implements Disposable {
 
   *#countWrong(db: Builder, { source, signer, now }: Attempt): Command<void> {
     const rows = yield* readAttempts(db, { source, now });
-    this.#assertProofs(rows, signer, now);
+    const refusal = this.#refusal(rows, signer, now);
+    if (refusal !== null) throw refusal;
     const apart = rows.filter((row) => row.signer !== RIGHT && row.signer !== OTHERS);
     const own = apart.length < MAX_SIGNERS || apart.some((row) => row.signer === signer);
     yield* countAttempt(db, { source, signer: own ? signer : OTHERS, now });
   }
 
-  #assertProofs(
-    rows: readonly { readonly signer: string; readonly since: number; readonly count: number }[],
-    signer: string,
-    now: number,
-  ): void {
+  #refusal(rows: readonly CountedRow[], signer: string, now: number): Problem | null {
     const wrong = rows.filter((row) => row.signer !== RIGHT);
     const own = wrong.find((row) => row.signer === signer);
-    if (own !== undefined && own.count >= this.#limits.wrongProofsPerSigner) throw wrongProofs(own.since, now);
-    if (wrong.reduce((sum, row) => sum + row.count, 0) < this.#limits.wrongProofsPerHour) return;
-    throw wrongProofs(Math.min(...wrong.map((row) => row.since)), now);
+    if (own !== undefined && own.count >= this.#limits.wrongProofsPerSigner) return wrongProofs(own.since, now);
+    if (wrong.reduce((sum, row) => sum + row.count, 0) < this.#limits.wrongProofsPerHour) return null;
+    return wrongProofs(Math.min(...wrong.map((row) => row.since)), now);
   }
 
   #noted(times: number): void {

@@ -5,7 +5,7 @@ import { csrDigest } from "../../lib/registration/csr.ts";
 import { submissionDigest } from "../../lib/registration/submission.ts";
 import { seal } from "../../lib/seal.ts";
 import { readPlainCode } from "../store/registrations.ts";
-import { assertKnown, type Proven, type RegistrationParts } from "./submit.ts";
+import { assertKnown, lookedUp, type Proven, type RegistrationParts } from "./submit.ts";
 
 /** What stands for nonce and time where equal bodies must have equal digests: the client sends neither. */
 const NO_NONCE = "A".repeat(22);
@@ -37,7 +37,7 @@ export async function proveByCode(
     request,
     parts,
     signer,
-    (db) => readPlainCode(db, { selector }),
+    lookedUp(parts, (db) => readPlainCode(db, { selector })),
     (found) => found?.publicKey === publicKey,
   );
   if (known?.plainCode !== true) throw plainCodeRefused();

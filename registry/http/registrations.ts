@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { csrDigest } from "../../lib/registration/csr.ts";
-import { submissionDigest } from "../../lib/registration/submission.ts";
-import { readCodeKey } from "../store/registrations.ts";
+import { canonicalOf } from "../../lib/registration/submission.ts";
 import { parseIdempotencyKey, parseRegistration } from "./body.ts";
 import { proveByCode } from "./plain.ts";
 import { assertProven, type Proven, type RegistrationParts, submit } from "./submit.ts";
@@ -39,6 +38,7 @@ async function proveBySignature(
     nonce,
     time,
   } as const;
-  await assertProven(request, parts, submission, signature, (db) => readCodeKey(db, { selector }));
-  return { submission, signature, csr, sealed: null, shown: null, digest: submissionDigest(submission), observations };
+  const canonical = canonicalOf(submission);
+  await assertProven(request, parts, { signer, canonical, signature }, (attempt) => parts.codeKeys.of(attempt, selector));
+  return { submission, signature, csr, sealed: null, shown: null, digest: canonical.digest, observations };
 }

@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { verifyByCertificate } from "../../lib/registration/certificate-proof.ts";
 import { csrDigest } from "../../lib/registration/csr.ts";
-import { type Submission, submissionDigest } from "../../lib/registration/submission.ts";
+import { canonicalOf, type Submission } from "../../lib/registration/submission.ts";
 import { readCertificate, readDeviceKey } from "../store/registrations.ts";
 import { parseIdempotencyKey, parseRenewal } from "./body.ts";
 import { DUMMY_CERTIFICATE_KEY } from "./dummy.ts";
-import { assertKnown, assertProven, type RegistrationParts, submit } from "./submit.ts";
+import { assertKnown, assertProven, lookedUp, type RegistrationParts, submit } from "./submit.ts";
 
 /** True when the certificate's key made the signature; without a certificate the same work is done and it is not. */
 function isProvenByCertificate(submission: Submission, signature: string, certificate: string | null): boolean {
@@ -33,13 +33,21 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     nonce,
     time,
   } as const;
-  if (shown === null) await assertProven(request, parts, submission, signature, (db) => readDeviceKey(db, { id: device }));
+  const { signer } = submission;
+  const canonical = canonicalOf(submission);
+  if (shown === null)
+    await assertProven(
+      request,
+      parts,
+      { signer, canonical, signature },
+      lookedUp(parts, (db) => readDeviceKey(db, { id: device })),
+    );
   else
     await assertKnown(
       request,
       parts,
-      submission.signer,
-      (db) => readCertificate(db, { fingerprint: shown, device }),
+      signer,
+      lookedUp(parts, (db) => readCertificate(db, { fingerprint: shown, device })),
       (certificate) => isProvenByCertificate(submission, signature, certificate),
     );
   return submit(request, reply, parts, {
@@ -48,7 +56,7 @@ export async function postRenewal(request: FastifyRequest, reply: FastifyReply, 
     csr,
     sealed: null,
     shown,
-    digest: submissionDigest(submission),
+    digest: canonical.digest,
     observations,
   });
 }

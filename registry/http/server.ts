@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import { accepting } from "./accepting.ts";
 import { type App, type AppTls, createApp, refuseOtherMethods, useTls } from "./app.ts";
 import { Attempts } from "./attempts.ts";
+import { CodeKeys } from "./code-keys.ts";
 import { getCrl } from "./crl.ts";
 import { type RunningEst, startEst } from "./est/server.ts";
 import { type EventParts, getEvents } from "./events.ts";
@@ -76,8 +77,9 @@ export async function startRegister({
   const progress = new Progress(store);
   const streams = new Streams();
   const observations = await Observations.start(store, clock);
-  const accept = accepting(attempts);
-  const parts = { registry: config.name, store, clock, outcomes, progress, streams, observations, attempts, accept, proofs, sealing };
+  const about = { registry: config.name, store, clock, proofs, sealing };
+  const counted = { attempts, codeKeys: new CodeKeys(store, attempts), accept: accepting(attempts) };
+  const parts = { ...about, ...counted, outcomes, progress, streams, observations };
   addRoutes(app, parts, { root, registrationsPerMinute });
   let est: RunningEst | null = null;
   const dispose = async (): Promise<void> => {

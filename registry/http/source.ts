@@ -2,15 +2,31 @@ import type { Socket } from "node:net";
 import type { FastifyRequest } from "fastify";
 import { parseAddress, prefixOf } from "../../lib/ip.ts";
 
-/** The peer's canonical address, from the socket and never from a header. */
-export function observedAddress(request: FastifyRequest): { family: 4 | 6; address: string } {
-  return parseAddress(withoutZone(request.socket.remoteAddress ?? ""));
+interface Peer {
+  readonly observed: { readonly family: 4 | 6; readonly address: string };
+  readonly source: string;
 }
 
-/** What limits count as one source: an IPv4 address, an IPv6 /64. */
-export function sourceOf(request: FastifyRequest): string {
-  return sourceAt(observedAddress(request));
+/** What was made of addresses lately: a request asks several times, and a connection brings many requests. */
+const peers = new Map<string, Peer>();
+const MAX_PEERS = 4_096;
+
+function peerAt(remoteAddress: string): Peer {
+  let peer = peers.get(remoteAddress);
+  if (peer === undefined) {
+    const observed = parseAddress(withoutZone(remoteAddress));
+    peer = { observed, source: sourceAt(observed) };
+    if (peers.size >= MAX_PEERS) peers.clear();
+    peers.set(remoteAddress, peer);
+  }
+  return peer;
 }
+
+/** The peer's canonical address, from the socket and never from a header. */
+export const observedAddress = (request: FastifyRequest): Peer["observed"] => peerAt(request.socket.remoteAddress ?? "").observed;
+
+/** What limits count as one source: an IPv4 address, an IPv6 /64. */
+export const sourceOf = (request: FastifyRequest): string => peerAt(request.socket.remoteAddress ?? "").source;
 
 /** As {@link sourceOf}, of a connection; null when it is closed already. */
 export function sourceOfSocket({ remoteAddress }: Pick<Socket, "remoteAddress">): string | null {

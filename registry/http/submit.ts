@@ -3,15 +3,16 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../../lib/clock.ts";
 import { Problem } from "../../lib/problem.ts";
 import { publicKeyFromRaw } from "../../lib/registration/code.ts";
-import type { Proofs } from "../../lib/registration/proofs.ts";
+import type { Proofs, Signed } from "../../lib/registration/proofs.ts";
 import { type Submission, verifySubmission } from "../../lib/registration/submission.ts";
 import { type Accepted, wakesOf } from "../store/accept.ts";
 import { newId } from "../store/id.ts";
 import type { Builder, Command, Store, Together } from "../store/store.ts";
 import type { Accepting } from "./accepting.ts";
 import { answer } from "./answer.ts";
-import type { Attempts } from "./attempts.ts";
+import type { Attempt, Attempts } from "./attempts.ts";
 import { parseIdempotencyKey } from "./body.ts";
+import type { CodeKeys } from "./code-keys.ts";
 import { DUMMY_KEY } from "./dummy.ts";
 import { REGISTER } from "./limits.ts";
 import type { Observations } from "./observation.ts";
@@ -26,6 +27,7 @@ export interface RegistrationParts {
   readonly outcomes: Outcomes;
   readonly observations: Observations;
   readonly attempts: Attempts;
+  readonly codeKeys: CodeKeys;
   /** Stores submissions that come together in one go; see `accepting`. */
   readonly accept: Together<Accepting, Accepted>;
   readonly proofs: Proofs;
@@ -55,39 +57,45 @@ export function isProven(submission: Submission, signature: string, key: string 
   return right && key !== null;
 }
 
-/** @throws Problem as {@link assertKnown} */
+/** @param findKey as `find` of {@link assertKnown} @throws Problem as {@link assertKnown} */
 export async function assertProven(
   request: FastifyRequest,
   parts: RegistrationParts,
-  submission: Submission,
-  signature: string,
-  readKey: (db: Builder) => Command<string | null>,
+  signed: Signed,
+  findKey: (attempt: Attempt) => Promise<string | null>,
 ): Promise<void> {
   const { proofs } = parts;
-  await assertKnown(request, parts, submission.signer, readKey, async (key) => {
-    const right = await proofs.isRight(submission, key ?? DUMMY_KEY, signature);
+  await assertKnown(request, parts, signed.signer, findKey, async (key) => {
+    const right = await proofs.isSignedRight(signed, key ?? DUMMY_KEY);
     return right && key !== null;
   });
 }
 
+/** Finds by a command of its own what Storage holds of a signer, if a proof may be tried at all. */
+export const lookedUp =
+  <K>({ store, attempts }: RegistrationParts, read: (db: Builder) => Command<K>) =>
+  (attempt: Attempt): Promise<K> =>
+    store.read(function* (db) {
+      yield* attempts.assertOpen(db, attempt);
+      return yield* read(db);
+    });
+
 /**
  * Checks what a signer showed against what Storage holds of it. A signer that is not there and a wrong proof cost the same work, count
  * alike and are refused in the same words.
- * @returns what Storage holds of the signer
+ * @param find what Storage holds of the signer, unless too many wrong proofs came before: {@link lookedUp}, or what does as much
+ * @returns what was found
  * @throws Problem proof_refused | proofs_limited
  */
 export async function assertKnown<K>(
   request: FastifyRequest,
-  { store, clock, attempts }: RegistrationParts,
+  { clock, attempts }: RegistrationParts,
   signer: string,
-  read: (db: Builder) => Command<K>,
+  find: (attempt: Attempt) => Promise<K>,
   isRight: (found: K) => boolean | Promise<boolean>,
 ): Promise<K> {
   const attempt = { source: sourceOf(request), signer, now: clock.now() };
-  const found = await store.read(function* (db) {
-    yield* attempts.assertOpen(db, attempt);
-    return yield* read(db);
-  });
+  const found = await find(attempt);
   if (await isRight(found)) return found;
   await attempts.countWrong(attempt);
   throw new Problem(

@@ -22,6 +22,8 @@ export interface Job {
   readonly work: Work;
   readonly input: unknown;
   readonly wakes: readonly Topic[];
+  /** What its result makes needless to wake, whoever asked for it; nothing where it is left out. */
+  readonly quiets?: (result: unknown) => readonly Topic[];
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -135,7 +137,10 @@ export class GroupCommit {
   #perform(jobs: readonly Job[], topics: Set<Topic>): readonly (() => void)[] {
     const inSavepoint = this.#inSavepoint(jobs);
     if ("results" in inSavepoint) {
-      for (const { wakes } of jobs) for (const topic of wakes) topics.add(topic);
+      for (const [index, { wakes, quiets }] of jobs.entries()) {
+        for (const topic of wakes) topics.add(topic);
+        for (const topic of quiets?.(inSavepoint.results[index]) ?? []) topics.delete(topic);
+      }
       return jobs.map((job, index) => () => job.resolve(inSavepoint.results[index]));
     }
     if (jobs.length > 1) return jobs.flatMap((job) => this.#perform([job], topics));

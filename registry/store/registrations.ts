@@ -51,11 +51,24 @@ export function* readAcknowledged(db: Builder): Command<Acknowledged[]> {
   return rows.map(({ revision, agents }) => ({ revision: Number(revision), agents: Number(agents) }));
 }
 
-const selectKey = prepared((db, v: { selector: string }) => db.selectFrom("codes").select("public_key").where("selector", "=", v.selector));
+const selectKeys = preparedRows((db, rows: readonly { selector: string }[]) =>
+  db
+    .selectFrom("codes")
+    .select(["selector", "public_key"])
+    .where(
+      "selector",
+      "in",
+      rows.map((v) => v.selector),
+    ),
+);
 
-/** A code's public key; null when there is no such code. */
-export function* readCodeKey(db: Builder, { selector }: { readonly selector: string }): Command<string | null> {
-  return (yield* first(selectKey(db, { selector })))?.public_key ?? null;
+/** The public keys of codes, by selector; those that are not there are not in it. */
+export function* readCodeKeys(db: Builder, selectors: readonly string[]): Command<ReadonlyMap<string, string>> {
+  const rows = yield* selectKeys(
+    db,
+    selectors.map((selector) => ({ selector })),
+  );
+  return new Map(rows.map((row) => [row.selector, row.public_key]));
 }
 
 const selectPlain = prepared((db, v: { selector: string }) =>

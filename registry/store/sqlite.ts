@@ -89,11 +89,11 @@ class SqliteStore implements Store {
     return this.#watchers.add(topic, listener);
   }
 
-  ride<T>(topic: Topic, { command, wakes, done, failed }: Rider<T>): Disposable {
+  ride<T>(topic: Topic, { command, wakes, quiets, done, failed }: Rider<T>): Disposable {
     const riders = this.#riders.get(topic) ?? new Set();
     this.#riders.set(topic, riders);
     const work = () => [this.#writer.perform(command(this.#db))];
-    const job = { work, input: null, wakes, resolve: done as Job["resolve"], reject: failed };
+    const job = { work, input: null, wakes, quiets: quiets as NonNullable<Job["quiets"]>, resolve: done as Job["resolve"], reject: failed };
     riders.add(job);
     return { [Symbol.dispose]: () => riders.delete(job) };
   }

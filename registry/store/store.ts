@@ -50,6 +50,8 @@ export interface Rider<T> {
   command(db: Builder): Command<T>;
   /** What the commit wakes besides. */
   readonly wakes: readonly Topic[];
+  /** Of what the commit would wake, that which nobody need look at any more, after what the command returned. */
+  quiets(result: T): readonly Topic[];
   /** Told what the command returned, once it is durable. */
   done(result: T): void;
   failed(error: unknown): void;

@@ -133,7 +133,7 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
     it("lets a command ride along, or leaves it out; alone it never stands, and what it does is told once it is durable", async () => {
       const told: unknown[] = [];
       const done = (key: string) => void told.push(key);
-      using _rider = store.ride("inbox", { command: put("rider"), wakes: ["outcome"], done, failed: () => {} });
+      using _rider = store.ride("inbox", { command: put("rider"), wakes: ["outcome"], quiets: () => [], done, failed: () => {} });
       await store.write(put("a"), ["head"]);
       expect(await store.read(get("rider"))).to.equal(undefined);
       await Promise.allSettled([store.write(failing("b"), ["inbox"])]);
@@ -144,7 +144,13 @@ export function storeContract(name: string, open: () => Promise<StoreUnderTest>)
 
     it("undoes a rider that throws, and it alone", async () => {
       const errors: unknown[] = [];
-      const rider = { command: failing("rider"), wakes: ["head"], done: () => {}, failed: (error: unknown) => errors.push(error) } as const;
+      const rider = {
+        command: failing("rider"),
+        wakes: ["head"],
+        quiets: () => [],
+        done: () => {},
+        failed: (error: unknown) => errors.push(error),
+      } as const;
       const riding = store.ride("inbox", rider);
       expect(await store.write(put("a"), ["inbox"])).to.equal("a");
       riding[Symbol.dispose]();

@@ -171,6 +171,17 @@ describe("Process", () => {
     expect([await harness.used(code), await count("devices"), await count("inbox")]).to.deep.equal([2, 2, 0]);
   });
 
+  it("wakes those who take the inbox only while something is in it", async () => {
+    const code = await harness.code({}, { uses: 2 });
+    await using _process = await harness.process();
+    let woken = 0;
+    using _watch = harness.store.watch("inbox", () => void woken++);
+    await waiting(code, true);
+    expect(woken).to.equal(0);
+    await waiting(code, false);
+    expect(woken).to.equal(1);
+  });
+
   /** Stores registrations that this process has proven, all in one transaction. */
   async function together(...submissions: readonly (readonly [TestCode, Partial<Submission>])[]) {
     const signed = submissions.map(([code, change]) => ({ code, submission: unsigned(code, harness.clock.now(), change) }));

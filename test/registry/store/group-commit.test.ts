@@ -91,6 +91,26 @@ describe("group commit", () => {
     expect(notes.told).not.to.include("ride");
   });
 
+  it("wakes nobody for what a rider has done already", async () => {
+    const riderOf = (result: string) => ({
+      work: () => [result],
+      input: null,
+      wakes: ["outcome"] as const,
+      quiets: (done: unknown) => (done === "all" ? (["head"] as const) : []),
+      resolve: () => {},
+      reject: () => {},
+    });
+    for (const result of ["all", "some"]) {
+      commits = new GroupCommit(
+        notes,
+        (topics) => woken.push([...topics]),
+        () => [riderOf(result)],
+      );
+      await settled(() => 1);
+    }
+    expect(woken).to.deep.equal([["outcome"], ["head", "outcome"]]);
+  });
+
   for (const sql of ["begin immediate", "savepoint one", "release one", "commit"]) {
     it(`rejects every write of the batch when '${sql}' fails, wakes nobody, and serves the next batch`, async () => {
       notes.failing.add(sql);

@@ -11,7 +11,7 @@ import { createBuilder } from "../../../registry/store/builder.ts";
 import { readRevoked } from "../../../registry/store/crls.ts";
 import { readInbox } from "../../../registry/store/intake.ts";
 import { readChanges, readRules, recordAcks } from "../../../registry/store/queries.ts";
-import { readAcknowledged, readCodeKey, readDeviceKey, readOutcomes, readRegistration } from "../../../registry/store/registrations.ts";
+import { readAcknowledged, readCodeKeys, readDeviceKey, readOutcomes, readRegistration } from "../../../registry/store/registrations.ts";
 import type { Builder, Command, Store, Together } from "../../../registry/store/store.ts";
 import { Harness, NO_RULES } from "../process/harness.ts";
 
@@ -79,7 +79,7 @@ describe("the queries of the hot path", () => {
     await using _process = await spied.process();
     const id = await spied.submit(code);
     const device = String((await spied.outcome(id)).body.device);
-    await store.read((db) => readCodeKey(db, { selector: code.selector }));
+    await store.read((db) => readCodeKeys(db, [code.selector]));
     await store.read((db) => readOutcomes(db, [id, id]));
     await store.read((db) => readRegistration(db, { id }));
     for (const certified of [false, true]) await store.read((db) => readInbox(db, { certified, limit: 1 }));
