@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { paths } from "../lab/folder.ts";
 import { startLab } from "../lab/lab.ts";
 import { startProcess } from "../lab/processes.ts";
-import { agentCommand, agentOf, agentStatus, operator, startTerminator, terminatorOf } from "../lab/programs.ts";
+import { agentCommand, agentOf, agentStatus, operate, startTerminator, terminatorOf } from "../lab/programs.ts";
 import { Scene } from "../lab/scene.ts";
 import { waitFor } from "../lab/wait.ts";
 import { stepClock, underFakeTime } from "./fake-time.ts";
@@ -22,7 +22,7 @@ describe("a registry that stays stopped, as a host lives it", function () {
     const lab = stack.use(await startLab({ name: `t-patience-${process.pid}`, agents: 1, devices: 2, roaming: 1, agentConfig: { stale } }));
     scene = stack.use(await Scene.open(lab));
     const { plan } = lab;
-    await operator(plan, ["profile", "set", PROFILE, "--pattern", "cert", "--certificate-lifetime", "60d"]);
+    await operate(plan, ["profile", "set", PROFILE, "--pattern", "cert", "--certificate-lifetime", "60d"]);
     stepClock(plan, scene.host(), "+0");
     const through = (command: readonly string[]) => underFakeTime(plan, scene.host(), command, true);
     for (const part of [agentOf, terminatorOf]) await stop(plan, part(scene.host()));

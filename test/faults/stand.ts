@@ -3,7 +3,7 @@ import { type Control, openControl } from "../../registry/cli/control.ts";
 import { registryName } from "../lab/configs.ts";
 import { type Lab, type StartOptions, startLab } from "../lab/lab.ts";
 import { LAB, type LabPlan, type Member } from "../lab/plan.ts";
-import { operator } from "../lab/programs.ts";
+import { operate } from "../lab/programs.ts";
 import { check } from "./checks.ts";
 import type { Send } from "./deeds.ts";
 import { Model } from "./model.ts";
@@ -45,7 +45,7 @@ export class Stand implements AsyncDisposable {
       [PROFILES.brief, `${BRIEF_S}s`],
     ] as const) {
       const limits = ["--addresses", NETWORKS.join(","), "--address-lifetime", life, "--widest4", "24", "--widest6", "64"];
-      await operator(lab.plan, ["profile", "set", profile, "--pattern", "ip", ...limits], options.signal);
+      await operate(lab.plan, ["profile", "set", profile, "--pattern", "ip", ...limits]);
     }
     const [, device] = lab.plan.devices;
     if (device === undefined) throw new Error("the lab has no device");

@@ -87,7 +87,7 @@ async function build(plan: LabPlan, options: StartOptions): Promise<void> {
   progress("registry: starting");
   await startRegistry(plan, signal);
   progress("agents: enrolling");
-  await Promise.all([setProfiles(plan, signal), ...plan.hosts.map((host) => enrolAgent(plan, host, agentConfig, signal))]);
+  await Promise.all([setProfiles(plan), ...plan.hosts.map((host) => enrolAgent(plan, host, agentConfig, signal))]);
   copyFileSync(join(paths(plan).of(plan.hosts[0]?.name ?? ""), "ca.pem"), caFile(plan));
   progress("agents and services: starting");
   await Promise.all(plan.hosts.map((host) => startHost(plan, host, { signal, readyTimeoutMs })));

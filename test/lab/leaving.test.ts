@@ -4,7 +4,7 @@ import type { Certificate, CertificateAuthority, Page } from "../../lib/admin/ap
 import { inNetns, run } from "./exec.ts";
 import { startLab } from "./lab.ts";
 import { LAB } from "./plan.ts";
-import { agentOf, agentStatus, operator } from "./programs.ts";
+import { agentOf, agentStatus, operate } from "./programs.ts";
 import { type Registered, Scene } from "./scene.ts";
 import { waitFor } from "./wait.ts";
 
@@ -23,7 +23,7 @@ describe("an infrastructure CA that leaves under a whole agent", function () {
   });
   after(() => stack.disposeAsync());
 
-  const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await operator(scene.lab.plan, [...args, "--json"])) as T;
+  const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await operate(scene.lab.plan, [...args, "--json"])) as T;
   const status = async () => (await agentStatus(scene.lab.plan, scene.host())) ?? expect.fail("the agent does not answer");
   const infrastructure = async (state: string) =>
     (await json<readonly CertificateAuthority[]>("ca", "show")).find((ca) => ca.role === "infrastructure CA" && ca.state === state)?.id;
@@ -60,7 +60,7 @@ describe("an infrastructure CA that leaves under a whole agent", function () {
     const leave = async (): Promise<void> => {
       await waitFor("the next CA to sign", async () => (await infrastructure("active")) === next || undefined);
       const retire = () =>
-        operator(plan, ["ca", "retire", before]).then(
+        operate(plan, ["ca", "retire", before]).then(
           () => true as const,
           () => undefined,
         );

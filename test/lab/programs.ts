@@ -8,6 +8,8 @@ import { currentLink, layoutOf } from "../../agent/terminator/layout.ts";
 import { createMaster } from "../../agent/terminator/master.ts";
 import { servingNginx } from "../../agent/terminator/nginx-master.ts";
 import { PATH } from "../../lib/service.ts";
+import { type Io, processIo } from "../../registry/cli/io.ts";
+import { runCli } from "../../registry/cli/run.ts";
 import { hashPassword } from "./application/people.ts";
 import {
   agentConfigFile,
@@ -23,6 +25,7 @@ import {
   registryConfigFile,
   registryYaml,
 } from "./configs.ts";
+import { CommandError } from "./exec.ts";
 import { paths } from "./folder.ts";
 import { LAB, LabError, type LabOptions, type LabPlan, type Member } from "./plan.ts";
 import { findProcess, runRecorded, startProcess } from "./processes.ts";
@@ -46,6 +49,23 @@ export const statusCommand = (plan: LabPlan, host: Member): readonly string[] =>
 export const operator = (plan: LabPlan, args: readonly string[], signal?: AbortSignal): Promise<string> =>
   runRecorded(plan.folder, [BIN.cli, ...args, "--socket", controlSocket(plan)], { signal });
 
+/** The same without starting the program: for what every lab needs, and for what is asked again and again. @throws CommandError */
+export async function operate(plan: LabPlan, args: readonly string[]): Promise<string> {
+  const said = { out: "", err: "" };
+  const io: Io = {
+    ...processIo,
+    out: (text) => {
+      said.out += text;
+    },
+    err: (text) => {
+      said.err += text;
+    },
+  };
+  const code = await runCli([...args, "--socket", controlSocket(plan)], io);
+  if (code !== 0) throw new CommandError(["entityos", ...args], code, said.out, said.err);
+  return said.out;
+}
+
 export async function initRegistry(plan: LabPlan, overrides: LabOptions["registryConfig"], signal?: AbortSignal): Promise<void> {
   writeFileSync(registryConfigFile(plan), registryYaml(plan, overrides), { mode: 0o600 });
   await runRecorded(plan.folder, [BIN.registry, "init", "--config", registryConfigFile(plan)], { signal });
@@ -59,10 +79,10 @@ export async function startRegistry(plan: LabPlan, signal?: AbortSignal): Promis
   await startUntil(plan, "registry", plan.registry, registryCommand(plan), async (log) => /^ready .*$/m.test(log), signal);
 }
 
-export async function setProfiles(plan: LabPlan, signal?: AbortSignal): Promise<void> {
+export async function setProfiles(plan: LabPlan): Promise<void> {
   const addresses = ["--addresses", `${LAB.network},${LAB.network6}`, "--observed6", "128"];
   const set = (name: string, pattern: string, limits: readonly string[]) =>
-    operator(plan, ["profile", "set", name, "--pattern", pattern, ...limits], signal);
+    operate(plan, ["profile", "set", name, "--pattern", pattern, ...limits]);
   await Promise.all([set(LAB.profile, "ip", addresses), set(LAB.certProfile, "cert", []), set(LAB.bothProfile, "both", addresses)]);
 }
 
