@@ -1,10 +1,13 @@
 import { delay } from "../../lib/abort.ts";
 
+/** Longest pause after a look that took as long. */
+const MAX_REST_MS = 250;
+
 /** What was waited for did not come in time. */
 export class TimeoutError extends Error {}
 
 /**
- * Asks again and again until the answer is not undefined.
+ * Asks again and again until the answer is not undefined, with a pause in between that is as long as the look before it, where that took longer.
  * @throws TimeoutError after `timeoutMs`, whatever `check` throws at once, and the signal's reason
  */
 export async function waitFor<T>(
@@ -16,10 +19,12 @@ export async function waitFor<T>(
   const end = performance.now() + timeoutMs;
   for (;;) {
     signal.throwIfAborted();
+    const began = performance.now();
     const answer = await check();
     if (answer !== undefined) return answer;
     if (performance.now() > end) throw new TimeoutError(`Waited ${timeoutMs} ms in vain for ${what}`);
-    await delay(everyMs, signal);
+    // Who starts a program to look keeps the machine from what is waited for.
+    await delay(Math.max(everyMs, Math.min(performance.now() - began, MAX_REST_MS)), signal);
   }
 }
 
