@@ -79,10 +79,12 @@ export class Tracked<V extends number | string> {
       if (this.get(key) === wanted) this.#pending.delete(key);
       else this.#pending.set(key, wanted);
     }
+    if (this.#pending.size === 0) this.acknowledgeAll();
   }
 
   acknowledgeAll(): void {
-    this.#pending.clear();
+    // A new one: what a map held before stays within its reach, see `Bag`.
+    this.#pending = new Map();
   }
 
   /**

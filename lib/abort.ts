@@ -1,3 +1,5 @@
+import { Bag } from "./bag.ts";
+
 /** Resolves after `ms`, or rejects with the signal's reason at once. The timer does not outlive either. */
 export function delay(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -28,7 +30,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
 /** A latch that many may wait for and that keeps nothing but "it happened since you last looked". */
 export class Wakeup {
   #count = 0;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Bag<() => void>();
 
   /** How often it was rung; pass it to `after` to miss nothing. */
   get count(): number {
@@ -37,9 +39,7 @@ export class Wakeup {
 
   ring(): void {
     this.#count++;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const resolve of waiting) resolve();
+    for (const done of this.#waiting.empty()) done();
   }
 
   /**
@@ -59,7 +59,7 @@ export class Wakeup {
       let timer: NodeJS.Timeout | undefined;
       const leave = () => {
         clearTimeout(timer);
-        this.#waiting.delete(done);
+        this.#waiting.remove(held);
         signal.removeEventListener("abort", onAbort);
       };
       const onAbort = () => {
@@ -71,7 +71,7 @@ export class Wakeup {
         resolve();
       };
       if (waitMs !== Number.POSITIVE_INFINITY) timer = setTimeout(done, waitMs);
-      this.#waiting.add(done);
+      const held = this.#waiting.add(done);
       signal.addEventListener("abort", onAbort, { once: true });
     });
   }

@@ -6,20 +6,21 @@ import { REGISTER } from "./limits.ts";
  * once its answer was ended, even while the last bytes of it are still on their way out.
  */
 export class LastAnswers {
-  readonly #open = new Set<ServerResponse>();
+  /** Counted, not held: a set that is never at rest keeps its past, see `Bag`. */
+  #open = 0;
   #none: (() => void) | null = null;
 
   add(answer: ServerResponse): void {
-    this.#open.add(answer);
+    this.#open++;
     answer.once("close", () => {
-      this.#open.delete(answer);
-      if (this.#open.size === 0) this.#none?.();
+      this.#open--;
+      if (this.#open === 0) this.#none?.();
     });
   }
 
   /** Resolves once all of them have left or lost their readers. @returns false when some had not after {@link REGISTER.lastAnswersMs} */
   async left(): Promise<boolean> {
-    if (this.#open.size === 0) return true;
+    if (this.#open === 0) return true;
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#none = () => resolve(true);
     const timer = setTimeout(() => resolve(false), REGISTER.lastAnswersMs);

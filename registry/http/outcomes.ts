@@ -1,3 +1,4 @@
+import { Bag } from "../../lib/bag.ts";
 import type { Log } from "../../lib/log.ts";
 import { type Acknowledged, MAX_OUTCOMES, type OutcomeRow, readAcknowledged, readOutcomes } from "../store/registrations.ts";
 import type { Store } from "../store/store.ts";
@@ -9,13 +10,17 @@ export interface Told {
   readonly acknowledged: readonly Acknowledged[];
 }
 
+interface Waiting {
+  readonly id: string;
+  readonly done: (told: Told | null) => void;
+}
+
 /** Where registrations wait for their outcomes: each wake asks Storage once for all that wait. */
 export class Outcomes implements Disposable {
   readonly #store: Store;
   readonly #log: Log;
   readonly #watch: Disposable;
-  readonly #waiting = new Map<string, Set<(told: Told | null) => void>>();
-  #size = 0;
+  readonly #waiting = new Bag<Waiting>();
   #wakes = 0;
   #looking = false;
   /** Somebody began to wait while others were looked for. */
@@ -38,20 +43,14 @@ export class Outcomes implements Disposable {
 
   /** The outcome of a submission; null when it does not come in time, too many wait, or the registry stops. */
   wait(id: string, seen: number | null, timeoutMs: number): Promise<Told | null> {
-    if (this.#closed || this.#size >= REGISTER.maxWaiting) return Promise.resolve(null);
+    if (this.#closed || this.#waiting.size >= REGISTER.maxWaiting) return Promise.resolve(null);
     return new Promise((resolve) => {
-      const waiting = this.#waiting.get(id) ?? new Set();
       const done = (told: Told | null): void => {
         clearTimeout(timer);
-        if (!waiting.delete(done)) return;
-        this.#size--;
-        if (waiting.size === 0) this.#waiting.delete(id);
-        resolve(told);
+        if (this.#waiting.remove(held)) resolve(told);
       };
       const timer = setTimeout(() => done(null), timeoutMs);
-      waiting.add(done);
-      this.#waiting.set(id, waiting);
-      this.#size++;
+      const held = this.#waiting.add({ id, done });
       if (seen !== this.#wakes) this.#look();
     });
   }
@@ -60,12 +59,12 @@ export class Outcomes implements Disposable {
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#watch[Symbol.dispose]();
-    for (const waiting of [...this.#waiting.values()]) for (const done of [...waiting]) done(null);
+    for (const { done } of this.#waiting.values()) done(null);
   }
 
   #look(): void {
     if (this.#looking) this.#again = true;
-    if (this.#looking || this.#size === 0) return;
+    if (this.#looking || this.#waiting.size === 0) return;
     this.#looking = true;
     this.#again = false;
     const wakes = this.#wakes;
@@ -78,7 +77,8 @@ export class Outcomes implements Disposable {
   }
 
   async #tell(): Promise<void> {
-    const ids = [...this.#waiting.keys()];
+    const asking = Map.groupBy(this.#waiting.values(), ({ id }) => id);
+    const ids = [...asking.keys()];
     for (let at = 0; at < ids.length; at += MAX_OUTCOMES) {
       const page = ids.slice(at, at + MAX_OUTCOMES);
       const { outcomes, acknowledged } = await this.#store.read(function* (db) {
@@ -86,7 +86,7 @@ export class Outcomes implements Disposable {
         return { outcomes, acknowledged: outcomes.length === 0 ? [] : yield* readAcknowledged(db) };
       });
       for (const outcome of outcomes) {
-        for (const done of [...(this.#waiting.get(outcome.submission) ?? [])]) done({ outcome, acknowledged });
+        for (const { done } of asking.get(outcome.submission) ?? []) done({ outcome, acknowledged });
       }
     }
   }
