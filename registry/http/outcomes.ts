@@ -15,7 +15,7 @@ interface Waiting {
   readonly done: (told: Told | null) => void;
 }
 
-/** Where registrations wait for their outcomes: each wake asks Storage once for all that wait. */
+/** Where registrations wait for their outcomes: each wake asks Storage once for all that wait, and who comes later than a wake for itself. */
 export class Outcomes implements Disposable {
   readonly #store: Store;
   readonly #log: Log;
@@ -23,8 +23,8 @@ export class Outcomes implements Disposable {
   readonly #waiting = new Bag<Waiting>();
   #wakes = 0;
   #looking = false;
-  /** Somebody began to wait while others were looked for. */
-  #again = false;
+  /** Whose outcomes may be there: everybody's after a wake, else of those who came since. */
+  #due: Waiting[] = [];
   #closed = false;
 
   constructor(store: Store, log: Log) {
@@ -32,6 +32,7 @@ export class Outcomes implements Disposable {
     this.#log = log;
     this.#watch = store.watch("outcome", () => {
       this.#wakes++;
+      this.#due = [...this.#waiting.values()];
       this.#look();
     });
   }
@@ -51,7 +52,9 @@ export class Outcomes implements Disposable {
       };
       const timer = setTimeout(() => done(null), timeoutMs);
       const held = this.#waiting.add({ id, done });
-      if (seen !== this.#wakes) this.#look();
+      if (seen === this.#wakes) return;
+      this.#due.push(held);
+      this.#look();
     });
   }
 
@@ -63,21 +66,20 @@ export class Outcomes implements Disposable {
   }
 
   #look(): void {
-    if (this.#looking) this.#again = true;
-    if (this.#looking || this.#waiting.size === 0) return;
+    if (this.#looking || this.#due.length === 0) return;
     this.#looking = true;
-    this.#again = false;
-    const wakes = this.#wakes;
-    this.#tell()
+    const due = this.#due;
+    this.#due = [];
+    this.#tell(due)
       .catch((error: unknown) => this.#log.error({ err: error }, "Cannot read outcomes; those who wait are told 'stored'"))
       .finally(() => {
         this.#looking = false;
-        if (this.#again || wakes !== this.#wakes) this.#look();
+        this.#look();
       });
   }
 
-  async #tell(): Promise<void> {
-    const asking = Map.groupBy(this.#waiting.values(), ({ id }) => id);
+  async #tell(due: readonly Waiting[]): Promise<void> {
+    const asking = Map.groupBy(due, ({ id }) => id);
     const ids = [...asking.keys()];
     for (let at = 0; at < ids.length; at += MAX_OUTCOMES) {
       const page = ids.slice(at, at + MAX_OUTCOMES);

@@ -18,11 +18,11 @@ export interface LoadAsks {
 }
 export interface LoadAnswers {
   start: Record<string, never>;
-  /** Accepted in a second, over the whole time; anything but a 201 is a failure. */
+  /** Answered with 201 in a second, over the whole time. With 202 the registry says that it is late; anything else is a failure. */
   stop: { readonly perSecond: number; readonly failed: number };
 }
 
-const CONNECTIONS = 128;
+const CONNECTIONS = 64;
 /** Keys whose requests are sent in turns. */
 const KEYS = 1_000;
 /** Signed before the clock runs, for so many seconds; later ones are signed as they are sent. */
@@ -41,7 +41,7 @@ servePeer({
     // The one that rested longest is the next, so that none is closed for having nothing to do.
     const idle: LoadConnection[] = [];
     const answered = (connection: LoadConnection, status: number): void => {
-      counted[status === 201 ? "accepted" : "failed"]++;
+      if (status !== 202) counted[status === 201 ? "accepted" : "failed"]++;
       if (status !== 0) idle.push(connection);
       send();
     };
