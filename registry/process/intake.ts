@@ -26,9 +26,9 @@ import type { Work } from "./work.ts";
 /** Most submissions taken at one time; their writes become one durable commit. */
 const BATCH = 256;
 /** Of those with certificate requests. */
-const CERTIFIED_BATCH = 32;
-/** Requests verified and signed in one turn of the event loop, which takes a millisecond: what is registered without one comes between. */
-const SIGNED_AT_ONCE = 4;
+const CERTIFIED_BATCH = 64;
+/** Requests verified and signed in one turn of the event loop, which takes a millisecond or two: what is registered without one comes between. */
+const SIGNED_AT_ONCE = 8;
 /** Submissions that wait for a key that cannot sign at the moment; more are refused, so that the inbox stays open to all others. */
 export const MAX_WAITING_FOR_SIGNER = 1_000;
 /** A submission that fails for no reason of its own and none of Storage is tried this often, then given up with a 500. */
@@ -60,6 +60,11 @@ const WAKES: readonly Topic[] = ["outcome", "head"];
 interface Looked {
   readonly item: InboxItem;
   readonly work: Work | Problem;
+}
+
+/** As it goes into its transaction; an error when it could not be signed. */
+interface Ready extends Looked {
+  readonly certificate: Prepared | Error;
 }
 
 /** Counts a conclusion that is durable, and logs it. */
@@ -101,18 +106,15 @@ export class Intake {
     const now = clock.now();
     const looked = await Promise.all(items.map(async (item) => ({ item, work: await this.#look(item, now) })));
     const wanted = await this.#wanted(looked);
-    const concluded: Promise<{ readonly reason: unknown } | undefined>[] = [];
+    const prepared: Promise<Ready>[] = [];
     for (const [index, each] of looked.entries()) {
       if (certified && index % SIGNED_AT_ONCE === 0) await setImmediate();
-      // Nobody listens until all have begun.
-      concluded.push(
-        this.#conclude(each, wanted).then(
-          () => undefined,
-          (reason: unknown) => ({ reason }),
-        ),
-      );
+      prepared.push(this.#prepare(each, wanted));
     }
-    const failed = (await Promise.all(concluded)).find((result) => result !== undefined);
+    // Those that come together are concluded together, so none before the last is signed.
+    const ready = await Promise.all(prepared);
+    const settled = await Promise.allSettled(ready.map((each) => this.#conclude(each)));
+    const failed = settled.find((result) => result.status === "rejected");
     this.#signerAway = failed !== undefined && isSignerUnavailable(failed.reason);
     if (failed !== undefined) throw failed.reason;
     return items.length > 0;
@@ -167,9 +169,10 @@ export class Intake {
     }
   }
 
-  async #conclude({ item, work }: Looked, wanted: ReadonlyMap<Work, Wanted | null | Error>): Promise<void> {
+  async #conclude({ item, work, certificate }: Ready): Promise<void> {
     try {
-      const conclusion = work instanceof Problem ? await this.#refuse(item, work) : await this.#do(item, work, wanted.get(work) ?? null);
+      if (certificate instanceof Error) throw certificate;
+      const conclusion = work instanceof Problem ? await this.#refuse(item, work) : await this.#do(item, work, certificate);
       this.#forget(item.id);
       if (conclusion !== null) tellConclusion(this.#parts, item, conclusion);
     } catch (error) {
@@ -185,10 +188,8 @@ export class Intake {
     return store.write((db) => concludeRefused(db, lead, { id, now: clock.now(), problem }), WAKES);
   }
 
-  /** A certificate is signed before the command that stores it, because a transaction cannot wait for a signature. */
-  async #do(item: InboxItem, work: Work, wanted: Wanted | null | Error): Promise<Conclusion> {
+  #do(item: InboxItem, work: Work, certificate: Prepared): Promise<Conclusion> {
     const { store, lead } = this.#parts;
-    const certificate = await this.#prepare(item, work, wanted);
     if (certificate.kind === "refused" && certificate.problem.status >= 500) return this.#refuse(item, certificate.problem);
     const input = { work, certificate };
     if (isRegistration(work)) return store.writeTogether(this.#register, input, WAKES);
@@ -202,11 +203,21 @@ export class Intake {
     return this.#parts.store.read((db) => readCertificate(db, { fingerprint: shown, device }));
   }
 
-  /** What would be refused anyway costs no signature. */
-  async #prepare({ csr }: InboxItem, work: Work, wanted: Wanted | null | Error): Promise<Prepared> {
-    if (wanted instanceof Problem && wanted.status < 500) return { kind: "refused", problem: wanted };
-    if (wanted instanceof Error) throw wanted;
-    return csr === null || wanted === null ? NO_CERTIFICATE : await signFor(this.#parts.deviceCa(), csr, wanted, work.now);
+  /**
+   * Signs before the command that stores, because a transaction cannot wait for a signature. What would be refused anyway costs none.
+   * What keeps it from being signed is a result like any other, so that the rest of the batch goes on.
+   */
+  async #prepare(looked: Looked, wantedBy: ReadonlyMap<Work, Wanted | null | Error>): Promise<Ready> {
+    const { item, work } = looked;
+    const wanted = work instanceof Problem ? null : (wantedBy.get(work) ?? null);
+    if (item.csr === null || work instanceof Problem || wanted === null) return { ...looked, certificate: NO_CERTIFICATE };
+    if (wanted instanceof Problem && wanted.status < 500) return { ...looked, certificate: { kind: "refused", problem: wanted } };
+    if (wanted instanceof Error) return { ...looked, certificate: wanted };
+    try {
+      return { ...looked, certificate: await signFor(this.#parts.deviceCa(), item.csr, wanted, work.now) };
+    } catch (error) {
+      return { ...looked, certificate: error instanceof Error ? error : new Error(String(error)) };
+    }
   }
 }
 

@@ -13,20 +13,25 @@ export async function testAuthorities(now = Date.now()): Promise<Authorities & {
   const folder = mkdtempSync(join(tmpdir(), "entityos-ca-"));
   try {
     await makePki(folder, now);
-    const authorities = openAuthorities(folder, "https://register.example");
-    const { device, infrastructure, all, crosses, rootFile } = authorities;
-    if (device === null) throw new Error("there is no device CA");
-    return {
-      ...{ device, infrastructure, all, crosses, rootFile },
-      anchors: () => authorities.anchors(),
-      activate: () => {},
-      makeNext: () => Promise.reject(new Error("no folder")),
-      remove: () => {},
-      watch: (changed) => authorities.watch(changed),
-    };
+    return authoritiesIn(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The CAs of a folder as they are now: no generations come and go. */
+export function authoritiesIn(folder: string): Authorities & { readonly device: DeviceCa } {
+  const authorities = openAuthorities(folder, "https://register.example");
+  const { device, infrastructure, all, crosses, rootFile } = authorities;
+  if (device === null) throw new Error("there is no device CA");
+  return {
+    ...{ device, infrastructure, all, crosses, rootFile },
+    anchors: () => authorities.anchors(),
+    activate: () => {},
+    makeNext: () => Promise.reject(new Error("no folder")),
+    remove: () => {},
+    watch: (changed) => authorities.watch(changed),
+  };
 }
 
 /** DER of a request for a key that nobody keeps. */
