@@ -51,9 +51,10 @@ export class Outcomes implements Disposable {
         if (this.#waiting.remove(held)) resolve(told);
       };
       const timer = setTimeout(() => done(null), timeoutMs);
-      const held = this.#waiting.add({ id, done });
+      const waiting: Waiting = { id, done };
+      const held = this.#waiting.add(waiting);
       if (seen === this.#wakes) return;
-      this.#due.push(held);
+      this.#due.push(waiting);
       this.#look();
     });
   }
