@@ -27,7 +27,7 @@ const WARMUP = 5;
 const LOAD_PER_SECOND = { addresses: 500, certificates: 1_000 };
 type LoadKind = keyof typeof LOAD_PER_SECOND;
 const CERTIFICATE_PROFILE = "bench-certificates";
-const LOAD_USES = 100_000;
+const LOAD_USES = 1_000_000;
 /** Each sample is held back by this, so that they spread over many seconds of load. */
 const LOAD_PAUSE_MS = 20;
 
