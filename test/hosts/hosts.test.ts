@@ -22,7 +22,9 @@ const LONG = { timeoutMs: 60_000, everyMs: 100 };
 describe("hosts", function () {
   this.timeout(600_000);
   let stand: Stand;
-  before(async () => {
+  before(async function () {
+    // A machine that has no Debian yet makes two.
+    this.timeout(1_500_000);
     stand = await makeStand();
   });
   // What a test that failed left stopped is no reason for the next one to fail.
