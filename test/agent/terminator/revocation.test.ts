@@ -21,10 +21,11 @@ async function begin(socket: TLSSocket, request: string): Promise<string> {
   return data.toString("latin1").slice(0, 12);
 }
 
+/** Resolves when the connection is closed, by FIN or by RST. */
+const closed = (socket: TLSSocket): Promise<unknown> => new Promise((resolve) => socket.once("close", resolve));
+
 for (const kind of TERMINATORS) {
   describe(`revocation at the terminator: ${kind}`, () => {
-    /** HAProxy ends what it has under way; nginx notices when no packet goes through, so the firewall alone ends it at once. */
-    const endsToo = kind === "haproxy";
     let pki: Pki;
     let scene: TerminatorScene;
     before(async () => {
@@ -57,7 +58,7 @@ for (const kind of TERMINATORS) {
       expect(await begin(download, STREAM)).to.equal("HTTP/1.1 200");
       const web = await roam(certificate);
       expect(await begin(web, UPGRADE)).to.equal("HTTP/1.1 101");
-      const ends = [download, web].map((socket) => once(socket, "close"));
+      const ends = [download, web].map(closed);
       const ports = [download, web].map(({ localPort }) => Number(localPort));
       // nginx speaks HTTP/1.1 alone.
       if (kind === "haproxy") {
@@ -78,8 +79,7 @@ for (const kind of TERMINATORS) {
       expect(scene.cut.map(({ family, address, port }) => `${family} ${address} ${port}`).sort()).to.deep.equal(
         ports.map((port) => `4 127.0.0.1 ${port}`).sort(),
       );
-      if (endsToo) await Promise.all(ends);
-      else for (const socket of [download, web]) socket.destroy();
+      await Promise.all(ends);
     });
 
     it("leaves the connections of another device behind the same address alone", async () => {
@@ -87,9 +87,9 @@ for (const kind of TERMINATORS) {
       const [revoked, kept] = [await roam(mine), await roam(others)];
       await begin(revoked, STREAM);
       await begin(kept, STREAM);
-      const [ended, port] = [once(revoked, "close"), revoked.localPort];
+      const [ended, port] = [closed(revoked), revoked.localPort];
       await scene.revoke(mine);
-      if (endsToo) await ended;
+      await ended;
       expect(scene.cut.map((flow) => flow.port)).to.deep.equal([port]);
       const before = kept.bytesRead;
       await once(kept, "data");
@@ -112,10 +112,10 @@ for (const kind of TERMINATORS) {
       if (v4 === undefined || v6 === undefined) throw new Error("no connections");
       await begin(v4, STREAM);
       await begin(v6, STREAM);
-      const [ended, port] = [once(v6, "close"), v6.localPort];
+      const [ended, port] = [closed(v6), v6.localPort];
       scene.desired.change({ kind: "trust.remove", target: "binding", id: `${DEVICE} ::1/128` });
       await scene.apply();
-      if (endsToo) await ended;
+      await ended;
       expect(scene.cut).to.deep.equal([{ family: 6, address: "::1", port }]);
       await once(v4, "data");
       v4.destroy();
@@ -146,9 +146,9 @@ for (const kind of TERMINATORS) {
       await begin(socket, STREAM);
       await scene.target.resync(scene.desired, new AbortController().signal);
       expect(await scene.replacedWorkers()).to.not.deep.equal([]);
-      const [ended, port] = [once(socket, "close"), socket.localPort];
+      const [ended, port] = [closed(socket), socket.localPort];
       await scene.revoke(certificate);
-      if (endsToo) await ended;
+      await ended;
       expect(scene.cut.map((flow) => flow.port)).to.deep.equal([port]);
     });
 
@@ -156,13 +156,13 @@ for (const kind of TERMINATORS) {
       const certificate = await certified();
       const socket = await roam(certificate);
       await begin(socket, STREAM);
-      const [ended, port] = [once(socket, "close"), socket.localPort];
+      const [ended, port] = [closed(socket), socket.localPort];
       const standing = await roam(certificate);
       expect((await ask(standing, GET)).status).to.equal(200);
       const standingPort = standing.localPort;
       scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
       await scene.target.resync(scene.desired, new AbortController().signal);
-      if (endsToo) await ended;
+      await ended;
       expect(scene.cut.map((flow) => flow.port)).to.have.members([port, standingPort]);
       expect((await ask(standing, GET)).status).to.equal(null);
       standing.destroy();
