@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { commandLine, processIds } from "./lab/command-line.ts";
 import { waitFor } from "./lab/wait.ts";
 import { GROUPS, type Group, LONGEST, runGroups } from "./lanes.ts";
 
@@ -99,7 +100,10 @@ process.exitCode = await runGroups(${JSON.stringify(groups)}, ${JSON.stringify(f
     run.stdout?.setEncoding("utf8").on("data", (text: string) => {
       said += text;
     });
-    const programs = () => commandLines().filter((line) => line.includes(`sleep 1000; : ${word}`) && !line.includes("spawn(")).length;
+    const programs = () =>
+      processIds()
+        .map(commandLine)
+        .filter((line) => line.includes(`sleep 1000; : ${word}`) && !line.includes("spawn(")).length;
     await waitFor("the program of each lane", () => programs() === 3 || undefined, { timeoutMs: 30_000 });
     return { run, said: () => said, lives: () => programs() > 0 };
   }
@@ -119,13 +123,3 @@ process.exitCode = await runGroups(${JSON.stringify(groups)}, ${JSON.stringify(f
     await waitFor("the programs to end", () => !lives() || undefined, { timeoutMs: 30_000 });
   });
 });
-
-function commandLines(): string[] {
-  return readdirSync("/proc").flatMap((pid) => {
-    try {
-      return /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ") : [];
-    } catch {
-      return [];
-    }
-  });
-}

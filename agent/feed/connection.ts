@@ -1,6 +1,7 @@
 import { Agent } from "node:https";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { WebSocket } from "ws";
+import { asError } from "../../lib/as-error.ts";
 import { FEED } from "../../lib/feed/limits.ts";
 import { type ClientMessage, decodeServerMessage, encode, type ServerMessage } from "../../lib/feed/messages.ts";
 import type { Latch } from "../../lib/latch.ts";
@@ -101,7 +102,7 @@ export function openConnection(
         }
         if (!over && socket.isPaused) socket.resume();
       } catch (error) {
-        end(error instanceof Error ? error : new Error(String(error)));
+        end(asError(error));
       } finally {
         busy = false;
       }

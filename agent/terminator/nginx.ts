@@ -190,8 +190,12 @@ export class NginxTarget implements Terminator, Judge {
   /** First the firewall, which alone decides. Then this host's ends are closed, so that they count for their source no more. */
   async #cut(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     if (flows.length === 0) return;
-    const { cut, close = closeConnections, log } = this.#options;
-    await this.#flows.end(flows, cut, signal);
+    await this.#flows.end(flows, this.#options.cut, signal);
+    await this.#close(flows, signal);
+  }
+
+  async #close(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
+    const { close = closeConnections, log } = this.#options;
     try {
       await close(this.#ports(), flows, signal);
     } catch (err) {
@@ -239,8 +243,14 @@ export class NginxTarget implements Terminator, Judge {
     this.#round++;
     await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
     const over = this.#flows.all().filter(this.#isOver);
+    await this.#cut(
+      over.map(({ flow }) => flow),
+      signal,
+    );
     const again = this.#round % CUT_AGAIN_ROUNDS === 0 ? this.#flows.over : [];
-    await this.#cut([...over.map(({ flow }) => flow), ...again], signal);
+    if (again.length === 0) return;
+    await this.#options.cut(again, signal);
+    await this.#close(again, signal);
   }
 }
 

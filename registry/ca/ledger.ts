@@ -4,6 +4,12 @@ import { preparedRows } from "../store/prepared.ts";
 import { type Builder, type Command, first } from "../store/store.ts";
 import type { Issued } from "./authority.ts";
 
+interface Recorded {
+  readonly device: string | null;
+  readonly from: number;
+  readonly to: number;
+}
+
 const insertCertificates = preparedRows((db, rows: readonly (Omit<Issued, "notBefore" | "notAfter"> & Recorded)[]) =>
   db.insertInto("certificates").values(
     rows.map((v) => ({
@@ -22,11 +28,6 @@ const insertCertificates = preparedRows((db, rows: readonly (Omit<Issued, "notBe
     })),
   ),
 );
-interface Recorded {
-  readonly device: string | null;
-  readonly from: number;
-  readonly to: number;
-}
 
 /**
  * Notes a certificate in the transaction of what it was made for: a client's that is not in here admits nobody.

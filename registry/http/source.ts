@@ -30,7 +30,7 @@ export const sourceOf = (request: FastifyRequest): string => peerAt(request.sock
 
 /** As {@link sourceOf}, of a connection; null when it is closed already. */
 export function sourceOfSocket({ remoteAddress }: Pick<Socket, "remoteAddress">): string | null {
-  return remoteAddress === undefined ? null : sourceAt(parseAddress(withoutZone(remoteAddress)));
+  return remoteAddress === undefined ? null : peerAt(remoteAddress).source;
 }
 
 const sourceAt = ({ family, address }: { family: 4 | 6; address: string }): string =>

@@ -1,3 +1,4 @@
+import { asError } from "../../lib/as-error.ts";
 import { Problem } from "../../lib/problem.ts";
 import type { Submission } from "../../lib/registration/submission.ts";
 import { recordOutcomes, takeFromInbox } from "../store/intake.ts";
@@ -37,7 +38,7 @@ export function* previewSubmissions(db: Builder, lead: Lead, works: readonly Wor
     try {
       wanted.set(work, (yield* permitOf(work)(db, lead, work)).wants);
     } catch (error) {
-      wanted.set(work, error instanceof Error ? error : new Error(String(error)));
+      wanted.set(work, asError(error));
     }
   }
   return wanted;

@@ -1,5 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
+import { asError } from "../../lib/as-error.ts";
 import type { Clock } from "../../lib/clock.ts";
 import type { Prefix } from "../../lib/ip.ts";
 import type { Log } from "../../lib/log.ts";
@@ -164,7 +165,7 @@ export class Intake {
     try {
       return await store.read((db) => previewSubmissions(db, lead, works));
     } catch (error) {
-      const failed = error instanceof Error ? error : new Error(String(error));
+      const failed = asError(error);
       return new Map(works.map((work) => [work, failed]));
     }
   }
@@ -216,7 +217,7 @@ export class Intake {
     try {
       return { ...looked, certificate: await signFor(this.#parts.deviceCa(), item.csr, wanted, work.now) };
     } catch (error) {
-      return { ...looked, certificate: error instanceof Error ? error : new Error(String(error)) };
+      return { ...looked, certificate: asError(error) };
     }
   }
 }

@@ -1,3 +1,4 @@
+import { asError } from "../../lib/as-error.ts";
 import type { Change } from "../../lib/feed/messages.ts";
 import { Problem } from "../../lib/problem.ts";
 import { plainCodeRefused, publicKeyFromRaw } from "../../lib/registration/code.ts";
@@ -95,7 +96,7 @@ function attempted<T>(attempt: () => T): T | Error {
   try {
     return attempt();
   } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
+    return asError(error);
   }
 }
 

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { expect } from "chai";
+import { CUT_MARK } from "../../lib/service.ts";
 import { waitFor } from "../lab/wait.ts";
 import { reaches } from "./install.ts";
 import type { Machine } from "./machine.ts";
@@ -25,7 +26,7 @@ async function endsConnections(gate: Machine): Promise<void> {
   await gate.sh(`
 sed -E '/^(Exec|Type|Watchdog|Restart|LoadCredential|RuntimeDirectory|NotifyAccess)/d' /usr/lib/systemd/system/entityos-agent.service >${PROBE}
 printf '%s\\n' '[Service]' Type=oneshot 'ExecStart=ss --kill --tcp --numeric --no-header "( sport = :22 ) and ( dst = 127.0.0.1 )"' \\
-  'ExecStart=-conntrack --delete --family ipv4 --proto tcp --mark 1162805252' >>${PROBE}
+  'ExecStart=-conntrack --delete --family ipv4 --proto tcp --mark ${CUT_MARK}' >>${PROBE}
 systemctl daemon-reload`);
   const held = gate.sh("timeout 60 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22; cat <&3 >/dev/null' || true");
   await waitFor("a connection", async () => (await gate.sh("ss -Htn 'sport = :22 and dst = 127.0.0.1'")) !== "" || undefined, LONG);

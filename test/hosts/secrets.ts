@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { commandLine, processIds } from "../lab/command-line.ts";
 import type { Machine } from "./machine.ts";
 
 /** Between two looks at the list of processes. */
@@ -16,7 +16,7 @@ export interface Secret {
 export class CommandLines {
   readonly seen = new Set<string>();
   /** By number: how often it was looked at. A process that was just made still has its maker's words. */
-  #looks = new Map<string, number>();
+  #looks = new Map<number, number>();
 
   /** Looks until it is disposed. */
   watch(): Disposable {
@@ -25,21 +25,13 @@ export class CommandLines {
   }
 
   #look(): void {
-    const looks = new Map<string, number>();
-    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    const looks = new Map<number, number>();
+    for (const pid of processIds()) {
       const times = this.#looks.get(pid) ?? 0;
       looks.set(pid, times + 1);
       if (times < 3) this.seen.add(commandLine(pid));
     }
     this.#looks = looks;
-  }
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-  } catch {
-    return "";
   }
 }
 

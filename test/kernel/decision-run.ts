@@ -1,4 +1,5 @@
 import type { TerminatorKind } from "../../agent/config.ts";
+import { asError } from "../../lib/as-error.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki } from "../agent/terminator/pki.ts";
 import { type Capture, startCapture } from "../lab/capture.ts";
 import { within } from "../lab/wait.ts";
@@ -73,7 +74,7 @@ export class DecisionRun implements AsyncDisposable {
     try {
       return await this.#faults(lanes);
     } catch (error) {
-      this.#lost = error instanceof Error ? error : new Error(String(error));
+      this.#lost = asError(error);
       throw error;
     }
   }

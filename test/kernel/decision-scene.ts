@@ -6,6 +6,7 @@ import { type AgentConfig, parseAgentConfig, type TerminatorKind } from "../../a
 import { DesiredState } from "../../agent/desired.ts";
 import { startFloor } from "../../agent/nft/floor.ts";
 import { startNftTarget } from "../../agent/nft/target.ts";
+import { closeConnections } from "../../agent/terminator/closing.ts";
 import { HaproxyTarget } from "../../agent/terminator/haproxy.ts";
 import { NginxTarget } from "../../agent/terminator/nginx.ts";
 import type { Terminator, TerminatorOptions } from "../../agent/terminator/settings.ts";
@@ -115,7 +116,8 @@ async function startTerminator(options: TerminatorOptions, within: readonly stri
   if (options.config.terminator.kind === "haproxy") return new HaproxyTarget(options);
   const tables = () => run([...within, "cat", "/proc/self/net/tcp", "/proc/self/net/tcp6"]);
   const connections = async (ports: ReadonlySet<number>) => readConnections(await tables(), ports);
-  return NginxTarget.start({ ...options, connections });
+  const close: typeof closeConnections = (ports, flows, signal) => closeConnections(ports, flows, signal, within);
+  return NginxTarget.start({ ...options, connections, close });
 }
 
 /** CAs and their lists, as the registry tells them first. */

@@ -10,6 +10,7 @@ import type { Clock } from "../../lib/clock.ts";
 import { silentLog } from "../../lib/log.ts";
 import { LANES, PATH, PORT, type RuleLane } from "../../lib/service.ts";
 import type { Notifier } from "../../lib/systemd.ts";
+import { commandLine } from "../lab/command-line.ts";
 import { run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { type Control, startControl } from "../registry/feed/setup.ts";
@@ -140,13 +141,5 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
 /** Children of this process by their command line. */
 function nftPids(words: string): number[] {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ");
-  return children.map(Number).filter((pid) => commandOf(pid).endsWith(words));
-}
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ").trim();
-  } catch {
-    return "";
-  }
+  return children.map(Number).filter((pid) => commandLine(pid).endsWith(words));
 }

@@ -1,8 +1,9 @@
 import { expect } from "chai";
+import { inNetns, run } from "./exec.ts";
 import { startLab } from "./lab.ts";
 import { LAB } from "./plan.ts";
 import { Scene } from "./scene.ts";
-import { within } from "./wait.ts";
+import { waitFor, within } from "./wait.ts";
 
 /** Connections that a source may hold open in lane roaming. */
 const MOST = 3;
@@ -31,19 +32,28 @@ describe("a source whose connections were cut in front of nginx", function () {
       const request = { host, port: LAB.servicePort, ca: scene.ca };
       const downloads = async (shown: typeof client) => {
         const all = Array.from({ length: MOST }, () => probe.ask("download", { ...request, path: STREAM, client: shown }));
-        return (await Promise.all(all)).map(({ download }) => download);
+        return Promise.all(all);
       };
-      const first = await downloads(client);
+      const tracked = async () => {
+        const table = ["conntrack", "--dump", "--family", family === "address" ? "ipv4" : "ipv6", "--proto", "tcp"];
+        const said = await run(inNetns(scene.host().netns, table));
+        return opened.filter(({ localPort }) => said.includes(` sport=${localPort} dport=${LAB.servicePort} `)).length;
+      };
+      const opened = await downloads(client);
+      const first = opened.map(({ download }) => download);
+      expect(await tracked()).to.equal(MOST);
       const refused = await probe.ask("connect", { host, port: LAB.servicePort, timeoutMs: 1_000 });
       expect(refused.outcome).to.equal("silent");
 
       await scene.applied((await scene.revokeNow(device)).revision);
+      // An RST alone would leave them there for ten seconds at least.
+      await waitFor("connection tracking to forget", async () => (await tracked()) === 0 || undefined, { timeoutMs: 5_000 });
       const next = (await scene.certify(0, code)).client;
       await scene.applied(await scene.headRevision());
       // Nothing of the first ones reaches either end, and their client still has them open.
       const before = await Promise.all(first.map((download) => probe.ask("progress", { download })));
       expect(before.map(({ open }) => open)).to.deep.equal([true, true, true]);
-      const second = await within(() => "room for as many", 20_000, downloads(next));
+      const second = (await within(() => "room for as many", 20_000, downloads(next))).map(({ download }) => download);
       expect(second.length).to.equal(MOST);
       const after = await Promise.all(first.map((download) => probe.ask("progress", { download })));
       expect(after.map(({ bytes }) => bytes)).to.deep.equal(before.map(({ bytes }) => bytes));

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { commandLine, processIds } from "./command-line.ts";
 import { run } from "./exec.ts";
 
 /** Everything on this machine that bears a lab's name: namespaces, processes, folders, interfaces of the machine's own namespace. */
@@ -9,20 +10,12 @@ export async function traces(name: string): Promise<readonly string[]> {
       .filter((folder) => folder === name)
       .map((folder) => `${root}/${folder}`),
   );
-  const processes = names("/proc")
-    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+  const processes = processIds()
+    .filter((pid) => pid !== process.pid)
     .map((pid) => `${pid} ${commandLine(pid)}`)
     .filter((line) => line.includes(`/entityos-lab/${name}/`) || line.includes(`/netns/eos-${name}-`));
   const links = (await run(["ip", "-o", "link"])).split("\n").filter((line) => /: (p\d+|br0)[@:]/.test(line));
   return [...namespaces, ...folders, ...processes, ...links];
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-  } catch {
-    return "";
-  }
 }
 
 function names(folder: string): readonly string[] {

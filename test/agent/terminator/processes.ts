@@ -6,6 +6,7 @@ import type { AgentConfig } from "../../../agent/config.ts";
 import { currentLink } from "../../../agent/terminator/layout.ts";
 import { createMaster, MasterError } from "../../../agent/terminator/master.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
+import { commandLine } from "../../lab/command-line.ts";
 import { waitFor, within } from "../../lab/wait.ts";
 
 /** Bound of a start, a reload or an end, on however busy a machine. */
@@ -111,6 +112,8 @@ class Haproxy extends Started implements TerminatorProcess {
 
 const readWorkerIds = (answer: string): number[] => [...answer.matchAll(/^(\d+)\s+worker/gm)].map(([, pid]) => Number(pid));
 
+const SHUTTING_DOWN = "nginx: worker process is shutting down";
+
 class Nginx extends Started implements TerminatorProcess {
   async start(): Promise<void> {
     const { stateDir } = this.config;
@@ -125,19 +128,20 @@ class Nginx extends Started implements TerminatorProcess {
     await waitFor("nginx to serve", serves, { timeoutMs: START_MS });
   }
 
+  /** One that was just made still bears its master's title, and takes connections all the same. */
   async workers(): Promise<number[]> {
-    return this.#titled("nginx: worker process");
+    return this.#titled((title) => title !== "" && title !== SHUTTING_DOWN);
   }
 
   /** The master tells them to end some 100 ms after it started others. */
   replacedWorkers(): Promise<number[]> {
-    const look = () => this.#titled("nginx: worker process is shutting down");
+    const look = () => this.#titled((title) => title === SHUTTING_DOWN);
     return waitFor("nginx to replace its workers", () => (look().length > 0 ? look() : undefined));
   }
 
-  #titled(wanted: string): number[] {
+  #titled(isWanted: (title: string) => boolean): number[] {
     return childrenOf(this.child?.pid ?? 0)
-      .filter(({ title }) => title === wanted)
+      .filter(({ title }) => isWanted(title))
       .map(({ pid }) => pid);
   }
 }
@@ -148,16 +152,7 @@ function childrenOf(pid: number): { readonly pid: number; readonly title: string
   return text
     .split(" ")
     .filter((word) => word !== "")
-    .map((word) => ({ pid: Number(word), title: titleOf(Number(word)) }));
-}
-
-/** Empty when it has ended. */
-function titleOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
-  } catch {
-    return "";
-  }
+    .map((word) => ({ pid: Number(word), title: commandLine(Number(word)) }));
 }
 
 function signal(pid: number, name: "SIGSTOP" | "SIGKILL"): void {

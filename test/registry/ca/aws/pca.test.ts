@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { asError } from "../../../../lib/as-error.ts";
 import { systemClock } from "../../../../lib/clock.ts";
 import { openAuthorities } from "../../../../registry/ca/authorities.ts";
 import { awsParts } from "../../../../registry/ca/aws/api.ts";
@@ -51,7 +52,7 @@ describe("AWS Private CA as the device CA", () => {
       () => new Error("nothing was refused"),
       (reason: unknown) => reason,
     );
-    return error instanceof Error ? error : new Error(String(error));
+    return asError(error);
   };
 
   it("gets its certificate from this registry's root, under its own name, and keeps it when init runs once more", async () => {
