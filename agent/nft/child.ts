@@ -33,7 +33,8 @@ export interface NftOptions {
 const LINE_CHARACTERS = 4_096;
 /**
  * nft keeps every line in a history and walks it at each new one (0.2 ms a script at first, 1.1 ms after 60,000 lines, measured):
- * it is replaced by a fresh one in time. Not too often: to start a program costs a large process 20 ms and more.
+ * it is replaced by a fresh one in time. Not too often: to start a program costs a large process 20 ms and more. Until the fresh one answers,
+ * which takes up to 100 ms on a busy machine, the old one serves.
  */
 const SCRIPTS_PER_PROCESS = 2_000;
 const FINISH_TIMEOUT_MS = 2_000;
@@ -68,6 +69,8 @@ class KeptOpenNft implements Nft {
   readonly #signal: AbortSignal;
   readonly #patience = new Patience();
   #process: NftProcess | null = null;
+  /** Takes the other's place as soon as it is known to answer. */
+  #next: { readonly process: NftProcess; answers: boolean } | null = null;
   #scripts = 0;
   #last: Promise<unknown> = Promise.resolve();
   readonly #retired = new Set<Promise<void>>();
@@ -104,6 +107,7 @@ class KeptOpenNft implements Nft {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#ending.abort(new NftError("gone", "nft is closed"));
     void this.#retire();
+    if (this.#next !== null) void this.#finish(this.#next.process);
     await Promise.all(this.#retired);
   }
 
@@ -129,7 +133,9 @@ class KeptOpenNft implements Nft {
       this.#log.warn({ pid: this.#process.pid }, "nft ended by itself, another one is started");
       void this.#retire();
     }
-    this.#process ??= this.#started();
+    if (this.#next?.answers && !this.#next.process.alive) this.#next = null;
+    if (this.#next?.answers) void this.#retire();
+    this.#process ??= this.#successor();
     try {
       return await words(this.#process);
     } catch (error) {
@@ -139,10 +145,7 @@ class KeptOpenNft implements Nft {
       throw error;
     } finally {
       this.#scripts++;
-      if (this.#scripts >= SCRIPTS_PER_PROCESS && !bounds.signal.aborted) {
-        void this.#retire();
-        this.#process = this.#started();
-      }
+      if (this.#scripts >= SCRIPTS_PER_PROCESS && this.#next === null && !bounds.signal.aborted) this.#prepare();
     }
   }
 
@@ -150,12 +153,41 @@ class KeptOpenNft implements Nft {
     return new NftProcess(this.#within, this.#flags, { long: true });
   }
 
+  /** Starts the next one beside the one that serves. When it does not answer, that one goes on, and the next is started with a later script. */
+  #prepare(): void {
+    const process = this.#started();
+    const next = { process, answers: false };
+    this.#next = next;
+    process.exchange("", { timeoutMs: SPAWNED_MS, signal: this.#signal }).then(
+      () => {
+        next.answers = true;
+      },
+      (error: unknown) => {
+        this.#next = null;
+        this.#scripts = 0;
+        void this.#finish(process);
+        if (!this.#signal.aborted) this.#log.warn({ err: error }, "A fresh nft does not answer; the one before it goes on");
+      },
+    );
+  }
+
+  /** The one that was prepared, or a new one. */
+  #successor(): NftProcess {
+    const next = this.#next;
+    if (!next?.answers) return this.#started();
+    this.#next = null;
+    return next.process;
+  }
+
   /** Gives the process up: it ends by itself or is killed. Resolves when it has ended. */
   #retire(): Promise<void> {
     const old = this.#process;
     this.#process = null;
     this.#scripts = 0;
-    if (old === null) return Promise.resolve();
+    return old === null ? Promise.resolve() : this.#finish(old);
+  }
+
+  #finish(old: NftProcess): Promise<void> {
     old.finish();
     const timer = setTimeout(() => old.kill(), FINISH_TIMEOUT_MS);
     const gone = old.closed.then(() => {

@@ -13,7 +13,7 @@ export interface Signed {
 }
 
 /**
- * Checks proofs beside the event loop, and remembers which were right: whether one is depends on nothing but key, bytes and signature, so
+ * Checks proofs, and remembers which were right: whether one is depends on nothing but key, bytes and signature, so
  * that the same three asked for again cost no second check. Whoever asks brings a key of its own finding and bytes of its own building;
  * only within one process is anything shared by that (docs/decisions/0025-one-check-of-one-proof.md).
  */
@@ -26,15 +26,15 @@ export class Proofs {
    * @param signature base64url
    * @throws Problem submission_text | device_key
    */
-  async isRight(submission: Submission, key: string, signature: string): Promise<boolean> {
-    return await this.isSignedRight({ signer: submission.signer, canonical: canonicalOf(submission), signature }, key);
+  isRight(submission: Submission, key: string, signature: string): boolean {
+    return this.isSignedRight({ signer: submission.signer, canonical: canonicalOf(submission), signature }, key);
   }
 
   /** As {@link Proofs.isRight}, of bytes that the caller built from the submission. @throws Problem device_key */
-  async isSignedRight({ signer, canonical, signature }: Signed, key: string): Promise<boolean> {
+  isSignedRight({ signer, canonical, signature }: Signed, key: string): boolean {
     const named = nameOf(canonical, key, signature);
     if (this.#right.has(named)) return true;
-    const right = await verified(canonical.bytes, this.#keyOf(signer, key), signature);
+    const right = verified(canonical.bytes, this.#keyOf(signer, key), signature);
     if (right) {
       makeRoom(this.#right);
       this.#right.add(named);
@@ -65,7 +65,6 @@ function makeRoom(held: Map<string, unknown> | Set<string>): void {
 
 const nameOf = ({ digest }: Canonical, key: string, signature: string): string => `${key} ${signature} ${digest}`;
 
-const verified = (bytes: Buffer, key: KeyObject, signature: string): Promise<boolean> =>
-  new Promise((resolve, reject) => {
-    verify(null, bytes, key, Buffer.from(signature, "base64url"), (error, right) => (error === null ? resolve(right) : reject(error)));
-  });
+/** Handing one check to another thread and taking its answer back costs the event loop more than the check, unless cores are free. */
+const verified = (bytes: Buffer, key: KeyObject, signature: string): boolean =>
+  verify(null, bytes, key, Buffer.from(signature, "base64url"));

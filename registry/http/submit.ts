@@ -65,8 +65,8 @@ export async function assertProven(
   findKey: (attempt: Attempt) => Promise<string | null>,
 ): Promise<void> {
   const { proofs } = parts;
-  await assertKnown(request, parts, signed.signer, findKey, async (key) => {
-    const right = await proofs.isSignedRight(signed, key ?? DUMMY_KEY);
+  await assertKnown(request, parts, signed.signer, findKey, (key) => {
+    const right = proofs.isSignedRight(signed, key ?? DUMMY_KEY);
     return right && key !== null;
   });
 }
@@ -92,11 +92,11 @@ export async function assertKnown<K>(
   { clock, attempts }: RegistrationParts,
   signer: string,
   find: (attempt: Attempt) => Promise<K>,
-  isRight: (found: K) => boolean | Promise<boolean>,
+  isRight: (found: K) => boolean,
 ): Promise<K> {
   const attempt = { source: sourceOf(request), signer, now: clock.now() };
   const found = await find(attempt);
-  if (await isRight(found)) return found;
+  if (isRight(found)) return found;
   await attempts.countWrong(attempt);
   throw new Problem(
     401,

@@ -34,9 +34,9 @@ export interface ProofParts {
  * to verify here but the request: what a certificate may get is for `permitReenroll` to say.
  * @throws Problem proof_refused, proof_time with the registry's time, or csr_format | csr_subject
  */
-export async function verifiedSubmission(item: InboxItem, { registry, ...keys }: ProofParts, now: number): Promise<Verified> {
+export function verifiedSubmission(item: InboxItem, { registry, ...keys }: ProofParts, now: number): Verified {
   const submission = canonical(item, registry);
-  if (submission === null || !(await isRight(item, submission, keys))) throw refused();
+  if (submission === null || !isRight(item, submission, keys)) throw refused();
   assertProofTime(submission.time, now);
   return { submission, plain: item.sealed !== null, shown: item.shown };
 }
@@ -68,11 +68,7 @@ function canonical(item: InboxItem, registry: string): Submission | null {
 
 const keyOf = (item: InboxItem): string | null => (item.signer.startsWith("code:") ? item.code_key : item.device_key);
 
-async function isRight(
-  item: InboxItem,
-  submission: Submission,
-  { sealing, certificate, proofs }: Omit<ProofParts, "registry">,
-): Promise<boolean> {
+function isRight(item: InboxItem, submission: Submission, { sealing, certificate, proofs }: Omit<ProofParts, "registry">): boolean {
   const key = keyOf(item);
   const { signer, action, csr, sealed, shown, signature } = item;
   if (shown !== null && action === "renew") return certificate !== null && verifyByCertificate(submission, certificate, signature);
@@ -82,7 +78,7 @@ async function isRight(
     return true;
   }
   if (key === null || action === "reenroll") return false;
-  if (sealed === null) return await proofs.isRight(submission, key, signature);
+  if (sealed === null) return proofs.isRight(submission, key, signature);
   return signer.startsWith("code:") && isSealedCode(sealed, sealing, submission, key);
 }
 

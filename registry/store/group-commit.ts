@@ -11,8 +11,8 @@ export interface Transactions {
 /** Most writes in one transaction, and most that wait for one. */
 export const MAX_BATCH = 512;
 export const MAX_QUEUED = 20_000;
-/** Longest rest between two transactions. */
-const MAX_REST_MS = 5;
+/** A rest between two transactions, in times that what was before it took, and the longest. */
+const REST = { times: 2, mostMs: 10 };
 
 /** What is done for one input, or for many alike at one time: as many results as there are inputs, in their order. */
 export type Work = (inputs: readonly unknown[]) => readonly unknown[];
@@ -98,10 +98,10 @@ export class GroupCommit {
     else setTimeout(() => this.#turn(), restMs);
   }
 
-  /** After several writes it rests as long as they took: the busier it is, the more share what a transaction costs. One alone never waits. */
+  /** After several writes it rests for longer than they took: the busier it is, the more share what a transaction costs. One alone never waits. */
   #rest(beganMs: number, writes: number): void {
     const endedMs = performance.now();
-    this.#restUntilMs = writes > 1 && this.#queue.length === 0 ? endedMs + Math.min(endedMs - beganMs, MAX_REST_MS) : 0;
+    this.#restUntilMs = writes > 1 && this.#queue.length === 0 ? endedMs + Math.min(REST.times * (endedMs - beganMs), REST.mostMs) : 0;
   }
 
   #turn(): void {

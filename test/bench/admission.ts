@@ -22,6 +22,8 @@ const PROFILE = "bench";
 /** A snapshot of a million rules may take its time. */
 const READY_TIMEOUT_MS = 300_000;
 const WARMUP = 5;
+/** Under load nothing is measured before: until a registry has served some thousand registrations it compiles itself beside them. */
+const LOAD_WARMUP_MS = 5_000;
 
 /** Registrations that another client makes in every second meanwhile: of distinct addresses, or each of a certificate. */
 const LOAD_PER_SECOND = { addresses: 500, certificates: 1_000 };
@@ -62,6 +64,7 @@ async function measure({ lab: name, elements, samples, progress, signal }: Wish,
   await operator(lab.plan, ["profile", "set", PROFILE, "--pattern", "ip", "--addresses", SOURCES]);
   const code = await scene.makeCode("bench", samples + WARMUP, PROFILE);
   const load = loaded === null ? null : await underLoad(lab, scene, loaded);
+  if (loaded !== null) await delay(LOAD_WARMUP_MS, signal);
   progress(`admission, ${elements} elements${loaded === null ? "" : ", under load"}: measuring`);
   using disk = new DurableCommit(join(paths(lab.plan).dataOf("registry"), "floor.db"));
   const measured = { samples: [] as number[], floor: [] as number[] };

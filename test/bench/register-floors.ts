@@ -46,8 +46,8 @@ export async function startBare(ask: StartAsk): Promise<Started> {
 }
 
 /**
- * As {@link startBare}, but for what no registration can do without whatever decides it: one check of its signature, on libuv's
- * threads, and the rows that stay of it, in Storage's own tables by one prepared statement each. Nothing is read, nothing decided.
+ * As {@link startBare}, but for what no registration can do without whatever decides it: one check of its signature, and
+ * the rows that stay of it, in Storage's own tables by one prepared statement each. Nothing is read, nothing decided.
  */
 export async function startProven(ask: StartAsk): Promise<Started> {
   const prepared = await prepareRegistry(ask);
@@ -56,7 +56,7 @@ export async function startProven(ask: StartAsk): Promise<Started> {
   const insert = rowsOf(db);
   const commits = groupCommit(db);
   return listen(prepared, async (body) => {
-    if (!(await isRight(body))) throw new Error("the proof is not right");
+    if (!isRight(body)) throw new Error("the proof is not right");
     return await commits.add(() => insert(body), []);
   });
 }

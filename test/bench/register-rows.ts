@@ -15,16 +15,13 @@ const DAY_MS = 86_400_000;
 /** As long as a digest; what it would be of is work that a floor leaves out. */
 const [DIGEST, HASH] = ["0".repeat(32), "0".repeat(64)];
 
-/** Checks a signature on libuv's threads, by the one key that there is. */
-export function checkOf({ publicKey }: Pick<PreparedRegistry, "publicKey">): (sent: SentRegistration) => Promise<boolean> {
+/** Checks a signature by the one key that there is. */
+export function checkOf({ publicKey }: Pick<PreparedRegistry, "publicKey">): (sent: SentRegistration) => boolean {
   const key = publicKeyFromRaw(publicKey);
   return ({ selector, proof: { nonce, time, signature }, addresses }) => {
     const signer = `code:${selector}`;
     const fields = { action: "register", registry: REGISTRY, signer, addresses, csrDigest: null, deviceKey: null, nonce, time } as const;
-    return new Promise((resolve, reject) => {
-      const done = (error: Error | null, right: boolean) => (error === null ? resolve(right) : reject(error));
-      verify(null, canonicalSubmission(fields), key, Buffer.from(signature, "base64url"), done);
-    });
+    return verify(null, canonicalSubmission(fields), key, Buffer.from(signature, "base64url"));
   };
 }
 

@@ -33,8 +33,8 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
   is let in, seen by connecting from it every millisecond; one agent, every program a process of its own, in the lab. Floor: one
   durable SQLite commit on the same disk plus one element added by a kept-open nft to a bare set as large.
 - **… under N a second**: the same while another client registers other addresses, N of them in every second, over kept-open
-  connections; N is what was accepted, 500 were asked for. Under N certificates a second: each of those registrations has a certificate
-  made, and 1,000 were asked for.
+  connections; N is what was accepted, 500 were asked for, and it has run for 5 s before the first sample. Under N certificates a second:
+  each of those registrations has a certificate made, and 1,000 were asked for.
 - **one change applied**: the agent's nftables target, called as its reconciler calls it, with the whole gate in place. Floor: a
   kept-open nft that adds one element to a bare hash set as large.
 - **cold load**: a host without state, from its open feed until the registry's rules are in the kernel and on disk and acknowledged; the
@@ -42,7 +42,7 @@ ${row(HEAD)}${row(HEAD.map((_, column) => (column === 0 ? "---" : "---:")))}${re
 - **registrations**: so many at one time, IP only, over 64 kept-open connections of one other process, until the last is answered with
   201: both roles in one process, durable and concluded. Floor: fastify alone over the same TLS with a schema for the same body and one
   insert each, committed durably and in groups. It leaves out the check of a signature and all rows but one, so a second floor is told
-  below: the same with one check on libuv's threads and the rows that stay of a registration, in Storage's own tables by one prepared
+  below: the same with one check of a signature and the rows that stay of a registration, in Storage's own tables by one prepared
   statement each; [decision 25](decisions/0025-one-check-of-one-proof.md) says where the difference goes.
 - **fan-out**: from the moment that a change is durable until the last of the agents has it; agents are connections of one other process,
   over mutual TLS, and acknowledge. Floor: \`ws\` alone that sends the same message over the same TLS to as many.

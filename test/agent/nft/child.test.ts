@@ -14,13 +14,21 @@ class Stand implements Disposable {
   readonly folder = mkdtempSync(join(tmpdir(), "eos-nft-stand-"));
   readonly within: readonly string[];
 
-  constructor(cases: string) {
+  /** @param begins what each does before it reads anything, in the folder */
+  constructor(cases: string, begins = ":") {
     const program = join(this.folder, "nft");
     const body = `while read -r line; do case "$line" in ${cases}
       describe*) echo "${ANSWER}" ;; *) : ;; esac; done`;
-    writeFileSync(program, `#!/bin/sh\necho $$ >> ${this.folder}/pids\necho "$*" >> ${this.folder}/words\n${body}\n`);
+    writeFileSync(
+      program,
+      `#!/bin/sh\necho $$ >> ${this.folder}/pids\necho "$*" >> ${this.folder}/words\n(cd ${this.folder} && ${begins}) || exit 1\n${body}\n`,
+    );
     chmodSync(program, 0o755);
     this.within = ["env", `PATH=${this.folder}:${process.env.PATH}`];
+  }
+
+  get pids(): readonly number[] {
+    return readFileSync(join(this.folder, "pids"), "utf8").trim().split("\n").map(Number);
   }
 
   [Symbol.dispose](): void {
@@ -29,6 +37,8 @@ class Stand implements Disposable {
 }
 
 const LISTS = "list*) echo '{\"nftables\":[]}' ;;";
+/** Tells its process. */
+const WHO = "list*) echo $$ ;;";
 const { signal } = new AbortController();
 const bounds = { timeoutMs: 5_000, signal };
 const kindOf = (work: Promise<unknown>): Promise<string> =>
@@ -65,13 +75,34 @@ describe("the kept-open nft", () => {
     ]);
   });
 
-  it("takes a fresh nft every 2,000 scripts, as its history makes it slower and slower", async () => {
-    using stand = new Stand(LISTS);
+  it("takes a fresh nft after 2,000 scripts, as its history makes it slower and slower; until that one answers the old one serves", async () => {
+    using stand = new Stand(WHO, "while [ -e hold ]; do sleep 0.01; done");
     await using nft = await startNft({ log: silentLog, signal, within: stand.within });
-    for (let i = 0; i < 4_001; i++) await nft.run("add a", bounds);
+    const serving = async () => (await nft.query("list", bounds))[0];
+    const [first] = stand.pids;
+    writeFileSync(join(stand.folder, "hold"), "");
+    for (let i = 0; i < 1_998; i++) await nft.run("add a", bounds);
+    expect([await serving(), stand.pids]).to.deep.equal([first, [first]]);
+    const second = await waitFor("the second process", () => stand.pids[1]);
+    expect(await serving()).to.equal(first);
+    rmSync(join(stand.folder, "hold"));
+    expect(await waitFor("the second to serve", async () => ((await serving()) === first ? undefined : await serving()))).to.equal(second);
+    await waitFor("the first to end", () => (alive(first ?? 0) ? undefined : true));
+    expect(stand.pids).to.deep.equal([first, second]);
+  });
 
-    const started = () => readFileSync(join(stand.folder, "pids"), "utf8").trim().split("\n").length;
-    expect(await waitFor("the third process", () => (started() >= 3 ? started() : undefined))).to.equal(3);
+  it("goes on with the old nft while a fresh one does not answer, and tries again with a later script", async () => {
+    using stand = new Stand(WHO, "[ $(wc -l < pids) -ne 2 ]");
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    const serving = async () => (await nft.query("list", bounds))[0];
+    const [first] = stand.pids;
+    for (let i = 0; i < 1_999; i++) await nft.run("add a", bounds);
+    const second = await waitFor("the second process", () => stand.pids[1]);
+    await waitFor("the second to end", () => (alive(second) ? undefined : true));
+    expect(await serving()).to.equal(first);
+    for (let i = 0; i < 2_000; i++) await nft.run("add a", bounds);
+    const third = await waitFor("the third process", () => stand.pids[2]);
+    expect(await waitFor("the third to serve", async () => ((await serving()) === first ? undefined : await serving()))).to.equal(third);
   });
 
   it("rejects with the signal's reason when it is asked to stop, and leaves no process behind", async () => {
@@ -86,8 +117,7 @@ describe("the kept-open nft", () => {
     await nft[Symbol.asyncDispose]();
     await nft[Symbol.asyncDispose]();
 
-    const pids = readFileSync(join(stand.folder, "pids"), "utf8").trim().split("\n").map(Number);
-    expect(pids.filter(alive)).to.deep.equal([]);
+    expect(stand.pids.filter(alive)).to.deep.equal([]);
     expect(await kindOf(nft.run("add a", bounds))).to.equal("gone");
   });
 

@@ -35,14 +35,14 @@ describe("proofs", () => {
 
   it("are checked once: whoever asks again with the same key, bytes and signature is told what was found", async () => {
     expect(proofs.isKnown(submission, code.publicKey, signature)).to.equal(false);
-    expect(await proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
+    expect(proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
     expect(proofs.isKnown({ ...submission, addresses: [...submission.addresses] }, code.publicKey, signature)).to.equal(true);
-    expect(await proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
+    expect(proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
     expect(checks).to.equal(1);
   });
 
   it("are known for no other submission, key or signature", async () => {
-    await proofs.isRight(submission, code.publicKey, signature);
+    proofs.isRight(submission, code.publicKey, signature);
     const other = generateCode();
     const others: [Submission, string, string][] = [
       [{ ...submission, addresses: ["203.0.113.8/32"] }, code.publicKey, signature],
@@ -52,7 +52,7 @@ describe("proofs", () => {
     ];
     for (const [sent, key, proof] of others) {
       expect(proofs.isKnown(sent, key, proof)).to.equal(false);
-      expect(await proofs.isRight(sent, key, proof)).to.equal(false);
+      expect(proofs.isRight(sent, key, proof)).to.equal(false);
       expect(proofs.isKnown(sent, key, proof)).to.equal(false);
     }
   });
@@ -65,7 +65,7 @@ describe("proofs", () => {
       ["code:00000001", dummy],
     ] as const) {
       [checks, imports] = [0, 0];
-      for (let i = 0; i < 3; i++) expect(await proofs.isRight({ ...submission, signer }, key, signature)).to.equal(key === code.publicKey);
+      for (let i = 0; i < 3; i++) expect(proofs.isRight({ ...submission, signer }, key, signature)).to.equal(key === code.publicKey);
       // A wrong proof is checked each time, a signer's key is read once.
       expect([imports, checks]).to.deep.equal([1, key === code.publicKey ? 1 : 3]);
     }
@@ -73,15 +73,15 @@ describe("proofs", () => {
 
   it("follow a signer that has another key now", async () => {
     const next = generateCode();
-    await proofs.isRight(submission, code.publicKey, signature);
-    expect(await proofs.isRight(submission, next.publicKey, signSubmission(submission, next.privateKey))).to.equal(true);
-    expect(await proofs.isRight(submission, next.publicKey, signature)).to.equal(false);
+    proofs.isRight(submission, code.publicKey, signature);
+    expect(proofs.isRight(submission, next.publicKey, signSubmission(submission, next.privateKey))).to.equal(true);
+    expect(proofs.isRight(submission, next.publicKey, signature)).to.equal(false);
   });
 
   it("are remembered up to a bound, the newest", async () => {
     const sent = Array.from({ length: MAX_REMEMBERED + 1 }, (_, time) => ({ ...submission, time }));
     const signed = sent.map((one) => signSubmission(one, code.privateKey));
-    await Promise.all(sent.map((one, at) => proofs.isRight(one, code.publicKey, signed[at] ?? "")));
+    for (const [at, one] of sent.entries()) proofs.isRight(one, code.publicKey, signed[at] ?? "");
     const known = sent.filter((one, at) => proofs.isKnown(one, code.publicKey, signed[at] ?? ""));
     expect(known).to.have.length(MAX_REMEMBERED);
   });

@@ -67,7 +67,9 @@ describe("Process with a device CA that is a service", () => {
     await write(begun);
     await using _process = await harness.process([], authorities);
     const { device } = await enrol();
-    const [row] = await harness.rows((db) => all(db.selectFrom("certificates").select(["fingerprint", "serial", "issuer"])));
+    const [row] = await harness.rows((db) =>
+      all(db.selectFrom("certificates").select(["fingerprint", "serial", "issuer"]).where("device", "=", String(device))),
+    );
     expect(row?.issuer).to.equal("Example devices");
     const { fingerprint = "", serial = "" } = row ?? {};
     const { lead, store } = harness;

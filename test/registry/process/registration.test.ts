@@ -133,7 +133,7 @@ describe("Process", () => {
     const [item] = await harness.rows((db) => readInbox(db, { certified: false, limit: 1 }));
     if (item === undefined) throw new Error("nothing waits");
     const { now } = harness.clock;
-    const verified = await verifiedSubmission(
+    const verified = verifiedSubmission(
       item,
       { registry: REGISTRY, sealing: SEALING.privateKey, proofs: new Proofs(), certificate: null },
       now(),
@@ -156,7 +156,7 @@ describe("Process", () => {
   async function waiting(code: TestCode, known: boolean): Promise<number> {
     const submission = unsigned(code, harness.clock.now());
     const signature = signSubmission(submission, code.privateKey);
-    if (known) expect(await harness.proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
+    if (known) expect(harness.proofs.isRight(submission, code.publicKey, signature)).to.equal(true);
     const id = await harness.submit(code, submission, { signature });
     const left = await count("inbox");
     expect((await harness.outcome(id)).status).to.equal(201);
@@ -187,7 +187,7 @@ describe("Process", () => {
     const signed = submissions.map(([code, change]) => ({ code, submission: unsigned(code, harness.clock.now(), change) }));
     const stored = signed.map(async ({ code, submission }) => {
       const signature = signSubmission(submission, code.privateKey);
-      await harness.proofs.isRight(submission, code.publicKey, signature);
+      harness.proofs.isRight(submission, code.publicKey, signature);
       return { code, submission, signature };
     });
     const ready = await Promise.all(stored);
@@ -233,7 +233,7 @@ describe("Process", () => {
       const submission = unsigned(code, harness.clock.now());
       return { code, submission, signature: signSubmission(submission, code.privateKey) };
     });
-    await Promise.all(signed.map(({ code, submission, signature }) => harness.proofs.isRight(submission, code.publicKey, signature)));
+    for (const { code, submission, signature } of signed) harness.proofs.isRight(submission, code.publicKey, signature);
     const outcomes = await Promise.all(signed.map(({ code, submission, signature }) => harness.register(code, submission, { signature })));
     expect(outcomes.map(({ status }) => status)).to.deep.equal([500, 201]);
     expect([await harness.used(bad), await harness.used(good)]).to.deep.equal([0, 1]);
@@ -244,7 +244,7 @@ describe("Process", () => {
     await using _process = await harness.process();
     const submission = unsigned(code, harness.clock.now(), { addresses: ["203.0.113.7"] });
     const signature = signSubmission(submission, code.privateKey);
-    await harness.proofs.isRight(submission, code.publicKey, signature);
+    harness.proofs.isRight(submission, code.publicKey, signature);
     const { status, body } = await harness.register(code, submission, { signature });
     expect([status, typeof body.code, await harness.used(code), await count("inbox")]).to.deep.equal([422, "string", 0, 0]);
   });
