@@ -27,9 +27,9 @@ import type { Work } from "./work.ts";
 /** Most submissions taken at one time; their writes become one durable commit. */
 const BATCH = 256;
 /** Of those with certificate requests. */
-const CERTIFIED_BATCH = 64;
-/** Requests verified and signed in one turn of the event loop, which takes a millisecond or two: what is registered without one comes between. */
-const SIGNED_AT_ONCE = 8;
+const CERTIFIED_BATCH = 32;
+/** Requests verified and signed in one turn of the event loop, which takes about a millisecond: what is registered without one comes between. */
+const SIGNED_AT_ONCE = 4;
 /** Submissions that wait for a key that cannot sign at the moment; more are refused, so that the inbox stays open to all others. */
 export const MAX_WAITING_FOR_SIGNER = 1_000;
 /** A submission that fails for no reason of its own and none of Storage is tried this often, then given up with a 500. */
