@@ -6,7 +6,7 @@ export interface Spelling {
   /** What follows a table's closing parenthesis. */
   readonly table: string;
   /**
-   * The same of one with long rows, or rows that are only ever added. SQLite keeps a row of more than 1,002 bytes on a page of its own when
+   * The same of one with long rows. SQLite keeps a row of more than 1,002 bytes on a page of its own when
    * rows are kept by their key, and moves its neighbours when keys are random: with a certificate in it each cost ten pages of log.
    */
   readonly wide: string;
@@ -52,7 +52,7 @@ const derived = ({ integer, bytes, table, wide }: Spelling): string[] => [
   `create table head (
      id ${integer} primary key check (id = 1), epoch text not null, term ${integer} not null, revision ${integer} not null,
      digest text not null, rules ${integer} not null)${table}`,
-  `create table changes (revision ${integer} primary key, at ${integer} not null, body text not null, digest text not null)${wide}`,
+  `create table changes (revision ${integer} primary key, at ${integer} not null, body text not null, digest text not null)${table}`,
   `create table rules (
      lane text not null, prefix text not null, bytes ${bytes} not null, expires_at ${integer} not null, primary key (lane, prefix))${table}`,
   `create table trust (target text not null, id text not null, body text not null, primary key (target, id))${table}`,
@@ -65,7 +65,7 @@ const derived = ({ integer, bytes, table, wide }: Spelling): string[] => [
   `create table nonces (time ${integer} not null, signer text not null, nonce text not null, primary key (time, signer, nonce))${table}`,
   `create table audit (
      seq ${integer} primary key, at ${integer} not null, actor text not null, action text not null, detail text not null,
-     previous text not null, hash text not null)${wide}`,
+     previous text not null, hash text not null)${table}`,
 ];
 
 /** What the leader writes about who may do what. */

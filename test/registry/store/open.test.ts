@@ -52,8 +52,20 @@ describe("a file of Storage", () => {
     await using store = await open();
     const inbox = store.write((db) => all(db.insertInto("inbox").values({ submission: "none", received_at: 1 })));
     expect(await inbox.catch(String)).to.match(/FOREIGN KEY/);
-    const change = store.write((db) => all(db.insertInto("changes").values({ revision: 1, at: 1.5, body: "", digest: "" })));
-    expect(await change.catch(String)).to.match(/REAL value in INTEGER column changes.at/);
+    const change = store.write((db) => all(db.insertInto("changes").values({ revision: 1.5, at: 1, body: "", digest: "" })));
+    expect(await change.catch(String)).to.match(/REAL value in INTEGER column/);
+    const nameless = {
+      id: null as never,
+      received_at: 1,
+      action: "leave",
+      signer: "",
+      submission: "",
+      signature: "",
+      observed: "",
+      digest: "",
+    } as const;
+    const submission = store.write((db) => all(db.insertInto("submissions").values(nameless)));
+    expect(await submission.catch(String)).to.match(/NOT NULL constraint failed: submissions.id/);
   });
 
   it("is migrated once, however often it is opened", async () => {
