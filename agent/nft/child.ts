@@ -153,9 +153,16 @@ class KeptOpenNft implements Nft {
     return new NftProcess(this.#within, this.#flags, { long: true });
   }
 
-  /** Starts the next one beside the one that serves. When it does not answer, that one goes on, and the next is started with a later script. */
+  /** Starts the next one beside the one that serves. When that cannot be done, or it does not answer, the old one goes on until another is tried. */
   #prepare(): void {
-    const process = this.#started();
+    this.#scripts = 0;
+    let process: NftProcess;
+    try {
+      process = this.#started();
+    } catch (error) {
+      this.#goesOn(error);
+      return;
+    }
     const next = { process, answers: false };
     this.#next = next;
     process.exchange("", { timeoutMs: SPAWNED_MS, signal: this.#signal }).then(
@@ -164,11 +171,14 @@ class KeptOpenNft implements Nft {
       },
       (error: unknown) => {
         this.#next = null;
-        this.#scripts = 0;
         void this.#finish(process);
-        if (!this.#signal.aborted) this.#log.warn({ err: error }, "A fresh nft does not answer; the one before it goes on");
+        if (!this.#signal.aborted) this.#goesOn(error);
       },
     );
+  }
+
+  #goesOn(error: unknown): void {
+    this.#log.warn({ err: error }, "No fresh nft answers; the one before it goes on");
   }
 
   /** The one that was prepared, or a new one. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmdirSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ExchangeOptions } from "./bounds.ts";
@@ -117,12 +117,19 @@ function collect(child: ChildProcess, stream: "stdout" | "stderr", most: number)
 /** Opens a file that holds the text and has no name, so that nothing is left behind whatever happens. */
 export function namelessFile(text: string): number {
   const folder = mkdtempSync(join(tmpdir(), "entityos-nft-"));
+  const name = join(folder, "script");
+  let file: number | null = null;
   try {
-    const file = openSync(join(folder, "script"), "wx+", 0o600);
+    file = openSync(name, "wx+", 0o600);
+    unlinkSync(name);
     rewrite(file, text);
     return file;
+  } catch (error) {
+    if (file !== null) closeSync(file);
+    throw error;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    // Takes no descriptor, of which there may be none left.
+    rmdirSync(folder);
   }
 }
 

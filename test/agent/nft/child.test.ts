@@ -105,6 +105,21 @@ describe("the kept-open nft", () => {
     expect(await waitFor("the third to serve", async () => ((await serving()) === first ? undefined : await serving()))).to.equal(third);
   });
 
+  it("goes on with the old nft while no fresh one can even be started", async () => {
+    using stand = new Stand(WHO);
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    for (let i = 0; i < 1_998; i++) await nft.run("add a", bounds);
+    const { TMPDIR } = process.env;
+    try {
+      process.env.TMPDIR = "/nonexistent";
+      expect([await kindOf(nft.run("add a", bounds)), await kindOf(nft.run("add b", bounds))]).to.deep.equal(["done", "done"]);
+    } finally {
+      if (TMPDIR === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = TMPDIR;
+    }
+    expect([await nft.query("list", bounds), stand.pids.length]).to.deep.equal([[stand.pids[0]], 1]);
+  });
+
   it("rejects with the signal's reason when it is asked to stop, and leaves no process behind", async () => {
     using stand = new Stand(`${LISTS} hang) exec sleep 60 ;;`);
     const nft = await startNft({ log: silentLog, signal, within: stand.within });
