@@ -33,8 +33,8 @@ export interface NftOptions {
 const LINE_CHARACTERS = 4_096;
 /**
  * nft keeps every line in a history and walks it at each new one (0.2 ms a script at first, 1.1 ms after 60,000 lines, measured):
- * it is replaced by a fresh one in time. Not too often: to start a program costs a large process 20 ms and more. Until the fresh one answers,
- * which takes up to 100 ms on a busy machine, the old one serves.
+ * it is replaced by a fresh one in time. Not too often: to start a program costs a large process 20 ms and more. Until the fresh one
+ * answers, which may take 100 ms and more on a busy machine, the old one serves.
  */
 const SCRIPTS_PER_PROCESS = 2_000;
 const FINISH_TIMEOUT_MS = 2_000;
@@ -133,9 +133,8 @@ class KeptOpenNft implements Nft {
       this.#log.warn({ pid: this.#process.pid }, "nft ended by itself, another one is started");
       void this.#retire();
     }
-    if (this.#next?.answers && !this.#next.process.alive) this.#next = null;
-    if (this.#next?.answers) void this.#retire();
-    this.#process ??= this.#successor();
+    this.#takeNext();
+    this.#process ??= this.#started();
     try {
       return await words(this.#process);
     } catch (error) {
@@ -170,9 +169,11 @@ class KeptOpenNft implements Nft {
         next.answers = true;
       },
       (error: unknown) => {
+        // Killed by that, and waited for by who disposes.
+        if (this.#signal.aborted) return;
         this.#next = null;
         void this.#finish(process);
-        if (!this.#signal.aborted) this.#goesOn(error);
+        this.#goesOn(error);
       },
     );
   }
@@ -181,12 +182,14 @@ class KeptOpenNft implements Nft {
     this.#log.warn({ err: error }, "No fresh nft answers; the one before it goes on");
   }
 
-  /** The one that was prepared, or a new one. */
-  #successor(): NftProcess {
-    const next = this.#next;
-    if (!next?.answers) return this.#started();
+  /** Has the next one serve, if it is there and has answered. */
+  #takeNext(): void {
+    if (!this.#next?.answers) return;
+    const { process } = this.#next;
     this.#next = null;
-    return next.process;
+    if (!process.alive) return;
+    void this.#retire();
+    this.#process = process;
   }
 
   /** Gives the process up: it ends by itself or is killed. Resolves when it has ended. */

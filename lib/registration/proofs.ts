@@ -13,8 +13,8 @@ export interface Signed {
 }
 
 /**
- * Checks proofs, and remembers which were right: whether one is depends on nothing but key, bytes and signature, so
- * that the same three asked for again cost no second check. Whoever asks brings a key of its own finding and bytes of its own building;
+ * Checks proofs, and remembers which were right: whether one is depends on nothing but key, bytes and signature, so that the same three
+ * asked for again cost no second check. Whoever asks brings a key of its own finding and bytes of its own building;
  * only within one process is anything shared by that (docs/decisions/0025-one-check-of-one-proof.md).
  */
 export class Proofs {

@@ -111,7 +111,7 @@ function readAlgorithm(node: Node | undefined): SignatureAlgorithm | undefined {
 function readKey(spki: Buffer): KeyObject {
   try {
     // Handed over in an object, node:crypto takes it for a key four times before it is read as bytes, and throws within itself each time:
-    // 55 µs where text takes 17.
+    // 34 to 55 µs where text takes 17 to 20.
     return createPublicKey(encodePem("PUBLIC KEY", spki));
   } catch (cause) {
     throw new Problem(422, "csr_key_type", "The key of the certificate request cannot be read.", { cause });

@@ -6,8 +6,8 @@ export interface Spelling {
   /** What follows a table's closing parenthesis. */
   readonly table: string;
   /**
-   * The same of one with long rows. SQLite keeps a row of more than 1,002 bytes on a page of its own when
-   * rows are kept by their key, and moves its neighbours when keys are random: with a certificate in it each cost ten pages of log.
+   * The same of one with long rows. Where rows are kept by their key, SQLite puts what one has beyond 1,002 bytes on a page of its own, and
+   * moves its neighbours when keys are random.
    */
   readonly wide: string;
 }

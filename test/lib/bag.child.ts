@@ -1,7 +1,8 @@
 import { Bag } from "../../lib/bag.ts";
 
 /** Prints how many bytes stay, after small collections alone, of what came into a bag and left it again. */
-const collect = (globalThis as unknown as { gc(options: { type: "minor" | "major" }): void }).gc;
+const collect = globalThis.gc;
+if (collect === undefined) throw new Error("needs --expose-gc");
 const bag = new Bag<readonly number[]>();
 collect({ type: "major" });
 const before = process.memoryUsage().heapUsed;

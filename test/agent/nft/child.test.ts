@@ -1,6 +1,7 @@
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { expect } from "chai";
 import { startNft } from "../../../agent/nft/child.ts";
 import { NftError } from "../../../agent/nft/error.ts";
@@ -105,6 +106,22 @@ describe("the kept-open nft", () => {
     expect(await waitFor("the third to serve", async () => ((await serving()) === first ? undefined : await serving()))).to.equal(third);
   });
 
+  it("goes on with the old nft when the fresh one ended before it served", async () => {
+    using stand = new Stand(`${WHO} describe*) echo "${ANSWER}"; echo $$ >>"$0-answered" ;;`);
+    await using nft = await startNft({ log: silentLog, signal, within: stand.within });
+    const [first] = stand.pids;
+    for (let i = 0; i < 1_999; i++) await nft.run("add a", bounds);
+    const second = await waitFor("the second process", () => stand.pids[1]);
+    const answered = () => readFileSync(join(stand.folder, "nft-answered"), "utf8").includes(`${second}\n`);
+    await waitFor("its answer", () => answered() || undefined);
+    process.kill(second, "SIGKILL");
+    await waitFor("it to end", () => (alive(second) ? undefined : true));
+    // Its end is told in this turn of the event loop or the next.
+    await setImmediate();
+    await setImmediate();
+    expect([await nft.query("list", bounds), await nft.query("list", bounds)]).to.deep.equal([[first], [first]]);
+  });
+
   it("goes on with the old nft while no fresh one can even be started", async () => {
     using stand = new Stand(WHO);
     await using nft = await startNft({ log: silentLog, signal, within: stand.within });
@@ -134,6 +151,16 @@ describe("the kept-open nft", () => {
 
     expect(stand.pids.filter(alive)).to.deep.equal([]);
     expect(await kindOf(nft.run("add a", bounds))).to.equal("gone");
+  });
+
+  it("leaves no process behind when it is closed while a fresh one is on its way", async () => {
+    using stand = new Stand(WHO, "while [ -e hold ]; do sleep 0.01; done");
+    const nft = await startNft({ log: silentLog, signal, within: stand.within });
+    writeFileSync(join(stand.folder, "hold"), "");
+    for (let i = 0; i < 1_999; i++) await nft.run("add a", bounds);
+    await waitFor("the second process", () => stand.pids[1]);
+    await nft[Symbol.asyncDispose]();
+    expect([stand.pids.length, stand.pids.filter(alive)]).to.deep.equal([2, []]);
   });
 
   it("says at once when there is no nft, no JSON or no permission", async () => {

@@ -185,12 +185,11 @@ describe("Process", () => {
   /** Stores registrations that this process has proven, all in one transaction. */
   async function together(...submissions: readonly (readonly [TestCode, Partial<Submission>])[]) {
     const signed = submissions.map(([code, change]) => ({ code, submission: unsigned(code, harness.clock.now(), change) }));
-    const stored = signed.map(async ({ code, submission }) => {
+    const ready = signed.map(({ code, submission }) => {
       const signature = signSubmission(submission, code.privateKey);
       harness.proofs.isRight(submission, code.publicKey, signature);
       return { code, submission, signature };
     });
-    const ready = await Promise.all(stored);
     const ids = await Promise.all(ready.map(({ code, submission, signature }) => harness.submit(code, submission, { signature })));
     expect(await count("inbox")).to.equal(0);
     return Promise.all(ids.map((id) => harness.outcome(id)));

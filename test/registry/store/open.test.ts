@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +8,9 @@ import { silentLog } from "../../../lib/log.ts";
 import { MIGRATIONS, SCHEMA_VERSION } from "../../../registry/store/migrations.ts";
 import { openSqliteStore } from "../../../registry/store/sqlite.ts";
 import { all } from "../../../registry/store/store.ts";
+
+/** A page of 4 kB and its head (sqlite.org/fileformat2.html#walformat). */
+const WAL_FRAME_BYTES = 4_096 + 24;
 
 describe("a file of Storage", () => {
   let folder: string;
@@ -66,6 +70,24 @@ describe("a file of Storage", () => {
     } as const;
     const submission = store.write((db) => all(db.insertInto("submissions").values(nameless)));
     expect(await submission.catch(String)).to.match(/NOT NULL constraint failed: submissions.id/);
+  });
+
+  it("writes certificates of one transaction side by side", async () => {
+    await using store = await open();
+    const certificate = (index: number) => ({
+      ...{ fingerprint: hash("sha256", `${index}`), serial: hash("md5", `${index}`), issuer: "CA", subject: `${index}`.padStart(40, "0") },
+      ...{ device: null, state: "live" as const, not_before: index, not_after: index, ends_at: index, revoked_at: null, reason: null },
+      pem: "x".repeat(900),
+    });
+    const insert = (first: number, count: number) =>
+      store.write((db) =>
+        all(db.insertInto("certificates").values(Array.from({ length: count }, (_, index) => certificate(first + index)))),
+      );
+    for (let at = 0; at < 2_048; at += 64) await insert(at, 64);
+    inspect("pragma wal_checkpoint(truncate)");
+    await insert(2_048, 64);
+    // 97; 274 where each long row has a page of its own.
+    expect(Math.floor(statSync(`${file}-wal`).size / WAL_FRAME_BYTES)).to.be.within(64, 128);
   });
 
   it("is migrated once, however often it is opened", async () => {
