@@ -22,7 +22,7 @@ class Stand implements Disposable {
       describe*) echo "${ANSWER}" ;; *) : ;; esac; done`;
     writeFileSync(
       program,
-      `#!/bin/sh\necho $$ >> ${this.folder}/pids\necho "$*" >> ${this.folder}/words\n(cd ${this.folder} && ${begins}) || exit 1\n${body}\n`,
+      `#!/bin/sh\necho $$ >> ${this.folder}/pids\necho "$*" >> ${this.folder}/words\ncd ${this.folder}\n${begins} || exit 1\n${body}\n`,
     );
     chmodSync(program, 0o755);
     this.within = ["env", `PATH=${this.folder}:${process.env.PATH}`];
