@@ -70,6 +70,15 @@ describe("lanes of tests", function () {
     expect(output).to.match(/\nAll in \d+ s\n2 passed, 2 failed\n$/);
   });
 
+  it("tell once more at the end what failed, and nothing of what passed", async () => {
+    const { output } = await ran("passes", "fails", "killed");
+    const end = output.slice(output.search(/\n\w+, once more what failed:\n/));
+    expect(end).to.match(/\nfails, once more what failed:\n.* 1 passing .*\n.* 2 failing/);
+    expect(end).to.contain("Error: b\n").and.to.contain("Error: c\n").and.not.to.contain("✔");
+    expect(end).to.contain("\nkilled, once more what failed:\n");
+    expect(output).not.to.contain("passes, once more");
+  });
+
   it("have namespaces of their own in each group", async () => {
     expect((await ran("network", "network")).output).to.match(/\n2 passed, 0 failed\n$/);
     expect(existsSync("/run/netns/eos-apart")).to.equal(false);

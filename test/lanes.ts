@@ -12,6 +12,8 @@ const LANES = 3;
 const MAX_KEPT = 8 << 20;
 /** Enough for a last line. */
 const MAX_LAST = 200;
+/** What is told once more of a group that failed: a few failures with their stacks. */
+const MAX_AGAIN = 6_000;
 
 /** Files that one Mocha runs, small enough for the programs that it forks to be cheap: each copies its tables of pages. */
 export interface Group {
@@ -75,8 +77,8 @@ export const GROUPS: readonly Group[] = [
 ];
 
 /**
- * Runs each group as a Mocha of its own, so many at a time as there are lanes; one is told whole when it has ended. The last line of
- * `write` is the sum: "N passed, N failed". At SIGINT and SIGTERM all that runs is ended, with everything that it started.
+ * Runs each group as a Mocha of its own, so many at a time as there are lanes; one is told whole when it has ended, and what failed in it
+ * once more at the end, where it is found. The last line of `write` is the sum: "N passed, N failed". At SIGINT and SIGTERM all that runs is ended, with everything that it started.
  * @param folder for what the groups keep on a disk
  * @returns how many failed, for an exit code; a group that ended without its own count is one more
  */
@@ -103,6 +105,7 @@ export async function runGroups(groups: readonly Group[], folder: string, write:
   for (const signal of stops) process.off(signal, stop);
   write("\n");
   for (const { name, passed, failed, seconds } of ended) write(`${name}: ${passed} passed, ${failed} failed in ${seconds} s\n`);
+  for (const one of ended.filter((each) => each.failed > 0)) write(`\n${one.name}, once more what failed:\n${failures(one.output)}\n`);
   const failed = ended.reduce((sum, one) => sum + one.failed, 0);
   write(`All in ${secondsSince(start)} s\n${ended.reduce((sum, one) => sum + one.passed, 0)} passed, ${failed} failed\n`);
   return failed;
@@ -149,6 +152,12 @@ function runGroup({ name, arguments: args, boots }: Group, labs: string, running
     child.once("error", (error) => end(`${output}${error.message}\n`, { passed: 0, failed: 1 }));
     child.once("close", (code) => end(output, count(last, code)));
   });
+}
+
+/** From Mocha's summary on, which lists each failure with its error; without one the end, where the reason is most likely. */
+function failures(output: string): string {
+  const summary = [...output.matchAll(/^.*\d+ passing .*$/gm)].at(-1)?.index;
+  return (summary === undefined ? output.slice(-MAX_AGAIN) : output.slice(summary, summary + MAX_AGAIN)).trimEnd();
 }
 
 const secondsSince = (start: number): number => Math.round((performance.now() - start) / 1000);
