@@ -6,6 +6,7 @@ import type { Ended, TrustChanges } from "./desired-trust.ts";
 import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
+import { sinceBootMs, startedAtMs } from "./running.ts";
 import { WorkerMaps } from "./worker-maps.ts";
 import { WorkerList } from "./workers.ts";
 
@@ -33,6 +34,8 @@ export class Live {
   readonly #options: LiveOptions;
   readonly #list: WorkerList;
   readonly #maps: WorkerMaps;
+  /** When something was last to be told and no HAProxy was found, ms since boot. One that was starting may have read its files before. */
+  #missed: number | null = null;
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -40,9 +43,30 @@ export class Live {
     this.#maps = new WorkerMaps(this.#list.master, options.folder);
   }
 
+  /** True while an HAProxy that comes up may not know what its files say: {@link meet}. */
+  get missed(): boolean {
+    return this.#missed !== null;
+  }
+
+  /**
+   * Has an HAProxy that was about to start, and was told nothing, read its files anew.
+   * @returns false while none is found
+   * @throws MasterError
+   */
+  async meet(whole: Whole, signal: AbortSignal): Promise<boolean> {
+    const [missed, workers] = [this.#missed, await this.#list.look(signal)];
+    if (missed === null) return true;
+    if (workers === null) return false;
+    const { masterPid } = this.#list;
+    const startedMs = masterPid === null ? null : startedAtMs(masterPid);
+    if (startedMs !== null && startedMs > missed) this.#missed = null;
+    else await this.reload(whole, signal);
+    return !this.missed;
+  }
+
   /** Tells every worker of changes, then ends the connections of what no longer counts. @throws MasterError */
   async change(changes: TrustChanges, ended: readonly Ended[], tellBindings: boolean, signal: AbortSignal): Promise<void> {
-    await this.#each(signal, async (worker) => {
+    await this.#tell(signal, async (worker) => {
       const layout = await this.#maps.layout(worker, signal);
       await this.#maps.add(worker, layout.gone, changes.gone.map(goneEntry), signal);
       await this.#maps.add(worker, layout.certificates, changes.registered, signal);
@@ -58,7 +82,7 @@ export class Live {
 
   /** A list small enough for HAProxy's command line, to the workers of this generation; for others the maps decide. */
   async setCrl(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
-    await this.#each(signal, async (worker) => {
+    await this.#tell(signal, async (worker) => {
       if ((await this.#maps.layout(worker, signal)).folder !== layout.folder) return;
       const file = layout.revocations;
       const opened = await this.#list.master.command(`set ssl crl-file ${file}`, { signal, worker }, text.trimEnd().split("\n"));
@@ -74,8 +98,10 @@ export class Live {
    */
   async reload(whole: Whole | null, signal: AbortSignal): Promise<void> {
     const workers = await this.#list.reload(signal);
-    if (workers === null || whole === null || workers.old.length === 0) return;
+    if (workers === null) this.#missed = sinceBootMs();
+    if (workers === null || whole === null) return;
     for (const worker of workers.old) await this.#unlessEnded(worker, () => this.#catchUp(worker, whole, signal), signal);
+    this.#missed = null;
   }
 
   /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
@@ -102,8 +128,16 @@ export class Live {
     await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
   }
 
-  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
-    for (const worker of await this.#workers(signal)) await this.#unlessEnded(worker, () => work(worker), signal);
+  /** As {@link #each}, what the files say already: who is not there yet may have read them before. */
+  async #tell(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
+    if ((await this.#each(signal, work)) === 0) this.#missed = sinceBootMs();
+  }
+
+  /** @returns how many workers there were */
+  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<number> {
+    const workers = await this.#workers(signal);
+    for (const worker of workers) await this.#unlessEnded(worker, () => work(worker), signal);
+    return workers.length;
   }
 
   /**

@@ -25,7 +25,6 @@ const CRL_RELOAD_MS = 10_000;
 const CUT_AGAIN_ROUNDS = 6;
 
 export interface NginxOptions extends TerminatorOptions {
-  readonly crlReloadMs?: number;
   /** What the kernel has of connections at these ports. */
   readonly connections?: typeof connectionsAt;
   /** Closes this host's end of connections. */
@@ -101,6 +100,7 @@ export class NginxTarget implements Terminator, Judge {
     return this.#turns.take(async () => {
       this.#known = false;
       this.#trust = SmallTrust.of(desired);
+      this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
       this.#admission.policy = policyOf(this.#config);
       const lost = this.#trustAuthorities();
       this.#trustCrls();
