@@ -1,5 +1,10 @@
+import { hash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
 import { CrlTexts } from "../../../agent/terminator/crls.ts";
+import { encodePem } from "../../../lib/pem.ts";
 
 const large = (id: string, sha256 = "1") => ({ id, sha256, pem: null });
 
@@ -14,6 +19,28 @@ describe("lists of revoked certificates that were fetched", () => {
     ]);
     texts.keep([large("b", "2")], "b", "2", "newer of b\n");
     expect(texts.text([large("a"), large("b", "2")])).to.equal("b\nnewer of b\n");
+  });
+
+  it("are found again in the terminator's file, each under its CA's name, unless nobody names it", () => {
+    const folder = mkdtempSync(join(tmpdir(), "eos-crls-"));
+    const revocations = join(folder, "crl.pem");
+    try {
+      const [one, other] = [Buffer.from("one"), Buffer.from("other")].map((der) => encodePem("X509 CRL", der)) as [string, string];
+      const small = { id: "small-1", sha256: "1", pem: one };
+      const before = new CrlTexts();
+      before.keep([large("a-1"), large("b-1")], "a-1", "1", one);
+      before.keep([large("a-1"), large("b-1")], "b-1", "1", other);
+      writeFileSync(revocations, before.text([large("a-1"), small, large("b-1")]) ?? "");
+      const texts = new CrlTexts();
+      texts.recall([large("b-1", hash("sha256", "other"))], null);
+      expect(texts.text([large("b-1")])).to.equal(null);
+      texts.recall([large("b-1", hash("sha256", "other")), large("c-1")], { revocations });
+      expect(texts.text([large("a-1"), large("b-1"), large("c-1")])).to.equal(`b-1\n${other}`);
+      expect(texts.missing([large("b-1", hash("sha256", "other")), large("c-1")])).to.deep.equal([large("c-1")]);
+      expect(texts.missing([large("b-1", "2")])).to.deep.equal([large("b-1", "2")]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("have a bound together: one too many is refused, and the earlier one of that CA stays", () => {

@@ -2,7 +2,9 @@ import { once } from "node:events";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
+import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
+import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
 import { makeTestPki, type Pki } from "./pki.ts";
@@ -109,6 +111,30 @@ describe("an end behind nginx that the firewall could not be told", () => {
     await scene.target.resync(scene.desired, signal);
     expect(cut).to.deep.equal([flow]);
     await scene.target.resync(scene.desired, signal);
+    expect(cut).to.deep.equal([flow]);
+  });
+
+  it("is made up for by the next agent, which finds the end in its state, and by that one alone", async () => {
+    const [flow, cut]: [Flow, Flow[]] = [{ family: 4, address: "192.0.2.7", port: 50_000 }, []];
+    const dead = async () => {
+      throw new Error("nft does not answer");
+    };
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [flow], cut: dead } });
+    const certificate = await scene.pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    const refused = await scene.revoke(certificate).catch((error: Error) => error.message);
+    expect(refused).to.equal("nft does not answer");
+    await scene.target[Symbol.asyncDispose]();
+    const { signal } = new AbortController();
+    const next = async () => {
+      const { config } = scene;
+      const more = { connections: async () => [flow], close: async () => {}, fetchCrl: dead, now: Date.now, log: silentLog };
+      await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
+      await target.resync(scene.desired, signal);
+    };
+    await next();
+    expect(cut).to.deep.equal([flow]);
+    await next();
     expect(cut).to.deep.equal([flow]);
   });
 });
