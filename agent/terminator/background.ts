@@ -24,9 +24,7 @@ export class Background implements AsyncDisposable {
   /** Asks for it. While it runs, for once more afterwards. */
   soon(): void {
     this.#asked = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    this.#running ??= this.#run();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -37,19 +35,24 @@ export class Background implements AsyncDisposable {
   async #run(): Promise<void> {
     const backoff = new Backoff({ minMs: this.#waitMs, maxMs: Math.max(this.#waitMs, FAILING_MS) });
     let waitMs = this.#waitMs;
-    while (this.#asked && !this.#signal.aborted) {
-      try {
-        await delay(waitMs, this.#signal);
-        this.#asked = false;
-        await this.#work(this.#signal);
-        waitMs = this.#waitMs;
-        backoff.reset();
-      } catch (error) {
-        if (this.#signal.aborted) return;
-        this.#asked = true;
-        waitMs = Math.max(this.#waitMs, backoff.next());
-        this.#onError(error);
+    try {
+      while (this.#asked && !this.#signal.aborted) {
+        try {
+          await delay(waitMs, this.#signal);
+          this.#asked = false;
+          await this.#work(this.#signal);
+          waitMs = this.#waitMs;
+          backoff.reset();
+        } catch (error) {
+          if (this.#signal.aborted) return;
+          this.#asked = true;
+          waitMs = Math.max(this.#waitMs, backoff.next());
+          this.#onError(error);
+        }
       }
+    } finally {
+      // In the same step as the last look at what was asked for: who asks afterwards finds nothing running.
+      this.#running = null;
     }
   }
 }

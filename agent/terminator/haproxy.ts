@@ -97,8 +97,9 @@ export class HaproxyTarget implements Terminator {
       // Part of it may be done from here on: only a resync knows HAProxy again.
       this.#layout = null;
       // Written before anything is told, durable before it counts as applied: who waits for a disk before a revocation is late.
-      using _durable = this.#writeMaps(layout, changes);
+      using written = this.#writeMaps(layout, changes);
       await this.#live.change(changes, ended, changes.bindings.length <= MAX_BINDINGS, signal);
+      if (written.failure !== null) throw written.failure;
       if (this.#needsGeneration(layout, changes)) return await this.#renew(desired, this.#trust, signal);
       this.#layout = layout;
       if (changes.crlsChanged) await this.#renewCrls(layout, signal);
@@ -137,12 +138,25 @@ export class HaproxyTarget implements Terminator {
     this.#tendedAt = now;
   }
 
-  /** @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force */
+  /**
+   * @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force. Like a disk that takes
+   *   nothing it keeps no revocation back: what is wanted no more is taken from the workers that run.
+   */
   async #renew(desired: DesiredState, trust: SmallTrust, signal: AbortSignal): Promise<void> {
-    const config = this.#config;
     this.#layout = null;
     this.#trust = trust;
     this.#desired = desired;
+    try {
+      await this.#makeGeneration(signal);
+    } catch (error) {
+      if (!signal.aborted) await this.#live.takeBack(this.#whole(), `${desired.epoch} ${desired.revision}`, signal);
+      throw error;
+    }
+    if (this.#live.missed) this.#meeting.soon();
+  }
+
+  async #makeGeneration(signal: AbortSignal): Promise<void> {
+    const [config, desired, trust] = [this.#config, this.#desired, this.#trust];
     this.#given = undefined;
     const last = currentGeneration(config.stateDir, "haproxy");
     this.#crls.recall(trust.crls(), last);
@@ -166,17 +180,23 @@ export class HaproxyTarget implements Terminator {
     this.#given = revocations;
     this.#lengths = JSON.stringify(lengths);
     this.#gone = 0;
-    if (this.#live.missed) this.#meeting.soon();
   }
 
-  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): Disposable {
+  /** A disk that takes nothing is no reason not to tell: `failure` is for afterwards. */
+  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): Disposable & { readonly failure: unknown } {
     using stack = new DisposableStack();
-    const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
-    stack.use(appendMap(layout.gone, over));
-    stack.use(appendMap(layout.certificates, registered));
-    if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
+    let failure: unknown = null;
+    try {
+      const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
+      stack.use(appendMap(layout.gone, over));
+      stack.use(appendMap(layout.certificates, registered));
+      if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
+    } catch (error) {
+      failure = error;
+    }
     this.#gone += gone.length;
-    return stack.move();
+    const durable = stack.move();
+    return { failure, [Symbol.dispose]: () => durable[Symbol.dispose]() };
   }
 
   #needsGeneration(layout: Layout, changes: TrustChanges): boolean {

@@ -36,6 +36,8 @@ export class Live {
   readonly #maps: WorkerMaps;
   /** When something was last to be told and no HAProxy was found, ms since boot. One that was starting may have read its files before. */
   #missed: number | null = null;
+  /** Which state was last taken back from which workers. */
+  #taken = "";
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -104,6 +106,18 @@ export class Live {
     this.#missed = null;
   }
 
+  /**
+   * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
+   * @param name of that state: of one that they were shown already there is nothing to take
+   * @throws MasterError
+   */
+  async takeBack(whole: Whole, name: string, signal: AbortSignal): Promise<void> {
+    const taken = `${name} ${(await this.#workers(signal)).join(" ")}`;
+    if (taken === this.#taken) return;
+    await this.#tell(signal, (worker) => this.#catchUp(worker, whole, signal));
+    this.#taken = taken;
+  }
+
   /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
   async endOver(by: number, ended: readonly Ended[], signal: AbortSignal): Promise<void> {
     await this.#each(signal, async (worker) => {
@@ -119,7 +133,13 @@ export class Live {
     const certificates = await this.#maps.entries(worker, layout.certificates, signal);
     const altered = takeDiffering(certificates, whole.certificates());
     const gone = [...certificates.keys()];
-    await this.#maps.add(worker, layout.gone, gone.map(goneEntry), signal);
+    const known = await this.#maps.entries(worker, layout.gone, signal);
+    await this.#maps.add(
+      worker,
+      layout.gone,
+      gone.filter((key) => !known.has(key)).map((key) => goneEntry(key)),
+      signal,
+    );
     for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
     for (const entry of takeDiffering(bindings, whole.bindings())) await this.#maps.set(worker, layout.bindings, entry, signal);
@@ -158,8 +178,7 @@ export class Live {
   }
 
   async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    const flows: Flow[] = [];
-    for (const number of new Set(numbers)) flows.push(...(await openConnections(this.#list.master, worker, number, signal)));
+    const flows = await openConnections(this.#list.master, worker, new Set(numbers), signal);
     await this.#endFlows(worker, [...flows, ...(await this.#flowsOf(worker, ended, signal))], signal);
   }
 
@@ -167,10 +186,8 @@ export class Live {
   async #flowsOf(worker: number, ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
     const flows: Flow[] = [];
     for (const { id, numbers } of ended) {
-      for (const number of new Set(numbers)) {
-        const open = await openConnections(this.#list.master, worker, number, signal);
-        flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
-      }
+      const open = await openConnections(this.#list.master, worker, new Set(numbers), signal);
+      flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
     }
     return flows;
   }

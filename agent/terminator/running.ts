@@ -17,8 +17,14 @@ export function runsAs(pid: number, program: "haproxy" | "nginx"): boolean | nul
   }
 }
 
-/** Milliseconds since boot, one second ahead at most: where /proc shows processes alone (ProcSubset=pid) they are told in whole seconds. */
-export const sinceBootMs = (): number => (Math.floor(uptime()) + 1) * 1_000;
+/**
+ * Milliseconds since boot, never behind: as exact as a process's start, or where /proc shows processes alone (ProcSubset=pid), and whole
+ * seconds are told, one second ahead at most.
+ */
+export function sinceBootMs(): number {
+  const seconds = uptime();
+  return Number.isInteger(seconds) ? (seconds + 1) * 1_000 : Math.round(seconds * 1_000) + TICK_MS;
+}
 
 /** When a process started, milliseconds since boot. @returns null as {@link runsAs} */
 export function startedAtMs(pid: number): number | null {
