@@ -14,9 +14,11 @@ import { renderGate } from "./nft/gate.ts";
 import { Ground } from "./nft/ground.ts";
 import { probeNft } from "./nft/probe.ts";
 import { removeGate } from "./nft/target.ts";
+import { forbidden, type Refusal, refusalOf } from "./refusal.ts";
 import { loaded } from "./reload.ts";
 import { runAgent } from "./run.ts";
-import { type AgentStatus, AlreadyRunningError, queryStatus, tellAccept } from "./status.ts";
+import { doubts, serviceProblems } from "./service-doubts.ts";
+import { type AgentStatus, queryStatus, tellAccept } from "./status.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./terminator/haproxy-config.ts";
 import { currentLink, layoutOf } from "./terminator/layout.ts";
 import { renderNginx } from "./terminator/nginx-config.ts";
@@ -41,22 +43,19 @@ export async function run(file: string, log: Log): Promise<number> {
     return EXIT.ok;
   } catch (error) {
     log.error({ err: error }, "The agent cannot go on; the gate stays as it is");
-    return error instanceof AlreadyRunningError ? EXIT.failed : EXIT.software;
+    return refusalOf(error).exit;
   }
 }
 
 /** Says all that is wrong, or that nothing is. */
 export async function check(file: string): Promise<number> {
   const config = checkedConfig(file, Date.now());
-  const problem = await probeNft();
-  if (problem !== null) {
-    process.stderr.write(`entityos-agent: ${problem}\n`);
-    return EXIT.unavailable;
-  }
+  await probeNft();
   await checkGate(config, [], { timeoutMs: CHECK_TIMEOUT_MS, signal: new AbortController().signal }).catch((cause: unknown) => {
     throw new ConfigError(file, [`gate: nft does not take it: ${cause instanceof Error ? cause.message : String(cause)}`], cause);
   });
   process.stdout.write(`${file} is usable: agent '${config.name}', zone ${config.zone}\n`);
+  for (const doubt of doubts(config, Date.now())) process.stderr.write(`entityos-agent: warning: ${doubt}\n`);
   return EXIT.ok;
 }
 
@@ -68,6 +67,8 @@ export async function status(file: string, json: boolean): Promise<number> {
     answer = await queryStatus(socket);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
+    const refusal = forbidden(error, socket);
+    if (refusal !== null) return refused(refusal);
     process.stderr.write(
       `entityos-agent: No agent answers on ${socket} (${reason}). Is it running? Try: systemctl status entityos-agent\n`,
     );
@@ -121,11 +122,18 @@ export async function accept(file: string, epoch: string | undefined): Promise<n
     );
     return EXIT.ok;
   } catch (error) {
+    const refusal = forbidden(error, socket);
+    if (refusal !== null) return refused(refusal);
     process.stderr.write(
       `entityos-agent: The agent on ${socket} did not take it (${error instanceof Error ? error.message : String(error)})\n`,
     );
     return EXIT.unavailable;
   }
+}
+
+function refused({ text, exit }: Refusal): number {
+  process.stderr.write(`entityos-agent: ${text}\n`);
+  return exit;
 }
 
 /** Takes both tables away, and nothing else. Refuses while an agent runs, as it would put them back. */
@@ -149,7 +157,7 @@ export async function cleanup(file: string, log: Log): Promise<number> {
 function checkedConfig(file: string, nowMs: number | null = null): AgentConfig {
   const written = loadAgentConfig(file);
   const config = { ...written, registry: { ...written.registry, key: credentialPath(written.registry.key) } };
-  const problems = [...credentialProblems(config, null)];
+  const problems = [...credentialProblems(config, null), ...serviceProblems(config)];
   // The certificate that the operator wrote may have run out: the renewed one goes on.
   if (problems.length === 0 && nowMs !== null && identityEnd(identityOf(config)) <= nowMs)
     problems.push(...credentialProblems(config, nowMs));

@@ -3,6 +3,10 @@ import { readFileSync } from "node:fs";
 import { URN } from "../lib/service.ts";
 import type { AgentConfig } from "./config.ts";
 
+/** "PATH cannot be read (ENOENT)": whether it is not there or may not be read is for another to mend. */
+export const unreadable = (path: string, error: unknown): string =>
+  `${path} cannot be read (${error instanceof Error && "code" in error ? String(error.code) : String(error)})`;
+
 /**
  * All that is wrong with the agent's own files, one sentence each, with the path of the setting.
  * @param nowMs wall clock; null leaves time out: an agent whose certificate ran out still keeps the gate
@@ -14,8 +18,8 @@ export function credentialProblems({ name, registry }: Pick<AgentConfig, "name" 
     let text: string;
     try {
       text = readFileSync(path, "utf8");
-    } catch {
-      problems.push(`registry.${setting}: ${path} cannot be read`);
+    } catch (error) {
+      problems.push(`registry.${setting}: ${unreadable(path, error)}`);
       return null;
     }
     try {

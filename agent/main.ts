@@ -1,9 +1,10 @@
 import { parseArgs } from "node:util";
-import { ConfigError } from "../lib/config.ts";
+import { fitted } from "../lib/help.ts";
 import { createLog } from "../lib/log.ts";
 import { EXIT, PATH } from "../lib/service.ts";
 import { VERSION } from "../lib/version.ts";
 import { accept, check, cleanup, render, run, status } from "./commands.ts";
+import { refusalOf } from "./refusal.ts";
 
 const HELP = `entityos-agent: keeps this host's gate as the registry wants it
 
@@ -15,9 +16,8 @@ Commands
   status [--json]  asks the running agent
   render nft       prints the tables it would install
   render haproxy   prints the terminator's configuration; so does render nginx
-  accept EPOCH     lets the registry's next snapshot of that epoch take the place of what is held, though revision or
-                   CRL numbers go back by it: after a registry was restored from a backup
-  cleanup          removes both tables from the kernel: the host is then open
+  accept EPOCH     lets the registry's next snapshot of that epoch take the place of what is held, though revision or CRL numbers go back by it: after a registry was restored from a backup
+  cleanup          removes the gate's tables from the kernel: the host is then open
 
 Options
   --config FILE    default ${PATH.agentConfig}
@@ -28,7 +28,8 @@ Examples
   entityos-agent render nft | less
   entityos-agent status --json
 
-Exit codes: 0 done · 1 refused or not true · 64 usage · 69 unavailable · 70 internal fault · 77 not permitted · 78 configuration
+Exit codes: 0 done · 1 refused or not true · 64 usage · 69 unavailable
+            70 internal fault · 77 not permitted · 78 configuration
 `;
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -43,7 +44,7 @@ async function main(argv: readonly string[]): Promise<number> {
     },
   });
   if (values.version) return print(`entityos-agent ${VERSION}\n`);
-  if (values.help) return print(HELP);
+  if (values.help) return print(fitted(HELP));
   const [command, subject, ...rest] = positionals;
   if (rest.length > 0 || (subject !== undefined && command !== "render" && command !== "accept"))
     return misuse(`Too many words after '${command}'.`);
@@ -78,8 +79,7 @@ function misuse(sentence: string): number {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const usage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
-  const text = error instanceof Error ? error.message : String(error);
+  const { text, exit } = refusalOf(error);
   process.stderr.write(`entityos-agent: ${text}\n`);
-  process.exitCode = usage ? EXIT.usage : error instanceof ConfigError ? EXIT.config : EXIT.software;
+  process.exitCode = exit;
 }

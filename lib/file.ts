@@ -1,4 +1,17 @@
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, symlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 
 /**
@@ -71,9 +84,19 @@ function syncFolder(path: string): void {
   }
 }
 
-/** Makes a folder that only its owner may enter, with its parents. */
+/**
+ * Makes a folder that only its owner may enter, with its parents; one that is there stays as it is.
+ * @throws the file system's error
+ */
 export function makePrivateFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  // Not by mkdir's `recursive`: where no folder can be made in one that is there (/proc), Node never stops trying.
+  const parent = dirname(path);
+  if (!existsSync(parent)) makePrivateFolder(parent);
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) throw error;
+  }
 }
 
 /** Makes a file that only its owner may read and write, or takes others' rights away from one that is there, wherever it stands. */

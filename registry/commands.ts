@@ -1,6 +1,7 @@
 import { existsSync, statSync } from "node:fs";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config.ts";
+import { configRefusal, fileRefusal } from "../lib/file-refusal.ts";
 import type { Log } from "../lib/log.ts";
 import { Problem } from "../lib/problem.ts";
 import { EXIT, PATH } from "../lib/service.ts";
@@ -122,11 +123,14 @@ function visibility(file: string): "there" | "absent" | "hidden" {
 export function refusalOf(error: unknown): { readonly text: string; readonly exit: number } {
   const text = error instanceof Error ? error.message : String(error);
   if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) return { text, exit: EXIT.usage };
-  const configured = [ConfigError, RoleError, NotInitialisedError, PkiError, KeyError, StoreRefusedError];
+  if (error instanceof ConfigError) return configRefusal(error);
+  const configured = [RoleError, NotInitialisedError, PkiError, KeyError, StoreRefusedError];
   if (configured.some((kind) => error instanceof kind)) return { text, exit: EXIT.config };
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (code === "EADDRINUSE" || code === "EADDRNOTAVAIL") return { text: `Cannot listen: ${text}`, exit: EXIT.unavailable };
   if (code === "EACCES" || code === "EPERM") return { text: `Not permitted: ${text}`, exit: EXIT.permission };
+  const refusal = fileRefusal(error);
+  if (refusal !== null) return { text: `${refusal.said}\n${refusal.hint}`, exit: refusal.exit === EXIT.data ? EXIT.config : refusal.exit };
   if (error instanceof EntranceError) return { text, exit: EXIT.unavailable };
   // Who runs the registry's program may know why; over HTTP nobody does.
   const why = error instanceof Problem && isSignerUnavailable(error) && error.cause instanceof Error ? ` (${error.cause.message})` : "";

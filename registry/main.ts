@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { systemClock } from "../lib/clock.ts";
+import { fitted } from "../lib/help.ts";
 import { createLog } from "../lib/log.ts";
 import { EXIT, PATH } from "../lib/service.ts";
 import { VERSION } from "../lib/version.ts";
@@ -26,7 +27,8 @@ Examples
   entityos-registry serve
   entityos-registry check --config ./registry.yaml && echo sound
 
-Exit codes: 0 done · 1 refused or not true · 64 usage · 69 unavailable · 70 internal fault · 77 not permitted · 78 configuration
+Exit codes: 0 done · 1 refused or not true · 64 usage · 69 unavailable
+            70 internal fault · 77 not permitted · 78 configuration
 `;
 
 const ROLES: ReadonlySet<string> = new Set(["all", "register", "control"]);
@@ -43,7 +45,7 @@ async function main(argv: readonly string[]): Promise<number> {
     },
   });
   if (values.version) return print(`entityos-registry ${VERSION}\n`);
-  if (values.help) return print(HELP);
+  if (values.help) return print(fitted(HELP));
   const [command, ...rest] = positionals;
   if (command === undefined) return misuse("A command is missing.");
   if (rest.length > 0) return misuse(`Too many words after '${command}'.`);

@@ -31,7 +31,7 @@ const LEAD_LOOK_MS = 1_000;
 /** There is nothing to serve yet. */
 export class NotInitialisedError extends Error {
   constructor(file: string) {
-    super(`Cannot serve: ${file} is not there. Run 'entityos-registry init' first.`);
+    super(`There is no registry here yet: ${file} is not there. Run 'entityos-registry init' first.`);
     this.name = "NotInitialisedError";
   }
 }

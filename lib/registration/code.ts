@@ -16,7 +16,7 @@ export interface SecurityCode {
 }
 
 const ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-const SELECTOR_LENGTH = 8;
+export const SELECTOR_LENGTH = 8;
 const SECRET_LENGTH = 26;
 /** Longest text that is looked at: the code with separators to spare. */
 const MAX_TYPED = 200;
@@ -31,15 +31,22 @@ export function generateCode(): SecurityCode & { readonly text: string } {
   return { ...parseCode(text), text: (text.match(/.{5}/g) ?? []).join("-") };
 }
 
+/** What a person typed in the alphabet's own characters: case, spaces and hyphens do not matter, O is 0, I and L are 1. */
+export const inAlphabet = (typed: string): string => typed.toUpperCase().replace(/[\s-]/g, "").replace(/O/g, "0").replace(/[IL]/g, "1");
+
+/** Whether a text has the form of a code: one that stands where it should not is not to be shown again. */
+export function looksLikeCode(text: string): boolean {
+  const plain = text.length > MAX_TYPED ? "" : inAlphabet(text);
+  return plain.length === LENGTH && [...plain].every((character) => ALPHABET.includes(character));
+}
+
 /**
- * Reads a code as a person types it: case, spaces and hyphens do not matter, O is 0, I and L are 1 (Crockford).
+ * Reads a code as a person types it (Crockford).
  * @throws Problem code_format (wrong length or letters) | code_check (the check character says it was mistyped)
  */
 export function parseCode(text: string): SecurityCode {
-  const plain = text.length > MAX_TYPED ? "" : text.toUpperCase().replace(/[\s-]/g, "").replace(/O/g, "0").replace(/[IL]/g, "1");
-  if (plain.length !== LENGTH || [...plain].some((character) => !ALPHABET.includes(character))) {
-    throw new Problem(422, "code_format", "A security code is seven groups of five letters and digits.");
-  }
+  if (!looksLikeCode(text)) throw new Problem(422, "code_format", "A security code is seven groups of five letters and digits.");
+  const plain = inAlphabet(text);
   if (checkCharacter(plain.slice(0, -1)) !== plain.at(-1)) {
     throw new Problem(422, "code_check", "The security code was mistyped: its last character does not fit the others.");
   }

@@ -39,9 +39,10 @@ export const profileSettings = z.strictObject({
 });
 
 const csr = text(32_768);
+const fingerprint = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits, as 'cert list' tells it");
 const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, "a name is 1 to 63 lower-case letters, digits, dots and hyphens");
 
-export const certificateParameter = z.strictObject({ fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "SHA-256 in lower-case hex") });
+export const certificateParameter = z.strictObject({ fingerprint });
 export const revokeCertificateBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("unspecified") });
 
 export const rotateBody = z.strictObject({ kind: z.enum(CA_KINDS).default("device") });
@@ -49,7 +50,7 @@ export const authorityParameter = z.strictObject({ ca: z.string().regex(/^[a-z]{
 export const retireBody = z.strictObject({ reason: z.enum(REVOCATION_REASONS).default("cessationOfOperation") });
 
 export const renewal = z.strictObject({ csr });
-export const serviceRenewal = z.strictObject({ csr, fingerprint: z.string().regex(/^[0-9a-f]{64}$/, "SHA-256 in lower-case hex") });
+export const serviceRenewal = z.strictObject({ csr, fingerprint });
 export const newAgent = z.strictObject({ name, zone: z.enum(["open", "restricted"]), csr, replace: z.boolean().default(false) });
 export const newServerCertificate = z.strictObject({ names: z.array(text(253)).min(1).max(32), csr });
 export const newOperator = z.strictObject({ name, csr, role: z.enum(["operator", "metrics"]).default("operator") });

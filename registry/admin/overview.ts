@@ -98,18 +98,28 @@ function codeOf(body: string): string {
   return typeof code === "string" ? code : "refused";
 }
 
+const many = (number: number, one: string, more: string): string => `${number} ${number === 1 ? one : more}`;
+
 /** All that is not well, in words; none when all is. */
 export function alarmsOf(status: Omit<RegistryStatus, "alarms">, now: number): RegistryStatus["alarms"] {
   const { agents, behind, silent, waitingSince, crowded } = status;
   const list = ({ agents, names }: RegistryStatus["behind"]): string => names.join(", ") + (agents > names.length ? ", …" : "");
   const alarms: (readonly [code: string, text: string, is: boolean])[] = [
-    ["agents_ahead", `${agents.ahead} agents hold more than Storage: see 'entityos epoch begin --help'`, agents.ahead > 0],
-    ["duplicate_agent", `${agents.duplicates} feeds taken over by a second program of the same name`, agents.duplicates > 0],
-    ["agents_silent", `${silent.agents} agents have no feed: ${list(silent)}`, silent.agents > 0],
-    ["agents_behind", `${behind.agents} agents are behind: ${list(behind)}`, behind.agents > 0],
+    [
+      "agents_ahead",
+      `${many(agents.ahead, "agent holds", "agents hold")} more than Storage: see 'entityos epoch begin --help'`,
+      agents.ahead > 0,
+    ],
+    [
+      "duplicate_agent",
+      `${many(agents.duplicates, "feed", "feeds")} taken over by a second program of the same name`,
+      agents.duplicates > 0,
+    ],
+    ["agents_silent", `${many(silent.agents, "agent has", "agents have")} no feed: ${list(silent)}`, silent.agents > 0],
+    ["agents_behind", `${many(behind.agents, "agent is", "agents are")} behind: ${list(behind)}`, behind.agents > 0],
     [
       "process_behind",
-      `${status.inbox} submissions wait, the oldest for ${Math.round((now - (waitingSince ?? now)) / 1_000)} s`,
+      `${many(status.inbox, "submission waits", "submissions wait")}, the oldest for ${Math.round((now - (waitingSince ?? now)) / 1_000)} s`,
       waitingSince !== null && now - waitingSince > PATIENCE_MS,
     ],
     ["crowded_address", `many devices come from one address: ${crowded.map(({ prefix }) => prefix).join(", ")}`, crowded.length > 0],

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { IssuedCertificate, NewAgent, NewServerCertificate } from "../../lib/admin/api.ts";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
@@ -10,7 +11,8 @@ import { readFile } from "./tls.ts";
 
 export const help = `Enrols a host's agent: makes its key here and has its certificate signed
 
-Usage: entityos agent enroll NAME --out DIR [--zone restricted|open] [--service NAMES]
+Usage: entityos agent enroll NAME --out DIR [--zone restricted|open] [--service NAMES] [--replace]
+       entityos agent enroll NAME --out DIR --csr FILE [--service NAMES --service-csr FILE]
 
 Writes DIR/agent.key (0600), agent.crt and ca.pem (the root that the agent pins).
 
@@ -20,7 +22,7 @@ Options
   --service NAMES  also writes service.key and service.crt for the service behind the gate: names and addresses, comma-separated
   --csr FILE       a request made where the key is to stay (entityos agent request); no agent.key is written
   --service-csr FILE   the same for the service's key
-  --replace        take the place of an agent of that name, whose certificate is revoked
+  --replace        takes the place of an agent of that name, whose certificate is revoked, and of the keys that are in DIR
 
 ${CONTROL_HELP}
 
@@ -44,6 +46,11 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const [name = ""] = words;
   const out = required(values.out, "out");
   if (values["service-csr"] !== undefined && values.service === undefined) throw new UsageError("--service-csr goes with --service.");
+  const { csr, service: names, "service-csr": serviceCsr } = values;
+  const made = [...(csr === undefined ? ["agent.key"] : []), ...(names !== undefined && serviceCsr === undefined ? ["service.key"] : [])];
+  const there = made.map((file) => join(out, file)).find((file) => existsSync(file));
+  if (there !== undefined && !values.replace)
+    throw new UsageError(`${there} is there, and may be in use: name another --out, or put a new one in its place with --replace.`);
   const control = await openControl(values);
   const own = values.csr === undefined ? await makeKeyAndCsr(name) : { key: null, csr: readFile(values.csr) };
   const body: NewAgent = { name, zone: readZone(values.zone), csr: own.csr, replace: values.replace };

@@ -9,11 +9,13 @@ import { facts } from "./print.ts";
 
 export const help = `Makes an agent's key on the host where it is to stay, and the request that control signs. Asks nobody
 
-Usage: entityos agent request NAME --out DIR [--service]
+Usage: entityos agent request NAME --out DIR [--service] [--replace]
 
 Writes DIR/agent.key (0600) and agent.csr. An operator then has the request signed:
   entityos agent enroll NAME --csr agent.csr --out DIR
-and agent.crt and ca.pem of that folder are put beside the key.
+and agent.crt and ca.pem of that folder are put beside the key. With --service the operator adds
+  --service NAMES --service-csr service.csr
+and service.crt is put there too.
 
 Options
   --out DIR     folder for the files, made if needed
@@ -31,6 +33,8 @@ const OPTIONS = {
   replace: { type: "boolean", default: false },
   json: { type: "boolean", default: false },
 } as const;
+
+const SERVICE_PART = " --service NAMES --service-csr service.csr";
 
 export async function run(args: readonly string[], io: Io): Promise<void> {
   const { values, words } = parseCommandLine(args, OPTIONS, ["NAME"]);
@@ -56,7 +60,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     facts([
       ["agent", name],
       ["files", files.join(" ")],
-      ["next", `entityos agent enroll ${name} --csr agent.csr --out DIR, where control is`],
+      ["next", `entityos agent enroll ${name} --csr agent.csr${values.service ? SERVICE_PART : ""} --out DIR, where control is`],
     ]),
   );
 }

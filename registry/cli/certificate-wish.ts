@@ -16,7 +16,7 @@ export const CERTIFICATE_OPTIONS = {
   "key-type": { type: "string" },
 } as const;
 
-export const CERTIFICATE_HELP = `  --key-type TYPE   ${KEY_TYPES.join(", ")}
+export const CERTIFICATE_HELP = `  --key-type TYPE   ${KEY_TYPES.join(", ")} (default: ${KEY_TYPES[0]}, or what the certificate before has)
   --pkcs12 FILE     also writes key, certificate and chain as one PKCS #12 file, for browsers and keyrings
   --pkcs12-password-file FILE  file with its password; - is standard input (default: it is asked for on the terminal)`;
 

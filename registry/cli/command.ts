@@ -1,4 +1,5 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import { looksLikeCode } from "../../lib/registration/code.ts";
 import type { Io } from "./io.ts";
 
 /** One command: its file is loaded only when it is asked for. */
@@ -25,6 +26,9 @@ export class NotTrueError extends Error {
   }
 }
 
+/** Instead of words that would show it once more. */
+const CODE_SHOWN = "A security code is no argument: others can read command lines. It is asked for, or read by --code-file.";
+
 /**
  * Options and positional words of a command.
  * @param words how many positional words there must be, by what they are: ["NAME"]
@@ -47,7 +51,7 @@ export function parseCommandLine<const O extends ParseArgsOptionsConfig>(
   const missing = words[parsed.positionals.length];
   if (missing !== undefined) throw new UsageError(`${missing} is missing.`);
   const extra = parsed.positionals[words.length];
-  if (extra !== undefined) throw new UsageError(`Unexpected argument '${extra}'.`);
+  if (extra !== undefined) throw new UsageError(looksLikeCode(extra) ? CODE_SHOWN : `Unexpected argument '${extra}'.`);
   return { values: parsed.values, words: parsed.positionals };
 }
 
@@ -68,13 +72,16 @@ export function wholeNumber(text: string, option: string, min: number, max: numb
 
 const UNIT_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** "90s", "30m", "24h", "7d" in milliseconds. @throws UsageError */
-export function duration(text: string, option: string): number {
+/** "90s", "30m", "24h", "7d" in milliseconds. @throws UsageError when it is none, or not within the bounds */
+export function duration(text: string, option: string, bounds?: { readonly minMs: number; readonly maxMs: number }): number {
   const match = /^([1-9]\d{0,6})([smhd])$/.exec(text);
   const unit = match?.[2] as keyof typeof UNIT_MS | undefined;
   if (match === null || unit === undefined)
     throw new UsageError(`--${option} is a number with a unit such as 90s, 30m, 24h or 7d: '${text}' is not.`);
-  return Number(match[1]) * UNIT_MS[unit];
+  const ms = Number(match[1]) * UNIT_MS[unit];
+  if (bounds !== undefined && (ms < bounds.minMs || ms > bounds.maxMs))
+    throw new UsageError(`--${option} is from ${durationText(bounds.minMs)} to ${durationText(bounds.maxMs)}: '${text}' is not.`);
+  return ms;
 }
 
 /** The reverse, in the largest unit that fits. */

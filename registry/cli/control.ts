@@ -89,5 +89,5 @@ async function endpointOf(values: ControlValues): Promise<Endpoint> {
   if (values.socket !== undefined) throw new UsageError("--socket and --control exclude each other.");
   if (cert === undefined || key === undefined || ca === undefined) throw new UsageError("--control needs --cert, --key and --ca.");
   const { tlsEndpoint } = await import("./tls.ts");
-  return tlsEndpoint(control, { ca, certificate: cert, key }, "control");
+  return tlsEndpoint(control, { ca, own: { certificate: cert, key } }, "control");
 }

@@ -1,5 +1,5 @@
 import { Problem } from "../../lib/problem.ts";
-import { parseCode, rawPublicKey } from "../../lib/registration/code.ts";
+import { looksLikeCode, parseCode, rawPublicKey } from "../../lib/registration/code.ts";
 import { CERTIFICATE_HELP, CERTIFICATE_OPTIONS, certificateWish, keepCertificate, requestCertificate } from "./certificate-wish.ts";
 import { parseCommandLine, required, UsageError } from "./command.ts";
 import { reportRegistered } from "./device-report.ts";
@@ -8,7 +8,7 @@ import { defaultStateFolder, dropIfRefused, isEnrolled, kept, makeDeviceKey, rea
 import type { Io } from "./io.ts";
 import { ADDRESS_HELP, ADDRESS_OPTIONS, askedAddresses, observe } from "./observe.ts";
 import { submit } from "./submit.ts";
-import { parseHttpsUrl, readFile } from "./tls.ts";
+import { parseHttpsUrl, readCertificate, readFile } from "./tls.ts";
 
 export const help = `Registers this device with a security code
 
@@ -58,7 +58,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const places = { url, url4: values.url4 ?? null, url6: values.url6 ?? null, ca: values.ca ?? null };
   const asked = askedAddresses(values) ?? ["observed"];
   if (asked.length === 0 && !values.certificate) throw new UsageError("--no-addresses goes with --certificate: nothing else is left.");
-  if (places.ca !== null) readFile(places.ca);
+  if (places.ca !== null) readCertificate(places.ca);
   const folder = values.state ?? defaultStateFolder();
   if (isEnrolled(folder)) {
     throw new Problem(
@@ -103,6 +103,8 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
 
 async function readCode(file: string | undefined, io: Io): Promise<string> {
   if (file === "-") return (await io.readInput()).trim();
+  if (file !== undefined && looksLikeCode(file))
+    throw new UsageError("--code-file names a file with the code, and is not the code itself.");
   if (file !== undefined) return readFile(file).trim();
   const typed = await io.askSecret("Security code: ");
   if (typed === null)

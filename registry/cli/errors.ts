@@ -1,3 +1,4 @@
+import { fileRefusal } from "../../lib/file-refusal.ts";
 import { Problem } from "../../lib/problem.ts";
 import { EXIT } from "../../lib/service.ts";
 import { NotTrueError, UsageError } from "./command.ts";
@@ -13,9 +14,15 @@ export interface Told {
 /** What to do next, where the sentence alone does not say it. */
 const HINTS: Readonly<Record<string, string>> = {
   profile_unknown: "See what there is: entityos profile list",
+  code_unknown: "See what there is: entityos code list",
+  device_unknown: "See what there is: entityos device list",
+  agent_unknown: "See what there is: entityos agent list",
+  certificate_unknown: "See what there is: entityos cert list",
   authority_unknown: "See what there is: entityos ca show",
   agent_exists: "Choose another name, or take its place with --replace.",
   request_role: "Use an operator's certificate (entityos operator enroll), or the local socket.",
+  not_enrolled: "Name the folder that it was enrolled into with --state, or enrol it: entityos enroll --help",
+  not_found: "Is this address right? Register's is for devices, control's for operators (port 8444 unless configured).",
   audit_broken: "Keep a copy of the database, and compare with your last backup.",
   code_check: "Read the code again, group by group.",
   proof_time: "Set this device's clock.",
@@ -45,6 +52,8 @@ export function tell(error: unknown, command: string): Told {
       exit: exitOf(error.status),
     };
   }
+  const refusal = fileRefusal(error);
+  if (refusal !== null) return { text: `file_refused: ${visible(refusal.said)}\n${refusal.hint}\n`, exit: refusal.exit };
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { text: `internal: ${text}\nThis is a fault of entityos: please report it with the lines above.\n`, exit: EXIT.software };
 }

@@ -130,13 +130,22 @@ const reasonOf = (error: NodeJS.ErrnoException): string => {
       return "not permitted";
     case "ENOTFOUND":
       return "the name is not known";
+    case "EAI_AGAIN":
+      return "nobody says at the moment which address that name has";
     case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
     case "SELF_SIGNED_CERT_IN_CHAIN":
     case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
       return "its certificate is not from a CA that is trusted here (--ca names the file of the root)";
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return "its certificate is for other names";
+    case "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED":
+      return "it asks for a certificate, as control does: register has another address";
+    case "ERR_SSL_WRONG_VERSION_NUMBER":
+    case "ERR_SSL_PACKET_LENGTH_TOO_LONG":
+      return "it does not speak TLS";
     default:
+      // OpenSSL's message is a line of its own kind, with its sources' file names; its reason is a sentence.
+      if ("reason" in error && typeof error.reason === "string") return error.reason;
       return error.message || error.code || "the connection failed";
   }
 };

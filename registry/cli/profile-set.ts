@@ -1,4 +1,5 @@
-import { PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { LIFETIME, PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { MAX_ADDRESSES } from "../../lib/registration/fields.ts";
 import { duration, parseCommandLine, UsageError, wholeNumber } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";
 import type { Io } from "./io.ts";
@@ -12,9 +13,9 @@ It holds for registrations from now on; grants that exist keep their times.
 Options
   --pattern P            ip | cert | either | both (default for a new one: ip)
   --addresses A          observed | any | networks, comma-separated (default: observed)
-  --address-lifetime T   how long an address stays granted: 12h, 30d (default: 7d)
+  --address-lifetime T   how long an address stays granted: 12h, 30d, at most 366d (default: 7d)
   --certificate-lifetime T   1h to 90d (default: 7d)
-  --max-addresses N      addresses of one device (default: 4)
+  --max-addresses N      addresses of one device, at most ${MAX_ADDRESSES} (default: 4)
   --widest4 BITS, --widest6 BITS   widest prefix that may be registered (default: 32 and 64)
   --observed6 BITS       64 or 128: what an observed IPv6 address is registered as (default: 64)
   --plain-code yes|no    whether a client may send the code itself, as curl and EST must (default: no)
@@ -64,15 +65,20 @@ function changes(values: Values): Partial<ProfileSettings> {
   return {
     ...given("pattern", "pattern", readPattern),
     ...given("addresses", "addresses", (text) => (text === "observed" || text === "any" ? text : text.split(","))),
-    ...given("address-lifetime", "addressLifetimeMs", (text) => duration(text, "address-lifetime")),
-    ...given("certificate-lifetime", "certificateLifetimeMs", (text) => duration(text, "certificate-lifetime")),
-    ...given("max-addresses", "maxAddresses", (text) => wholeNumber(text, "max-addresses", 1, 1_000)),
+    ...given("address-lifetime", "addressLifetimeMs", (text) => duration(text, "address-lifetime", LIFETIME.address)),
+    ...given("certificate-lifetime", "certificateLifetimeMs", (text) => duration(text, "certificate-lifetime", LIFETIME.certificate)),
+    ...given("max-addresses", "maxAddresses", (text) => wholeNumber(text, "max-addresses", 1, MAX_ADDRESSES)),
     ...given("widest4", "widest4", (text) => wholeNumber(text, "widest4", 0, 32)),
     ...given("widest6", "widest6", (text) => wholeNumber(text, "widest6", 0, 128)),
-    ...given("observed6", "observed6", (text) => (wholeNumber(text, "observed6", 64, 128) === 64 ? 64 : 128)),
+    ...given("observed6", "observed6", readObserved6),
     ...given("plain-code", "plainCode", (text) => readYesNo(text, "plain-code")),
     ...given("reenroll", "reenroll", (text) => readYesNo(text, "reenroll")),
   };
+}
+
+function readObserved6(text: string): ProfileSettings["observed6"] {
+  if (text !== "64" && text !== "128") throw new UsageError(`--observed6 is 64 or 128: '${text}' is not.`);
+  return text === "64" ? 64 : 128;
 }
 
 function readYesNo(text: string, option: string): boolean {

@@ -1,3 +1,4 @@
+import { fitted } from "../../lib/help.ts";
 import { EXIT } from "../../lib/service.ts";
 import { VERSION } from "../../lib/version.ts";
 import type { Command } from "./command.ts";
@@ -33,8 +34,8 @@ const COMMANDS: Readonly<Record<string, readonly [about: string, load: () => Pro
   leave: ["ends this device, and forgets it here", () => import("./leave.ts")],
 };
 
-const EXIT_HELP =
-  "Exit codes: 0 done · 1 refused or not true · 64 usage · 65 input refused · 69 not reachable · 70 internal fault · 77 not permitted";
+const EXIT_HELP = `Exit codes: 0 done · 1 refused or not true · 64 usage · 65 input refused
+            69 not reachable · 70 internal fault · 77 not permitted`;
 
 const OF_DEVICE: ReadonlySet<string> = new Set(["enroll", "renew", "leave", "status"]);
 
@@ -58,7 +59,7 @@ ${EXIT_HELP}
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const [first, second] = args;
   if (first === undefined || first === "--help" || first === "-h" || first === "help") {
-    (first === undefined ? io.err : io.out)(HELP);
+    (first === undefined ? io.err : io.out)(fitted(HELP));
     return first === undefined ? EXIT.usage : EXIT.ok;
   }
   if (first === "--version") {
@@ -72,7 +73,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     if (command === undefined) throw new UsageError(unknown(first, second));
     const { help, run } = await command[1]();
     const rest = args.slice(name.split(" ").length);
-    if (wantsHelp(rest)) io.out(`${help}\n${EXIT_HELP}\n`);
+    if (wantsHelp(rest)) io.out(fitted(`${help}\n${EXIT_HELP}\n`));
     else await run(rest, io);
     return EXIT.ok;
   } catch (error) {

@@ -42,6 +42,7 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
     await printDeviceStatus(folder, values, io);
     return;
   }
+  if (values.offline) throw new UsageError("--offline is for a device: it goes with --state.");
   const status = await (await openControl(values)).get<RegistryStatus>("/status");
   if (values.json) printJson(io, status);
   else printRegistryStatus(status, io);

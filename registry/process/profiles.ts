@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { LIFETIME, PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
 import { cidrSchema } from "../../lib/config.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";
@@ -11,22 +11,29 @@ import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
-const HOUR_MS = 60 * 60_000;
-const DAY_MS = 24 * HOUR_MS;
+const DAY_MS = 24 * 60 * 60_000;
+
+/** Of a list of networks: which is the first that is none, and why. */
+function networkWords(issue: z.core.$ZodRawIssue): string {
+  const [first] = issue.code === "invalid_union" && Array.isArray(issue.input) ? (issue.errors.at(-1) ?? []) : [];
+  if (first === undefined || !Array.isArray(issue.input)) return "must be observed, any, or a list of networks";
+  const [at] = first.path;
+  return typeof at === "number" ? `'${String(issue.input[at])}': ${first.message}` : first.message;
+}
 
 const settingsSchema = z
   .strictObject({
     pattern: z.enum(PATTERNS).default("ip"),
-    addresses: z.union([z.enum(["observed", "any"]), z.array(cidrSchema).min(1).max(1024)]).default("observed"),
+    addresses: z.union([z.enum(["observed", "any"]), z.array(cidrSchema).min(1).max(1024)], { error: networkWords }).default("observed"),
     addressLifetimeMs: z
       .int()
-      .min(1_000)
-      .max(366 * DAY_MS)
+      .min(LIFETIME.address.minMs)
+      .max(LIFETIME.address.maxMs)
       .default(7 * DAY_MS),
     certificateLifetimeMs: z
       .int()
-      .min(HOUR_MS)
-      .max(90 * DAY_MS)
+      .min(LIFETIME.certificate.minMs)
+      .max(LIFETIME.certificate.maxMs)
       .default(7 * DAY_MS),
     maxAddresses: z.int().min(1).max(MAX_ADDRESSES).default(4),
     widest4: z.int().min(0).max(32).default(32),

@@ -30,7 +30,7 @@ describe("the agent's own files", () => {
     writeFileSync(empty, "");
     expect(problems({ ca: empty, certificate: "/nowhere", key: empty })).to.deep.equal([
       `registry.ca: ${empty} holds no certificate in PEM form`,
-      "registry.certificate: /nowhere cannot be read",
+      "registry.certificate: /nowhere cannot be read (ENOENT)",
       `registry.key: ${empty} holds no private key in PEM form`,
     ]);
     expect(problems({ ca: own.certificate, certificate: other.certificate, key: own.key })).to.deep.equal([

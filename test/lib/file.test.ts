@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -70,6 +70,20 @@ describe("makePrivateFolder", () => {
       makePrivateFolder(join(root, "a", "b"));
       makePrivateFolder(join(root, "a", "b"));
       expect([mode(join(root, "a")), mode(join(root, "a", "b"))]).to.deep.equal(["700", "700"]);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it("throws where none can be made, and does not try for ever", () => {
+    const root = mkdtempSync(join(tmpdir(), "eos-file-"));
+    try {
+      writeFileSync(join(root, "file"), "");
+      expect(() => makePrivateFolder(join(root, "file"))).to.throw("EEXIST");
+      expect(() => makePrivateFolder(join(root, "file", "a"))).to.throw("ENOTDIR");
+      symlinkSync(join(root, "nowhere"), join(root, "link"));
+      expect(() => makePrivateFolder(join(root, "link", "a"))).to.throw("EEXIST");
+      expect(() => makePrivateFolder("/proc/a")).to.throw("ENOENT");
     } finally {
       rmSync(root, { recursive: true });
     }

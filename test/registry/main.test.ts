@@ -80,7 +80,7 @@ describe("entityos-registry", () => {
     const without = await run("serve", "--config", scene.config);
     expect([without.exit, without.err]).to.deep.equal([
       78,
-      `entityos-registry: Cannot serve: ${scene.folder}/state/pki/root.crt is not there. Run 'entityos-registry init' first.\n`,
+      `entityos-registry: There is no registry here yet: ${scene.folder}/state/pki/root.crt is not there. Run 'entityos-registry init' first.\n`,
     ]);
     await run("init", "--config", scene.config);
     rmSync(join(scene.folder, "state/registry.sqlite"));
@@ -125,6 +125,17 @@ describe("entityos-registry", () => {
       `  stateDir: Cannot use ${scene.folder}/state/pki/root.crt as a certificate: ENOENT: no such file or directory, open '${scene.folder}/state/pki/root.crt'`,
     ]);
     expect(existsSync(join(scene.folder, "state"))).to.equal(false);
+  });
+
+  it("says what to do about a configuration or a folder that the system refuses", async () => {
+    const absent = await run("check", "--config", `${scene.folder}/absent.yaml`);
+    expect([absent.exit, absent.err.split("\n").slice(-2)]).to.deep.equal([78, ["Name it with --config FILE.", ""]]);
+    writeFileSync(join(scene.folder, "state"), "");
+    const file = await run("init", "--config", scene.config);
+    expect([file.exit, file.err]).to.deep.equal([
+      78,
+      `entityos-registry: EEXIST: file already exists, mkdir '${scene.folder}/state'\nName another place.\n`,
+    ]);
   });
 
   it("check and migrate say when all is well", async () => {

@@ -71,6 +71,44 @@ describe("entityos enroll", () => {
     expect([exit, err.split("\n")[0]]).to.deep.equal([64, "usage: Unknown option '--code'."]);
   });
 
+  it("does not show a code again that stands where it should not", async () => {
+    const code = generateCode().text;
+    const as = ["enroll", "--url", registry.url, "--ca", registry.ca];
+    const word = await cli([...as, code]);
+    expect([word.exit, word.err]).to.deep.equal([
+      64,
+      "usage: A security code is no argument: others can read command lines. It is asked for, or read by --code-file.\nSee: entityos enroll --help\n",
+    ]);
+    const file = await cli([...as, "--state", registry.path("shown-code"), "--code-file", code]);
+    expect([file.exit, file.err]).to.deep.equal([
+      64,
+      "usage: --code-file names a file with the code, and is not the code itself.\nSee: entityos enroll --help\n",
+    ]);
+  });
+
+  it("spends nothing where its folder cannot be made, and says so", async () => {
+    writeFileSync(registry.path("no-folder"), "");
+    const code = await registry.code();
+    const { exit, err } = await registry.enroll("no-folder", code);
+    expect([exit, err]).to.deep.equal([
+      65,
+      `file_refused: EEXIST: file already exists, mkdir '${registry.path("no-folder")}'\nName another place.\n`,
+    ]);
+    const { items } = await registry.json<{ items: { selector: string; used: number }[] }>("code", "list");
+    expect(items.find(({ selector }) => code.replaceAll("-", "").startsWith(selector))?.used).to.equal(0);
+  });
+
+  it("tells control's address from register's", async () => {
+    const url = `https://localhost:${registry.controlPort}`;
+    const args = ["enroll", "--url", url, "--ca", registry.ca, "--state", registry.path("control"), "--code-file", "-"];
+    const { exit, err } = await cli(args, { input: generateCode().text });
+    expect([exit, err]).to.deep.equal([
+      69,
+      `unreachable: Cannot reach ${url}: it asks for a certificate, as control does: register has another address\n` +
+        "Are the address and the CA right, and does the network let you there?\n",
+    ]);
+  });
+
   it("does not enrol twice into one folder, and spends nothing on it", async () => {
     const code = await registry.code();
     expect((await registry.enroll("twice", code)).exit).to.equal(0);
@@ -256,8 +294,9 @@ describe("entityos enroll", () => {
     ["enroll --url http://register.example", 64, "usage: --url is https://HOST or https://HOST:PORT: 'http://register.example' is not."],
     ["enroll --url https://a/path", 64, "usage: --url is https://HOST or https://HOST:PORT: 'https://a/path' is not."],
     ["enroll --url https://user:password@a", 64, "usage: --url is https://HOST"],
+    ["enroll --url https://a --ca /dev/null", 65, "file_unusable: Cannot use /dev/null as a certificate: it holds none in PEM"],
     ["enroll --url https://a --ca /nonexistent", 65, "file_unreadable: Cannot read /nonexistent: ENOENT"],
-    ["status --state /nonexistent", 1, "not_enrolled: This device is not enrolled: there is no /nonexistent/device.json."],
+    ["status --state /nonexistent", 1, "not_enrolled: This device is not enrolled: there is no /nonexistent/device.json.\nName the folder"],
   ];
   for (const [line, exit, says] of misused) {
     it(`ends '${line}' with ${exit}`, async () => {

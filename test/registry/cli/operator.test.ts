@@ -79,11 +79,18 @@ describe("entityos, for operators", () => {
     const out = registry.path("host-2");
     await registry.operator("agent", "enroll", "host-2", "--out", out);
     const before = readFileSync(`${out}/agent.key`, "utf8");
-    const again = await registry.operator("agent", "enroll", "host-2", "--out", out);
+    const again = await registry.operator("agent", "enroll", "host-2", "--out", registry.path("host-2-again"));
     expect([again.exit, again.err]).to.deep.equal([
       1,
       "agent_exists: There is already an agent 'host-2'.\nChoose another name, or take its place with --replace.\n",
     ]);
+    expect(existsSync(registry.path("host-2-again"))).to.equal(false);
+    const other = await registry.operator("agent", "enroll", "host-2-other", "--out", out);
+    expect([other.exit, other.err.split("\n")[0]]).to.deep.equal([
+      64,
+      `usage: ${out}/agent.key is there, and may be in use: name another --out, or put a new one in its place with --replace.`,
+    ]);
+    expect((await registry.operator("agent", "list")).out).to.not.contain("host-2-other");
     expect(readFileSync(`${out}/agent.key`, "utf8")).to.equal(before);
     expect((await registry.operator("agent", "enroll", "host-2", "--out", out, "--replace")).exit).to.equal(0);
     expect(readFileSync(`${out}/agent.key`, "utf8")).to.not.equal(before);
@@ -98,7 +105,11 @@ describe("entityos, for operators", () => {
 
   it("signs requests made where the keys are to stay, and writes no key for them", async () => {
     const host = registry.path("host-4-itself");
-    expect((await cli(["agent", "request", "host-4", "--out", host, "--service"])).exit).to.equal(0);
+    const requested = await cli(["agent", "request", "host-4", "--out", host, "--service"]);
+    expect([requested.exit, requested.out.split("\n")[2]]).to.deep.equal([
+      0,
+      "next:  entityos agent enroll host-4 --csr agent.csr --service NAMES --service-csr service.csr --out DIR, where control is",
+    ]);
     expect(readdirSync(host).sort()).to.deep.equal(["agent.csr", "agent.key", "service.csr", "service.key"]);
     const again = await cli(["agent", "request", "host-4", "--out", host]);
     expect([again.exit, again.err.split("\n")[0]]).to.deep.equal([64, `usage: ${host}/agent.key is there; --replace makes another one.`]);
@@ -143,6 +154,32 @@ describe("entityos, for operators", () => {
     expect((await registry.operator("audit", "list", "--limit", "1", "--after", "1")).out).to.match(/^2 /m);
   });
 
+  it("says which file is not what it was named for", async () => {
+    const [alice, bob] = [registry.path("alice-files"), registry.path("bob-files")];
+    for (const [name, out] of [
+      ["alice-files", alice],
+      ["bob-files", bob],
+    ] as const)
+      await registry.operator("operator", "enroll", name, "--out", out);
+    const asked = async (cert: string, key: string, ca: string) => {
+      const url = `https://localhost:${registry.controlPort}`;
+      const { exit, err } = await cli(["status", "--control", url, "--cert", cert, "--key", key, "--ca", ca]);
+      return [exit, err];
+    };
+    const [cert, key, ca] = [`${alice}/operator.crt`, `${alice}/operator.key`, `${alice}/ca.pem`];
+    const none = (file: string, what: string) => [
+      65,
+      `file_unusable: Cannot use ${file} as a ${what}: it holds none in PEM, or one that is encrypted.\n`,
+    ];
+    expect(await asked(cert, cert, ca)).to.deep.equal(none(cert, "private key"));
+    expect(await asked(key, key, ca)).to.deep.equal(none(key, "certificate"));
+    expect(await asked(cert, key, key)).to.deep.equal(none(key, "certificate"));
+    expect(await asked(cert, `${bob}/operator.key`, ca)).to.deep.equal([
+      65,
+      `file_unusable: ${bob}/operator.key is not the key of the certificate in ${cert}.\n`,
+    ]);
+  });
+
   it("says where nobody answers", async () => {
     const { exit, err } = await cli(["status", "--socket", registry.path("nothing.sock")]);
     expect(exit).to.equal(69);
@@ -175,6 +212,16 @@ describe("entityos, for operators", () => {
     ["code create --secret x", 64, "usage: Unknown option '--secret'."],
     ["code withdraw", 64, "usage: SELECTOR is missing."],
     ["code withdraw A B", 64, "usage: Unexpected argument 'B'."],
+    [
+      "code withdraw ABCDE-FGH01-23456-789AB-CDEFG-HJKMN-PQRS8",
+      64,
+      "usage: SELECTOR is the first 8 characters of a code, and no more.\nSee: entityos code withdraw --help\n",
+    ],
+    [
+      "code list ABCDE-FGH01-23456-789AB-CDEFG-HJKMN-PQRS8",
+      64,
+      "usage: A security code is no argument: others can read command lines. It is asked for, or read by --code-file.\n",
+    ],
     ["code list --limit 5000", 64, "usage: --limit is a whole number from 1 to 1000: '5000' is not."],
     ["status --control https://a", 64, "usage: --control needs --cert, --key and --ca."],
     ["status --cert a", 64, "usage: --cert, --key and --ca go with --control."],
@@ -187,12 +234,25 @@ describe("entityos, for operators", () => {
     ["agent enroll a", 64, "usage: --out is missing."],
     ["agent enroll a --out b --service-csr c", 64, "usage: --service-csr goes with --service."],
     ["agent enroll a --out b --zone c", 64, "usage: --zone is restricted or open: 'c' is not."],
+    ["profile set a --observed6 96", 64, "usage: --observed6 is 64 or 128: '96' is not."],
+    ["profile set a --max-addresses 65", 64, "usage: --max-addresses is a whole number from 1 to 64: '65' is not."],
+    ["profile set a --certificate-lifetime 100d", 64, "usage: --certificate-lifetime is from 1h to 90d: '100d' is not."],
+    ["profile set a --address-lifetime 367d", 64, "usage: --address-lifetime is from 1s to 366d: '367d' is not."],
+    [
+      "profile set a --addresses 10.0.0.0/33",
+      65,
+      "profile_invalid: The profile cannot be set: addresses: '10.0.0.0/33': A prefix length here is a whole number from 0 to 32",
+    ],
+    ["profile set a --addresses some", 65, "profile_invalid: The profile cannot be set: addresses: 'some': Not an IPv4"],
+    ["cert revoke 5f2b7c", 65, "request_invalid: fingerprint: 64 lower-case hex digits, as 'cert list' tells it\n"],
+    ["device show a", 1, "device_unknown: There is no device a.\nSee what there is: entityos device list\n"],
+    ["status --offline", 64, "usage: --offline is for a device: it goes with --state."],
     ["profile set a --pattern b", 64, "usage: --pattern is one of ip, cert, either, both: 'b' is not."],
     ["constructor", 64, "usage: There is no command 'constructor'."],
   ];
   for (const [line, exit, says] of misused) {
     it(`ends '${line}' with ${exit}`, async () => {
-      const needsControl = line.startsWith("profile set");
+      const needsControl = /^(profile set|cert revoke|device show|status --offline)/.test(line);
       const ran = needsControl ? await registry.operator(...line.split(" ")) : await cli(line.split(" ").filter((word) => word !== ""));
       expect(ran.exit).to.equal(exit);
       expect(ran.err.slice(0, says.length)).to.equal(says);
@@ -216,6 +276,8 @@ describe("entityos, for operators", () => {
 
   it("helps with every command: usage, options, examples, exit codes", async () => {
     const { out } = await cli(["--help"]);
+    const tooLong = (help: string) => (help.split("\nExamples\n")[0] ?? "").split("\n").filter((line) => line.length > 80);
+    expect(tooLong(out)).to.deep.equal([]);
     const commands = [...out.matchAll(/^ {2}((?:[a-z]+ )?[a-z]+) {2,}\S/gm)].map((match) => match[1] ?? "");
     expect(commands).to.have.length(26);
     for (const command of commands) {
@@ -225,7 +287,8 @@ describe("entityos, for operators", () => {
         out.includes(`Usage: entityos ${command}`),
         out.includes("\nExamples\n"),
         out.includes("\nExit codes: "),
-      ]).to.deep.equal([0, true, true, true]);
+        tooLong(out),
+      ]).to.deep.equal([0, true, true, true, []]);
     }
   });
 });

@@ -33,7 +33,7 @@ describe("entityos status, for operators", () => {
     const { exit, out, err } = await registry.operator("status", "--check");
     expect([exit, err]).to.deep.equal([1, "not_well: agents_silent\n"]);
     expect(out).to.match(/\nall is well: +no: 1 alarm, below\n/);
-    expect(out).to.match(/\nALARM: +1 agents have no feed: host-9\n/);
+    expect(out).to.match(/\nALARM: +1 agent has no feed: host-9\n/);
     const told = await registry.json<RegistryStatus & Record<string, unknown>>("status");
     expect(told).to.deep.include({
       silent: { agents: 1, names: ["host-9"] },
