@@ -126,6 +126,8 @@ const reasonOf = (error: NodeJS.ErrnoException): string => {
       return "there is no such socket";
     case "ECONNREFUSED":
       return "nobody answers there";
+    case "ECONNRESET":
+      return "it ended the connection without an answer";
     case "EACCES":
       return "not permitted";
     case "ENOTFOUND":

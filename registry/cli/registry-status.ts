@@ -19,7 +19,7 @@ export function printRegistryStatus(status: RegistryStatus, io: Io): void {
       ["waiting", String(status.inbox)],
       ...(spread === null
         ? []
-        : [["last spread", `revision ${spread.revision} on ${spread.agents} agents in ${spread.ms.toFixed(1)} ms`] as const]),
+        : [["last spread", `revision ${spread.revision} on ${count(spread.agents, "agent")} in ${spread.ms.toFixed(1)} ms`] as const]),
       ...alarms.map(({ text }) => ["ALARM", text] as const),
     ]),
   );

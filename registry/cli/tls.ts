@@ -5,6 +5,8 @@ import { Problem } from "../../lib/problem.ts";
 import { UsageError } from "./command.ts";
 import type { Endpoint } from "./http.ts";
 
+const ADDRESS_HINT = "Are the address and the CA right, and does the network let you there?";
+
 interface TlsFiles {
   readonly ca: string | undefined;
   /** Who asks; without it nobody in particular. */
@@ -21,7 +23,7 @@ export function tlsEndpoint(url: string, files: TlsFiles, option: string, family
   const tls = { ...(files.ca === undefined ? {} : { ca: readCertificate(files.ca) }), ...readOwn(files.own) };
   return {
     what: url,
-    hint: "Are the address and the CA right, and does the network let you there?",
+    hint: `${ADDRESS_HINT}${files.own === undefined ? "" : `\nIs the certificate in ${files.own.certificate} one of its operators', and not revoked (entityos cert list)?`}`,
     open: (options, onAnswer) => request({ ...options, ...tls, hostname, port, family, agent: false, minVersion: "TLSv1.2" }, onAnswer),
   };
 }

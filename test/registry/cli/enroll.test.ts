@@ -221,7 +221,7 @@ describe("entityos enroll", () => {
       const { exit, err } = await enrollAt(proxy.url, "patient", code);
       expect([exit, err.replaceAll(proxy.url, "URL")]).to.deep.equal([
         0,
-        "Cannot reach URL: socket hang up; trying again (1 of 5)\nCannot reach URL: the answer is not JSON: is this a registry?; trying again (2 of 5)\nCannot reach URL: socket hang up; trying again (3 of 5)\n",
+        "Cannot reach URL: it ended the connection without an answer; trying again (1 of 5)\nCannot reach URL: the answer is not JSON: is this a registry?; trying again (2 of 5)\nCannot reach URL: it ended the connection without an answer; trying again (3 of 5)\n",
       ]);
       expect([proxy.bodies.length, new Set(proxy.bodies).size, new Set(proxy.keys).size]).to.deep.equal([4, 1, 1]);
       expect(proxy.keys[0]).to.match(/^[A-Za-z0-9_-]{22}$/);

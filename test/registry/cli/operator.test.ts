@@ -136,6 +136,21 @@ describe("entityos, for operators", () => {
     expect((await registry.operator("audit", "list", "--limit", "1000")).out).to.match(/ operator:alice +code\.created /);
   });
 
+  it("says to look at the certificate where control takes it for nobody's", async () => {
+    await using other = await TestRegistry.start();
+    const out = other.path("carol");
+    await other.operator("operator", "enroll", "carol", "--out", out);
+    const url = `https://localhost:${registry.controlPort}`;
+    const who = ["--cert", `${out}/operator.crt`, "--key", `${out}/operator.key`, "--ca", registry.ca];
+    const { exit, err } = await cli(["status", "--control", url, ...who]);
+    expect([exit, err]).to.deep.equal([
+      69,
+      `unreachable: Cannot reach ${url}: it ended the connection without an answer\n` +
+        "Are the address and the CA right, and does the network let you there?\n" +
+        `Is the certificate in ${out}/operator.crt one of its operators', and not revoked (entityos cert list)?\n`,
+    ]);
+  });
+
   it("is not permitted to ask with an agent's certificate", async () => {
     const out = registry.path("host-5");
     await registry.operator("agent", "enroll", "host-5", "--out", out);

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,6 +31,13 @@ describe("EST", () => {
     ]);
     expect(text).to.contain(scene.root.trim());
     scene.folder.run("cms", "-inform", "DER", "-in", "cacerts.p7", "-cmsout", "-noout");
+  });
+
+  it("answers in lines that base64(1) reads, as the documentation has it", async () => {
+    const { body } = await est("cacerts");
+    const { status, stdout, stderr } = spawnSync("base64", ["-d"], { input: body });
+    expect([status, stderr.toString()]).to.deep.equal([0, ""]);
+    expect(stdout).to.deep.equal(Buffer.from(body.toString(), "base64"));
   });
 
   it("says what a request should look like: P-256 and SHA-256", async () => {
