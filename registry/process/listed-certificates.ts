@@ -5,6 +5,7 @@ import { revokeCertificate } from "../ca/ledger.ts";
 import { appendAudit, assertLead, commitChanges } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
+import { goodOfSameKey } from "./compromised-keys.ts";
 import { removal } from "./held-certificates.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
@@ -45,7 +46,8 @@ export function* certificatesOf(
 }
 
 /**
- * An operator's word: ends one certificate, whosever it is. A device keeps its others, and its addresses; an agent is
+ * An operator's word: ends one certificate, whosever it is. A device keeps its others, but for those of the same key
+ * where that is compromised, and its addresses; an agent is
  * revoked with its newest; of one before it the feed alone ends, which may have come with it. A second time changes nothing. Write it with wakes "head" and "revocation".
  * @returns the certificate, the revision after which no gate takes it, and the agent whose feed must end
  * @throws Problem certificate_unknown | authority_certificate | not_leading
@@ -57,27 +59,34 @@ export function* revokeListed(
 ): Command<{ certificate: Certificate; revision: number; agent: string | null }> {
   yield* assertLead(db, lead);
   const { fingerprint, reason, now, actor } = input;
-  const found = () => first(db.selectFrom("certificates").select(COLUMNS).where("fingerprint", "=", fingerprint));
+  const found = () =>
+    first(
+      db
+        .selectFrom("certificates")
+        .select([...COLUMNS, "pem"])
+        .where("fingerprint", "=", fingerprint),
+    );
   const row = yield* found();
   if (row === undefined) throw new Problem(404, "certificate_unknown", "There is no certificate of that fingerprint.");
   const root = db.selectFrom("authorities").select("ca").where("kind", "=", "root").where("name", "=", row.issuer);
   if ((yield* first(root)) !== undefined)
     throw new Problem(409, "authority_certificate", "This is a CA's own certificate: take the CA out (ca retire).");
   const ended = yield* revokeCertificate(db, fingerprint, now, reason);
+  const { device } = row;
+  // Whoever has the key can show each of them.
+  const alike = ended && device !== null && reason === "keyCompromise" ? yield* goodOfSameKey(db, { device, pem: row.pem, now }) : [];
+  for (const other of alike) yield* revokeCertificate(db, other.fingerprint, now, reason);
+  const over = ended ? [row, ...alike] : [];
   // Of one that another took the place of no gate knows.
-  const changes = ended && row.device !== null && row.state === "live" ? [removal(fingerprint)] : [];
-  const { revision } = yield* commitChanges(db, lead, { changes, now });
+  const known = device === null ? [] : over.filter(({ state }) => state === "live");
+  const { revision } = yield* commitChanges(db, lead, { changes: known.map((each) => removal(each.fingerprint)), now });
   const agent = ended ? yield* revokeAgentOf(db, row, now) : null;
-  const { subject, serial, device } = row;
-  if (ended)
-    yield* appendAudit(db, {
-      at: now,
-      actor,
-      action: "certificate.revoked",
-      detail: { fingerprint, subject, serial, device, reason, revision },
-    });
+  const detail = ({ fingerprint, subject, serial }: Told) => ({ fingerprint, subject, serial, device, reason, revision });
+  yield* appendAudit(db, ...over.map((each) => ({ at: now, actor, action: "certificate.revoked", detail: detail(each) })));
   return { certificate: fromRow((yield* found()) ?? row), revision, agent };
 }
+
+type Told = Pick<Database["certificates"], "fingerprint" | "subject" | "serial">;
 
 /** @returns the agent's name, null when the certificate is none of an agent's */
 function* revokeAgentOf(

@@ -2,6 +2,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import { expect } from "chai";
 import { revokeDevice } from "../../../registry/process/devices.ts";
 import { MAX_LIVE_CERTIFICATES, OVERLAP_MS } from "../../../registry/process/held-certificates.ts";
+import { revokeListed } from "../../../registry/process/listed-certificates.ts";
 import { setProfile } from "../../../registry/process/profiles.ts";
 import { all } from "../../../registry/store/store.ts";
 import { csr, testAuthorities } from "./authorities.ts";
@@ -101,6 +102,30 @@ describe("a device's certificates", () => {
     expect(
       await harness.rows((db) => all(db.selectFrom("trust").select("id").where("target", "in", ["binding", "certificate"]))),
     ).to.deep.equal([]);
+  });
+
+  it("of a key that is called compromised end together, and none is made for it again", async () => {
+    const code = await harness.code({ pattern: "cert", certificateLifetimeMs: DAY_MS });
+    const same = await csr();
+    const device = await harness.device(code, { addresses: [] }, { csr: same });
+    const [first] = (await trusted()).keys();
+    const renewed = async (request: typeof same) => harness.own(device, "renew", { addresses: [] }, { csr: request });
+    harness.now = START + 1_000;
+    expect((await renewed(same)).status).to.equal(201);
+    expect((await renewed(await csr())).status).to.equal(201);
+    const input = { fingerprint: first ?? "", reason: "keyCompromise", now: START + 2_000, actor: "operator:a" } as const;
+    await harness.store.write((db) => revokeListed(db, harness.lead, input), ["head", "revocation"]);
+    expect((await listed()).map((line) => line.split(" ").slice(0, -1).join(" ")).sort()).to.deep.equal([
+      "live",
+      "revoked keyCompromise",
+      "revoked keyCompromise",
+    ]);
+    expect((await trusted()).size).to.equal(1);
+    const audited = await harness.rows((db) => all(db.selectFrom("audit").select("action").where("action", "=", "certificate.revoked")));
+    expect(audited).to.have.length(2);
+    const { status, body } = await renewed(same);
+    expect([status, body.code]).to.deep.equal([422, "key_compromised"]);
+    expect((await renewed(await csr())).status).to.equal(201);
   });
 
   it("are needed for a renewal where nothing else admits", async () => {
