@@ -1,4 +1,3 @@
-import { existsSync, statSync } from "node:fs";
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config.ts";
 import { configRefusal, fileRefusal } from "../lib/file-refusal.ts";
@@ -19,7 +18,7 @@ import type { RegistryConfig } from "./config.ts";
 import { initialise } from "./init.ts";
 import { keysOf } from "./keys-of.ts";
 import { pathsOf } from "./paths.ts";
-import { NotInitialisedError, serve } from "./serve.ts";
+import { isThere, NotInitialisedError, serve } from "./serve.ts";
 import { StoreRefusedError } from "./store/migrate.ts";
 
 /** What was asked for needs another configuration than this one: exit code 78. */
@@ -106,14 +105,14 @@ export async function check(config: RegistryConfig, file: string): Promise<strin
 export async function migrate(config: RegistryConfig, clock: Clock, log: Log): Promise<string> {
   const { database } = pathsOf(config);
   // Storage that got lost must not come back empty.
-  if (!existsSync(database)) throw new NotInitialisedError(database);
+  if (!isThere(database)) throw new NotInitialisedError(database);
   const { made } = await initialise(config, clock, log);
   return `${made.map((thing) => `made: ${thing}\n`).join("")}up to date: ${database}\n`;
 }
 
 function visibility(file: string): "there" | "absent" | "hidden" {
   try {
-    return statSync(file, { throwIfNoEntry: false }) === undefined ? "absent" : "there";
+    return isThere(file) ? "there" : "absent";
   } catch {
     return "hidden";
   }

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import type { Clock } from "../lib/clock.ts";
 import type { Log } from "../lib/log.ts";
 import { createMetrics } from "../lib/metrics.ts";
@@ -36,6 +36,9 @@ export class NotInitialisedError extends Error {
   }
 }
 
+/** @throws the system's error where it may not be seen: what another user keeps is not absent */
+export const isThere = (file: string): boolean => statSync(file, { throwIfNoEntry: false }) !== undefined;
+
 export interface Serving extends AsyncDisposable {
   /** What stands, for the ready line. */
   readonly registerPort: number;
@@ -55,8 +58,9 @@ export interface Serving extends AsyncDisposable {
 export async function serve(config: RegistryConfig, clock: Clock, log: Log): Promise<Serving> {
   const paths = pathsOf(config);
   // Storage that got lost must not come back empty, with a new epoch, as if nobody had ever been revoked.
-  if (generationFiles(paths.pki, "root").length === 0) throw new NotInitialisedError(fileOf(paths.pki, "root", "crt"));
-  if (!existsSync(paths.database)) throw new NotInitialisedError(paths.database);
+  if (!isThere(paths.pki) || generationFiles(paths.pki, "root").length === 0)
+    throw new NotInitialisedError(fileOf(paths.pki, "root", "crt"));
+  if (!isThere(paths.database)) throw new NotInitialisedError(paths.database);
   await using stack = new AsyncDisposableStack();
   const door = stack.use(await claimLocalDoor(config));
   const stopping = new AbortController();
