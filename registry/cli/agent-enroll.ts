@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import type { IssuedCertificate, NewAgent, NewServerCertificate } from "../../lib/admin/api.ts";
 import { makePrivateFolder, writeFileAtomic } from "../../lib/file.ts";
@@ -54,10 +54,14 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
   const control = await openControl(values);
   const own = values.csr === undefined ? await makeKeyAndCsr(name) : { key: null, csr: readFile(values.csr) };
   const body: NewAgent = { name, zone: readZone(values.zone), csr: own.csr, replace: values.replace };
-  // The service first: when its names are refused, no agent is enrolled yet. Files last: a refused one leaves those of a living agent alone.
-  const service = values.service === undefined ? null : await certify(control, values.service.split(","), values["service-csr"]);
-  const issued = await control.send<IssuedCertificate>("POST", "/agents", body);
+  // The folder first: an agent whose files go nowhere would be waited for. Files last: a refused one leaves those of a living agent alone.
+  const fresh = !existsSync(out);
   makePrivateFolder(out);
+  accessSync(out, constants.W_OK);
+  const { service, issued } = await sign(control, body, values).catch((error: unknown) => {
+    if (fresh) rmdirSync(out);
+    throw error;
+  });
   const files = new Files(out);
   if (own.key !== null) files.write("agent.key", own.key, 0o600);
   files.write("agent.crt", issued.certificate + issued.chain, 0o644);
@@ -75,6 +79,16 @@ export async function run(args: readonly string[], io: Io): Promise<void> {
       ["files", files.written.join(" ")],
     ]),
   );
+}
+
+/** The service first: when its names are refused, no agent is enrolled yet. */
+async function sign(
+  control: Control,
+  body: NewAgent,
+  { service: names, "service-csr": csr }: { readonly service?: string | undefined; readonly "service-csr"?: string | undefined },
+) {
+  const service = names === undefined ? null : await certify(control, names.split(","), csr);
+  return { service, issued: await control.send<IssuedCertificate>("POST", "/agents", body) };
 }
 
 /** Key, unless it is elsewhere, and certificate with its chain, for the service behind the gate. */

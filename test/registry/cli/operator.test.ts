@@ -103,6 +103,12 @@ describe("entityos, for operators", () => {
     expect(existsSync(registry.path("host-3"))).to.equal(false);
   });
 
+  it("enrols no agent whose files can go nowhere", async () => {
+    const { exit, err } = await registry.operator("agent", "enroll", "host-nowhere", "--out", "/proc/a");
+    expect([exit, err]).to.deep.equal([65, "file_refused: ENOENT: no such file or directory, mkdir '/proc/a'\nName another place.\n"]);
+    expect((await registry.operator("agent", "list")).out).to.not.contain("host-nowhere");
+  });
+
   it("signs requests made where the keys are to stay, and writes no key for them", async () => {
     const host = registry.path("host-4-itself");
     const requested = await cli(["agent", "request", "host-4", "--out", host, "--service"]);
