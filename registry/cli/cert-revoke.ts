@@ -9,7 +9,7 @@ export const help = `Revokes one certificate: no gate takes it any more, and its
 Usage: entityos cert revoke FINGERPRINT [--reason REASON]
 
 A device keeps its other certificates and its addresses (entityos device revoke ends it whole); an agent is revoked with its certificate.
-With keyCompromise the device's other certificates of the same key go too, and it gets none for that key any more. Whoever had the key may
+With keyCompromise the device's other certificates of the same key go too, and nobody gets one for that key any more. Whoever had the key may
 have renewed by it for one of his own: "entityos cert list --device DEVICE" tells, and the audit log by which certificate (by).
 
 Options

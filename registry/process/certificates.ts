@@ -9,6 +9,7 @@ import type { Pattern } from "../rules/lane.ts";
 import { newId } from "../store/id.ts";
 import { prepared as preparedQuery } from "../store/prepared.ts";
 import { type Builder, type Command, first } from "../store/store.ts";
+import { compromisedAmong, keyDigest } from "./compromised-keys.ts";
 
 /**
  * A certificate that was signed for a submission before its transaction, which cannot wait for a signature. It leaves this process
@@ -18,6 +19,8 @@ export interface Signed {
   /** For whom: the device's id, also when the transaction makes that device. */
   readonly device: string;
   readonly issued: Issued;
+  /** What its key is known by: {@link keyDigest}. */
+  readonly key: string;
   /** The CA that signed it, and PEM of what goes behind the certificate. */
   readonly ca: string;
   readonly chain: string;
@@ -50,7 +53,8 @@ export async function signFor(ca: DeviceCa | null, csr: Uint8Array, { device, li
     const request = parseCsr(csr);
     if (ca === null) throw new Problem(503, "ca_missing", "This registry has no CA for devices yet: its operator runs 'init' once more.");
     const id = device ?? newId(now);
-    return { kind: "signed", signed: { device: id, issued: await ca.issue(request, id, lifeMs, now), ca: ca.id, chain: ca.chain, lifeMs } };
+    const issued = await ca.issue(request, id, lifeMs, now);
+    return { kind: "signed", signed: { device: id, issued, key: keyDigest(request.spki), ca: ca.id, chain: ca.chain, lifeMs } };
   } catch (problem) {
     // Not the request's fault: it waits until the signer is back.
     if (problem instanceof Problem && !isSignerUnavailable(problem)) return { kind: "refused", problem };
@@ -58,16 +62,26 @@ export async function signFor(ca: DeviceCa | null, csr: Uint8Array, { device, li
   }
 }
 
+/** How what certificates were signed under stands at this moment. */
+interface Standing {
+  /** CAs that sign, and that the gates know: there is one such CA at most. */
+  readonly signing: ReadonlySet<string>;
+  /** Keys that are in other hands. */
+  readonly compromised: ReadonlySet<string>;
+}
+
 /**
  * The certificate that a transaction may store.
- * @param signing the CAs that sign at this moment, of {@link signingAmong}
- * @throws Problem the request's own, or certificate_stale: what it was signed under has changed meanwhile, so it has to be signed anew
+ * @throws Problem the request's own, key_compromised, or certificate_stale: what it was signed under has changed meanwhile, so it has to
+ *   be signed anew
  */
-export function signedNow(prepared: Prepared, wanted: Wanted | null, signing: ReadonlySet<string>): Signed | null {
+export function signedNow(prepared: Prepared, wanted: Wanted | null, { signing, compromised }: Standing): Signed | null {
   if (prepared.kind === "refused") throw prepared.problem;
   if (wanted === null) return null;
   if (prepared.kind === "signed") {
     const { signed } = prepared;
+    if (compromised.has(signed.key))
+      throw new Problem(422, "key_compromised", "This key is known to be in other hands: make a new one, and ask for its certificate.");
     const asWanted = signed.lifeMs === wanted.lifeMs && (wanted.device === null || wanted.device === signed.device);
     if (asWanted && signing.has(signed.ca)) return signed;
   }
@@ -78,14 +92,16 @@ const selectSigning = preparedQuery((db, v: { ca: string }) =>
   db.selectFrom("authorities").select(["state", "told"]).where("ca", "=", v.ca),
 );
 
-/** Of the CAs that signed these those that sign, and that the gates know: there is one such CA at most. */
-export function* signingAmong(db: Builder, prepared: readonly Prepared[]): Command<ReadonlySet<string>> {
-  const cas = new Set(prepared.flatMap((each) => (each.kind === "signed" ? [each.signed.ca] : [])));
-  for (const ca of [...cas]) {
+/** Of these certificates alone. */
+export function* standingOf(db: Builder, prepared: readonly Prepared[]): Command<Standing> {
+  const signed = prepared.flatMap((each) => (each.kind === "signed" ? [each.signed] : []));
+  const signing = new Set(signed.map(({ ca }) => ca));
+  for (const ca of [...signing]) {
     const row = yield* first(selectSigning(db, { ca }));
-    if (row === undefined || row.state !== "active" || row.told === null) cas.delete(ca);
+    if (row === undefined || row.state !== "active" || row.told === null) signing.delete(ca);
   }
-  return cas;
+  const keys = signed.map(({ key }) => key);
+  return { signing, compromised: yield* compromisedAmong(db, keys) };
 }
 
 /** Whose device a certificate is for, and what that device may do. */

@@ -1,21 +1,14 @@
-import { X509Certificate } from "node:crypto";
+import { hash, X509Certificate } from "node:crypto";
 import { sql } from "kysely";
-import { Problem } from "../../lib/problem.ts";
 import { prepared } from "../store/prepared.ts";
-import { all, type Builder, type Command } from "../store/store.ts";
+import { all, type Builder, type Command, first } from "../store/store.ts";
 
 /** A device's certificates that are looked at, the newest first. */
 const MAX_LOOKED_AT = 1_000;
 
-const selectCompromised = prepared((db, v: { device: string }) =>
-  db
-    .selectFrom("certificates")
-    .select("pem")
-    .where("device", "=", v.device)
-    .where("state", "=", "revoked")
-    .where("reason", "=", "keyCompromise")
-    .orderBy("not_before", "desc")
-    .limit(sql.lit(MAX_LOOKED_AT)),
+const selectAny = prepared((db, _: object) => db.selectFrom("compromised_keys").select("at").limit(sql.lit(1)));
+const selectCompromised = prepared((db, v: { key: string }) =>
+  db.selectFrom("compromised_keys").select("at").where("spki_sha256", "=", v.key),
 );
 const selectGood = prepared((db, v: { device: string; now: number }) =>
   db
@@ -28,21 +21,33 @@ const selectGood = prepared((db, v: { device: string; now: number }) =>
     .limit(sql.lit(MAX_LOOKED_AT)),
 );
 
-/**
- * A device gets no certificate for a key of its own that an operator called compromised. Of another device's nobody knows.
- * @throws Problem key_compromised
- */
-export function* assertNotCompromised(db: Builder, { device, pem }: { readonly device: string; readonly pem: string }): Command<void> {
-  const compromised = yield* all(selectCompromised(db, { device }));
-  if (compromised.some((row) => isOfSameKey(row.pem, pem)))
-    throw new Problem(422, "key_compromised", "A certificate of this key was revoked because the key is in other hands: make a new key.");
+/** What a key is known by. @param spki SubjectPublicKeyInfo, DER (RFC 5280 section 4.1.2.7) */
+export const keyDigest = (spki: Uint8Array): string => hash("sha256", spki);
+
+const keyDigestOf = (pem: string): string => keyDigest(new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" }));
+
+/** Notes that a certificate's key is in other hands: no certificate is made for it any more, whoever asks. */
+export function* noteCompromised(db: Builder, { pem, now }: { readonly pem: string; readonly now: number }): Command<void> {
+  const row = { spki_sha256: keyDigestOf(pem), at: now };
+  yield* all(
+    db
+      .insertInto("compromised_keys")
+      .values(row)
+      .onConflict((conflict) => conflict.doNothing()),
+  );
 }
 
-/** What else a device holds for a certificate's key, and could be shown still. */
+/** Of these keys those that are known to be in other hands. Mostly there are none at all. */
+export function* compromisedAmong(db: Builder, keys: readonly string[]): Command<ReadonlySet<string>> {
+  const found = new Set<string>();
+  if (keys.length === 0 || (yield* first(selectAny(db, {}))) === undefined) return found;
+  for (const key of keys) if ((yield* first(selectCompromised(db, { key }))) !== undefined) found.add(key);
+  return found;
+}
+
+/** What a device holds for a certificate's key, and could be shown still. */
 export function* goodOfSameKey(db: Builder, { device, pem, now }: { readonly device: string; readonly pem: string; readonly now: number }) {
+  const key = keyDigestOf(pem);
   const good = yield* all(selectGood(db, { device, now }));
-  return good.filter((row) => isOfSameKey(row.pem, pem));
+  return good.filter((row) => keyDigestOf(row.pem) === key);
 }
-
-const isOfSameKey = (one: string, other: string): boolean =>
-  new X509Certificate(one).publicKey.equals(new X509Certificate(other).publicKey);

@@ -6,8 +6,7 @@ import { preparedRows } from "../store/prepared.ts";
 import { assertLead } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import type { Builder, Command, Lead } from "../store/store.ts";
-import { type Signed, signedNow, signingAmong, type Wanted } from "./certificates.ts";
-import { assertNotCompromised } from "./compromised-keys.ts";
+import { type Signed, signedNow, standingOf, type Wanted } from "./certificates.ts";
 import { permitLeave } from "./leave.ts";
 import { permitReenroll } from "./reenroll.ts";
 import { previewRegistrations, type Registering, registerAll } from "./register.ts";
@@ -59,8 +58,7 @@ export function* concludeSubmission(db: Builder, lead: Lead, { work, certificate
   try {
     if ((yield* useNonces(db, [work.submission])).size === 0) throw replayed();
     act = yield* permitOf(work)(db, lead, work);
-    signed = signedNow(certificate, act.wants, yield* signingAmong(db, [certificate]));
-    if (signed !== null) yield* assertNotCompromised(db, { device: signed.device, pem: signed.issued.pem });
+    signed = signedNow(certificate, act.wants, yield* standingOf(db, [certificate]));
   } catch (error) {
     if (error instanceof Problem && error.status < 500) return yield* refuse(db, work, error);
     throw error;

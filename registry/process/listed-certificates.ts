@@ -5,7 +5,7 @@ import { revokeCertificate } from "../ca/ledger.ts";
 import { appendAudit, assertLead, commitChanges } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
-import { goodOfSameKey } from "./compromised-keys.ts";
+import { goodOfSameKey, noteCompromised } from "./compromised-keys.ts";
 import { removal } from "./held-certificates.ts";
 import { assertLimit, type PageRequest, pageOf } from "./paging.ts";
 
@@ -46,9 +46,9 @@ export function* certificatesOf(
 }
 
 /**
- * An operator's word: ends one certificate, whosever it is. A device keeps its others, but for those of the same key
- * where that is compromised, and its addresses; an agent is
- * revoked with its newest; of one before it the feed alone ends, which may have come with it. A second time changes nothing. Write it with wakes "head" and "revocation".
+ * An operator's word: ends one certificate, whosever it is. A device keeps its others, but for those of the same key where that is
+ * compromised, and its addresses; an agent is revoked with its newest; of one before it the feed alone ends, which may have come with it.
+ * A second time changes nothing, but that a key may be called compromised later too. Write it with wakes "head" and "revocation".
  * @returns the certificate, the revision after which no gate takes it, and the agent whose feed must end
  * @throws Problem certificate_unknown | authority_certificate | not_leading
  */
@@ -73,10 +73,12 @@ export function* revokeListed(
     throw new Problem(409, "authority_certificate", "This is a CA's own certificate: take the CA out (ca retire).");
   const ended = yield* revokeCertificate(db, fingerprint, now, reason);
   const { device } = row;
+  const isCompromised = reason === "keyCompromise";
+  if (isCompromised) yield* noteCompromised(db, { pem: row.pem, now });
   // Whoever has the key can show each of them.
-  const alike = ended && device !== null && reason === "keyCompromise" ? yield* goodOfSameKey(db, { device, pem: row.pem, now }) : [];
+  const alike = isCompromised && device !== null ? yield* goodOfSameKey(db, { device, pem: row.pem, now }) : [];
   for (const other of alike) yield* revokeCertificate(db, other.fingerprint, now, reason);
-  const over = ended ? [row, ...alike] : [];
+  const over = [...(ended ? [row] : []), ...alike];
   // Of one that another took the place of no gate knows.
   const known = device === null ? [] : over.filter(({ state }) => state === "live");
   const { revision } = yield* commitChanges(db, lead, { changes: known.map((each) => removal(each.fingerprint)), now });

@@ -9,7 +9,7 @@ import { prepared, preparedRows } from "../store/prepared.ts";
 import { appendAudit, commitEach } from "../store/queries.ts";
 import type { Database } from "../store/schema.ts";
 import { all, type Builder, type Command, first, type Lead } from "../store/store.ts";
-import { addCertificates, certificateAnswer, type Prepared, type Signed, signedNow, signingAmong, type Wanted } from "./certificates.ts";
+import { addCertificates, certificateAnswer, type Prepared, type Signed, signedNow, standingOf, type Wanted } from "./certificates.ts";
 import { addGrants, type NewGrant, settleGrants } from "./grants.ts";
 import { type Place, requestedPlaces } from "./places.ts";
 import type { Done, Work } from "./work.ts";
@@ -50,7 +50,7 @@ export function* previewRegistrations(db: Builder, works: readonly Work[]): Comm
  * `register`, signed by a code's key: makes a device. Of many in one transaction, each as if those before it were concluded already.
  * @param assertFresh throws a Problem for a work that comes too late, whatever its code says
  * @returns for each what it came to, or why it is refused: plain_code_refused | code_withdrawn | code_expired | code_spent | device_key |
- *   certificate_not_offered | certificate_required, those of the profile's addresses, and those of the request
+ *   certificate_not_offered | certificate_required | key_compromised, those of the profile's addresses, and those of the request
  * @throws Problem certificate_stale, when any of them has to be signed anew
  */
 export function* registerAll(
@@ -63,7 +63,7 @@ export function* registerAll(
     db,
     registrations.map(({ work }) => work),
   );
-  const signing = yield* signingAmong(
+  const standing = yield* standingOf(
     db,
     registrations.map(({ certificate }) => certificate),
   );
@@ -74,7 +74,7 @@ export function* registerAll(
     const result = attempted(() => {
       assertFresh(work);
       const permitted = permit(work, codes.get(selector), usesHere);
-      return { ...permitted, signed: signedNow(certificate, wantedBy(permitted), signing) };
+      return { ...permitted, signed: signedNow(certificate, wantedBy(permitted), standing) };
     });
     if (result instanceof Error) return refusing(result);
     uses.set(selector, usesHere + 1);

@@ -24,6 +24,10 @@ export interface Migration {
 /** The schema that this program knows. A migration that was released is never changed: the next one mends. */
 export const MIGRATIONS: readonly Migration[] = [
   { version: 1, statements: (spelling, epoch) => [...intake(spelling), ...derived(spelling), ...access(spelling), firstHead(epoch)] },
+  {
+    version: 2,
+    statements: ({ integer, table }) => [`create table compromised_keys (spki_sha256 text primary key, at ${integer} not null)${table}`],
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -152,6 +152,8 @@ export interface Database {
     reason: string | null;
     pem: string;
   };
+  /** Keys that an operator called compromised: SHA-256 of the SubjectPublicKeyInfo, lower-case hex. No certificate is made for them. */
+  compromised_keys: { spki_sha256: string; at: number };
   /** Generations of all CAs. */
   authorities: {
     ca: string;

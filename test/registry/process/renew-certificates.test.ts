@@ -128,6 +128,28 @@ describe("a device's certificates", () => {
     expect((await renewed(await csr())).status).to.equal(201);
   });
 
+  it("are made for no key that is called compromised, whoever asks, and the security code is not spent", async () => {
+    const [compromised, other] = [await csr(), await csr()];
+    const certificate = { pattern: "cert", certificateLifetimeMs: DAY_MS } as const;
+    await harness.device(await harness.code(certificate), { addresses: [] }, { csr: compromised });
+    const [first = ""] = (await trusted()).keys();
+    const revoke = (reason: "superseded" | "keyCompromise") =>
+      harness.store.write(
+        (db) => revokeListed(db, harness.lead, { fingerprint: first, reason, now: START, actor: "operator:a" }),
+        ["head", "revocation"],
+      );
+    await revoke("superseded");
+    const code = await harness.code(certificate);
+    const register = async (request: typeof other) => harness.register(code, { addresses: [] }, { csr: request });
+    // Known too late, and told of a certificate that was revoked for another reason.
+    await revoke("keyCompromise");
+    expect((await listed()).map((line) => line.split(" ")[1])).to.deep.equal(["superseded"]);
+    const refused = await register(compromised);
+    expect([refused.status, refused.body.code]).to.deep.equal([422, "key_compromised"]);
+    expect((await register(other)).status).to.equal(201);
+    expect((await trusted()).size).to.equal(1);
+  });
+
   it("are needed for a renewal where nothing else admits", async () => {
     const device = await enrolled("cert");
     expect((await harness.own(device, "renew", { addresses: [] })).body.code).to.equal("certificate_required");

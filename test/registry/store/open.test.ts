@@ -96,6 +96,17 @@ describe("a file of Storage", () => {
     expect(inspect("select count(*) from head")).to.equal(1);
   });
 
+  it("of the first schema is brought up to date, and keeps what it has", async () => {
+    await (await open())[Symbol.asyncDispose]();
+    const db = new DatabaseSync(file);
+    db.exec("drop table compromised_keys; update meta set value = '1' where key = 'schema'; update head set epoch = 'kept'");
+    db.close();
+    await using store = await open();
+    expect(inspect("select value from meta where key = 'schema'")).to.equal("2");
+    expect(inspect("select epoch from head")).to.equal("kept");
+    await store.write((builder) => all(builder.insertInto("compromised_keys").values({ spki_sha256: "a", at: 1 })));
+  });
+
   it("is refused, and left as it was, when its schema is newer than the program", async () => {
     await (await open())[Symbol.asyncDispose]();
     const db = new DatabaseSync(file);
