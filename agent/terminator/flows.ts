@@ -4,12 +4,6 @@ import type { Identity } from "./admission.ts";
 /** Connections that are kept track of; at the bound nobody new is let in by a certificate. */
 const MAX_FLOWS = 200_000;
 
-/**
- * Certificates that connections with one client's end may show at a time: to several addresses of this host there may be several of them.
- * One more is not let in.
- */
-const MAX_SHARING = 8;
-
 /** Whose an open connection is. */
 export interface Owned extends Pick<Identity, "fingerprint" | "device" | "pattern"> {
   readonly flow: Flow;
@@ -26,8 +20,7 @@ export const flowKey = ({ address, port }: Pick<Flow, "address" | "port">): stri
  * has are let go from time to time. A flow that was cut stays on a list, to be cut again for as long as the kernel has it.
  */
 export class Flows {
-  /** By the client's end: each certificate that was shown from there, since connections to another address of this host look alike. */
-  readonly #open = new Map<string, Noted[]>();
+  readonly #open = new Map<string, Noted>();
   readonly #byCertificate = new Map<string, Set<string>>();
   readonly #over = new Map<string, Flow>();
   /** Open since before anything was told. */
@@ -61,12 +54,15 @@ export class Flows {
   note(flow: Flow, identity: Identity | null): boolean {
     const key = flowKey(flow);
     this.#unknown.delete(key);
-    if (identity === null) return true;
+    if (identity === null) {
+      this.#forget(key);
+      return true;
+    }
     const { fingerprint, device, pattern } = identity;
-    const others = (this.#open.get(key) ?? []).filter((noted) => noted.fingerprint !== fingerprint);
-    const isFull = others.length === 0 ? !this.#open.has(key) && this.#open.size >= this.#max : others.length >= MAX_SHARING;
-    if (isFull) return false;
-    this.#open.set(key, [...others, { flow, fingerprint, device, pattern, at: ++this.#clock }]);
+    const known = this.#open.get(key);
+    if (known?.fingerprint !== fingerprint) this.#forget(key);
+    if (!this.#open.has(key) && this.#open.size >= this.#max) return false;
+    this.#open.set(key, { flow, fingerprint, device, pattern, at: ++this.#clock });
     const own = this.#byCertificate.get(fingerprint) ?? new Set();
     this.#byCertificate.set(fingerprint, own.add(key));
     return true;
@@ -74,12 +70,11 @@ export class Flows {
 
   /** Connections of a certificate. */
   of(fingerprint: string): Owned[] {
-    const all = [...(this.#byCertificate.get(fingerprint) ?? [])].flatMap((key) => this.#open.get(key) ?? []);
-    return all.filter((noted) => noted.fingerprint === fingerprint);
+    return [...(this.#byCertificate.get(fingerprint) ?? [])].flatMap((key) => this.#open.get(key) ?? []);
   }
 
   all(): readonly Owned[] {
-    return [...this.#open.values()].flat();
+    return [...this.#open.values()];
   }
 
   /** Ends connections at the firewall. They are forgotten only when that is done. */
@@ -98,16 +93,16 @@ export class Flows {
     const before = this.#clock;
     const others = [this.#over, this.#unknown].map((flows) => ({ flows, keys: [...flows.keys()] }));
     const live = await look();
-    for (const [key, noted] of this.#open) if (!live.has(key) && noted.every(({ at }) => at <= before)) this.#forget(key);
+    for (const [key, { at }] of this.#open) if (at <= before && !live.has(key)) this.#forget(key);
     for (const { flows, keys } of others) for (const key of keys) if (!live.has(key)) flows.delete(key);
   }
 
   #forget(key: string): void {
-    for (const { fingerprint } of this.#open.get(key) ?? []) {
-      const own = this.#byCertificate.get(fingerprint);
-      own?.delete(key);
-      if (own?.size === 0) this.#byCertificate.delete(fingerprint);
-    }
+    const known = this.#open.get(key);
+    if (known === undefined) return;
     this.#open.delete(key);
+    const own = this.#byCertificate.get(known.fingerprint);
+    own?.delete(key);
+    if (own?.size === 0) this.#byCertificate.delete(known.fingerprint);
   }
 }

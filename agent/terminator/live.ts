@@ -6,7 +6,6 @@ import type { Ended, TrustChanges } from "./desired-trust.ts";
 import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
-import { sinceBootMs, startedAtMs } from "./running.ts";
 import { WorkerMaps } from "./worker-maps.ts";
 import { WorkerList } from "./workers.ts";
 
@@ -34,10 +33,6 @@ export class Live {
   readonly #options: LiveOptions;
   readonly #list: WorkerList;
   readonly #maps: WorkerMaps;
-  /** When something was last to be told and no HAProxy was found, ms since boot. One that was starting may have read its files before. */
-  #missed: number | null = null;
-  /** Which state was last taken back from which workers. */
-  #taken = "";
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -45,30 +40,9 @@ export class Live {
     this.#maps = new WorkerMaps(this.#list.master, options.folder);
   }
 
-  /** True while an HAProxy that comes up may not know what its files say: {@link meet}. */
-  get missed(): boolean {
-    return this.#missed !== null;
-  }
-
-  /**
-   * Has an HAProxy that was about to start, and was told nothing, read its files anew.
-   * @returns false while none is found
-   * @throws MasterError
-   */
-  async meet(whole: Whole, signal: AbortSignal): Promise<boolean> {
-    const [missed, workers] = [this.#missed, await this.#list.look(signal)];
-    if (missed === null) return true;
-    if (workers === null) return false;
-    const { masterPid } = this.#list;
-    const startedMs = masterPid === null ? null : startedAtMs(masterPid);
-    if (startedMs !== null && startedMs > missed) this.#missed = null;
-    else await this.reload(whole, signal);
-    return !this.missed;
-  }
-
   /** Tells every worker of changes, then ends the connections of what no longer counts. @throws MasterError */
   async change(changes: TrustChanges, ended: readonly Ended[], tellBindings: boolean, signal: AbortSignal): Promise<void> {
-    await this.#tell(signal, async (worker) => {
+    await this.#each(signal, async (worker) => {
       const layout = await this.#maps.layout(worker, signal);
       await this.#maps.add(worker, layout.gone, changes.gone.map(goneEntry), signal);
       await this.#maps.add(worker, layout.certificates, changes.registered, signal);
@@ -84,7 +58,7 @@ export class Live {
 
   /** A list small enough for HAProxy's command line, to the workers of this generation; for others the maps decide. */
   async setCrl(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
-    await this.#tell(signal, async (worker) => {
+    await this.#each(signal, async (worker) => {
       if ((await this.#maps.layout(worker, signal)).folder !== layout.folder) return;
       const file = layout.revocations;
       const opened = await this.#list.master.command(`set ssl crl-file ${file}`, { signal, worker }, text.trimEnd().split("\n"));
@@ -100,22 +74,8 @@ export class Live {
    */
   async reload(whole: Whole | null, signal: AbortSignal): Promise<void> {
     const workers = await this.#list.reload(signal);
-    if (workers === null) this.#missed = sinceBootMs();
-    if (workers === null || whole === null) return;
+    if (workers === null || whole === null || workers.old.length === 0) return;
     for (const worker of workers.old) await this.#unlessEnded(worker, () => this.#catchUp(worker, whole, signal), signal);
-    this.#missed = null;
-  }
-
-  /**
-   * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
-   * @param name of that state: of one that they were shown already there is nothing to take
-   * @throws MasterError
-   */
-  async takeBack(whole: Whole, name: string, signal: AbortSignal): Promise<void> {
-    const taken = `${name} ${(await this.#workers(signal)).join(" ")}`;
-    if (taken === this.#taken) return;
-    await this.#tell(signal, (worker) => this.#catchUp(worker, whole, signal));
-    this.#taken = taken;
   }
 
   /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
@@ -133,13 +93,7 @@ export class Live {
     const certificates = await this.#maps.entries(worker, layout.certificates, signal);
     const altered = takeDiffering(certificates, whole.certificates());
     const gone = [...certificates.keys()];
-    const known = await this.#maps.entries(worker, layout.gone, signal);
-    await this.#maps.add(
-      worker,
-      layout.gone,
-      gone.filter((key) => !known.has(key)).map((key) => goneEntry(key)),
-      signal,
-    );
+    await this.#maps.add(worker, layout.gone, gone.map(goneEntry), signal);
     for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
     for (const entry of takeDiffering(bindings, whole.bindings())) await this.#maps.set(worker, layout.bindings, entry, signal);
@@ -148,16 +102,8 @@ export class Live {
     await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
   }
 
-  /** As {@link #each}, what the files say already: who is not there yet may have read them before. */
-  async #tell(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
-    if ((await this.#each(signal, work)) === 0) this.#missed = sinceBootMs();
-  }
-
-  /** @returns how many workers there were */
-  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<number> {
-    const workers = await this.#workers(signal);
-    for (const worker of workers) await this.#unlessEnded(worker, () => work(worker), signal);
-    return workers.length;
+  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
+    for (const worker of await this.#workers(signal)) await this.#unlessEnded(worker, () => work(worker), signal);
   }
 
   /**
@@ -178,7 +124,8 @@ export class Live {
   }
 
   async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    const flows = await openConnections(this.#list.master, worker, new Set(numbers), signal);
+    const flows: Flow[] = [];
+    for (const number of new Set(numbers)) flows.push(...(await openConnections(this.#list.master, worker, number, signal)));
     await this.#endFlows(worker, [...flows, ...(await this.#flowsOf(worker, ended, signal))], signal);
   }
 
@@ -186,8 +133,10 @@ export class Live {
   async #flowsOf(worker: number, ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
     const flows: Flow[] = [];
     for (const { id, numbers } of ended) {
-      const open = await openConnections(this.#list.master, worker, new Set(numbers), signal);
-      flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
+      for (const number of new Set(numbers)) {
+        const open = await openConnections(this.#list.master, worker, number, signal);
+        flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
+      }
     }
     return flows;
   }

@@ -25,11 +25,6 @@ export class WorkerList {
     return this.#master;
   }
 
-  /** Of the last look that found one. */
-  get masterPid(): number | null {
-    return this.#masterPid;
-  }
-
   /** @returns null when no HAProxy runs: nobody is let in, and the next one reads the files. @throws MasterError */
   async look(signal: AbortSignal): Promise<Workers | null> {
     for (let waitedMs = 0; ; waitedMs += LOOK_AGAIN_MS) {

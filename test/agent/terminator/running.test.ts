@@ -4,25 +4,10 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { runsAs, sinceBootMs, startedAtMs } from "../../../agent/terminator/running.ts";
+import { runsAs } from "../../../agent/terminator/running.ts";
 import { waitFor } from "../../lab/wait.ts";
 
 describe("a terminator's process", () => {
-  it("is as old as the kernel says, and of no age when there is none", async () => {
-    const before = sinceBootMs();
-    const child = spawn("sleep", ["60"], { stdio: "ignore" });
-    try {
-      const started = startedAtMs(child.pid ?? 0) ?? 0;
-      // The clock is told one second ahead at most.
-      expect(started).to.be.within(before - 1_010, sinceBootMs());
-      expect(started).to.be.greaterThan(startedAtMs(process.pid) ?? Number.POSITIVE_INFINITY);
-    } finally {
-      child.kill("SIGKILL");
-      await once(child, "close");
-    }
-    expect(startedAtMs(child.pid ?? 0)).to.equal(null);
-  });
-
   it("runs under its own name, and no longer once it is dead, whether anybody has waited for it or not", async () => {
     const folder = mkdtempSync(join(tmpdir(), "eos-running-"));
     copyFileSync("/bin/sleep", join(folder, "haproxy"));

@@ -7,12 +7,10 @@ import { DesiredState } from "../../../agent/desired.ts";
 import type { Flow } from "../../../agent/target.ts";
 import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { type NginxOptions, NginxTarget } from "../../../agent/terminator/nginx.ts";
-import { sinceBootMs } from "../../../agent/terminator/running.ts";
 import type { Terminator } from "../../../agent/terminator/settings.ts";
 import { silentLog } from "../../../lib/log.ts";
 import type { Lane } from "../../../lib/service.ts";
 import { freePort } from "../../lab/ports.ts";
-import { waitFor } from "../../lab/wait.ts";
 import { startApplication } from "./application.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
 import { terminatorProcess } from "./processes.ts";
@@ -52,7 +50,7 @@ export interface SceneOptions {
   readonly terminator?: Readonly<Record<string, unknown>>;
   readonly pki?: Pki;
   /** Of the target, whichever it is. */
-  readonly target?: Partial<Pick<NginxOptions, "connections" | "cut" | "close" | "log" | "tendMs" | "crlReloadMs" | "now">>;
+  readonly target?: Partial<Pick<NginxOptions, "connections" | "cut" | "close" | "log" | "tendMs" | "now">>;
 }
 
 export async function makeTerminatorScene({
@@ -89,7 +87,7 @@ export async function makeTerminatorScene({
     },
     ...more,
   };
-  const target = kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ crlReloadMs: 50, ...options });
+  const target = kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ ...options, crlReloadMs: 50 });
   stack.use(target);
   stack.defer(() => ending.abort(new Error("the scene ends")));
   for (const [id, body] of [
@@ -103,9 +101,6 @@ export async function makeTerminatorScene({
   desired.acknowledgeAll();
   const processes = terminatorProcess(config);
   stack.defer(() => processes.kill());
-  // Surely younger than its files: else the agent would reload it, at some moment of a test.
-  const written = sinceBootMs();
-  await waitFor("a later moment, as the kernel counts", () => sinceBootMs() > written + 20 || undefined);
   await processes.start();
   const apply = async (): Promise<void> => {
     const pending = desired.pending();
