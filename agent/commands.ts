@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { ConfigError } from "../lib/config.ts";
 import { credentialPath } from "../lib/credentials.ts";
+import type { Refusal } from "../lib/file-refusal.ts";
 import type { Log } from "../lib/log.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { EXIT, PATH } from "../lib/service.ts";
@@ -14,7 +15,7 @@ import { renderGate } from "./nft/gate.ts";
 import { Ground } from "./nft/ground.ts";
 import { probeNft } from "./nft/probe.ts";
 import { removeGate } from "./nft/target.ts";
-import { forbidden, type Refusal, refusalOf } from "./refusal.ts";
+import { forbidden, refusalOf } from "./refusal.ts";
 import { loaded } from "./reload.ts";
 import { runAgent } from "./run.ts";
 import { doubts, serviceProblems } from "./service-doubts.ts";

@@ -1,14 +1,9 @@
+import { asError } from "../lib/as-error.ts";
 import { ConfigError } from "../lib/config.ts";
-import { configRefusal, fileRefusal } from "../lib/file-refusal.ts";
+import { configRefusal, fileRefusal, type Refusal } from "../lib/file-refusal.ts";
 import { EXIT } from "../lib/service.ts";
 import { NftError } from "./nft/error.ts";
 import { AlreadyRunningError } from "./status.ts";
-
-/** What an error means to who started the program: words, and the exit code. */
-export interface Refusal {
-  readonly text: string;
-  readonly exit: number;
-}
 
 /** Only root and the agent's own user may ask the agent. Null for any other error. */
 export const forbidden = (error: unknown, socket: string): Refusal | null =>
@@ -16,8 +11,9 @@ export const forbidden = (error: unknown, socket: string): Refusal | null =>
     ? { text: `Not permitted to ask the agent on ${socket}: run as root`, exit: EXIT.permission }
     : null;
 
+/** What an error means to who started the agent. */
 export function refusalOf(error: unknown): Refusal {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = asError(error).message;
   if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) return { text, exit: EXIT.usage };
   if (error instanceof ConfigError) return configRefusal(error);
   if (error instanceof AlreadyRunningError) return { text, exit: EXIT.failed };

@@ -4,6 +4,12 @@ import { EXIT } from "./service.ts";
 const NO_ROOM: ReadonlySet<string> = new Set(["ENOSPC", "EDQUOT"]);
 const NO_RIGHT: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS"]);
 
+/** What an error means to who started the program: words, and the exit code. */
+export interface Refusal {
+  readonly text: string;
+  readonly exit: number;
+}
+
 /** What the system said of a file or folder, what to do about it, and the exit code of a program that ends by it. */
 export interface FileRefusal {
   /** The system's own words, with the path. */
@@ -26,7 +32,7 @@ export function fileRefusal(error: unknown): FileRefusal | null {
 }
 
 /** What a configuration that cannot be used means to who started the program, and its exit code. */
-export function configRefusal({ message, cause }: ConfigError): { readonly text: string; readonly exit: number } {
+export function configRefusal({ message, cause }: ConfigError): Refusal {
   const refusal = fileRefusal(cause);
   if (refusal === null) return { text: message, exit: EXIT.config };
   if (refusal.exit === EXIT.permission) return { text: `${message}\n${refusal.hint}`, exit: EXIT.permission };

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../lib/clock.ts";
 import { ConfigError } from "../lib/config.ts";
-import { configRefusal, fileRefusal } from "../lib/file-refusal.ts";
+import { configRefusal, fileRefusal, type Refusal } from "../lib/file-refusal.ts";
 import type { Log } from "../lib/log.ts";
 import { Problem } from "../lib/problem.ts";
 import { EXIT, PATH } from "../lib/service.ts";
@@ -119,7 +119,7 @@ function visibility(file: string): "there" | "absent" | "hidden" {
 }
 
 /** What an error means to who started the program. */
-export function refusalOf(error: unknown): { readonly text: string; readonly exit: number } {
+export function refusalOf(error: unknown): Refusal {
   const text = error instanceof Error ? error.message : String(error);
   if (error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")) return { text, exit: EXIT.usage };
   if (error instanceof ConfigError) return configRefusal(error);

@@ -1,3 +1,4 @@
+import { asError } from "../../lib/as-error.ts";
 import { silentLog } from "../../lib/log.ts";
 import { startNft } from "./child.ts";
 import { NftError } from "./error.ts";
@@ -9,8 +10,7 @@ export async function probeNft(): Promise<void> {
   try {
     await using _nft = await startNft({ log: silentLog, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (cause) {
-    if (!(cause instanceof NftError))
-      throw new NftError("timeout", `nft does not answer (${cause instanceof Error ? cause.message : String(cause)})`, { cause });
+    if (!(cause instanceof NftError)) throw new NftError("timeout", `nft does not answer (${asError(cause).message})`, { cause });
     throw cause.kind === "permission" ? cause : new NftError("unusable", cause.message, { cause });
   }
 }

@@ -41,12 +41,6 @@ export interface Code {
 export const PATTERNS = ["ip", "cert", "either", "both"] as const;
 export type Pattern = (typeof PATTERNS)[number];
 
-/** Bounds of what a profile grants. */
-export const LIFETIME = {
-  address: { minMs: 1_000, maxMs: 366 * 86_400_000 },
-  certificate: { minMs: 3_600_000, maxMs: 90 * 86_400_000 },
-} as const;
-
 export interface ProfileSettings {
   readonly pattern: Pattern;
   /** "observed", "any", or the networks that an address must be within. */

@@ -1,4 +1,5 @@
-import { LIFETIME, PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { LIFETIME } from "../../lib/admin/lifetime.ts";
 import { MAX_ADDRESSES } from "../../lib/registration/fields.ts";
 import { duration, parseCommandLine, UsageError, wholeNumber } from "./command.ts";
 import { CONTROL_HELP, CONTROL_OPTIONS, openControl, printJson } from "./control.ts";

@@ -2,23 +2,11 @@ import { hash, X509Certificate } from "node:crypto";
 import { sql } from "kysely";
 import { prepared } from "../store/prepared.ts";
 import { all, type Builder, type Command, first } from "../store/store.ts";
-
-/** A device's certificates that are looked at, the newest first. */
-const MAX_LOOKED_AT = 1_000;
+import { selectGood } from "./held-certificates.ts";
 
 const selectAny = prepared((db, _: object) => db.selectFrom("compromised_keys").select("at").limit(sql.lit(1)));
 const selectCompromised = prepared((db, v: { key: string }) =>
   db.selectFrom("compromised_keys").select("at").where("spki_sha256", "=", v.key),
-);
-const selectGood = prepared((db, v: { device: string; now: number }) =>
-  db
-    .selectFrom("certificates")
-    .select(["fingerprint", "subject", "serial", "state", "pem"])
-    .where("device", "=", v.device)
-    .where("state", "in", ["live", "superseded"])
-    .where("not_after", ">", v.now)
-    .orderBy("not_before", "desc")
-    .limit(sql.lit(MAX_LOOKED_AT)),
 );
 
 /** What a key is known by. @param spki SubjectPublicKeyInfo, DER (RFC 5280 section 4.1.2.7) */
@@ -49,5 +37,5 @@ export function* compromisedAmong(db: Builder, keys: readonly string[]): Command
 export function* goodOfSameKey(db: Builder, { device, pem, now }: { readonly device: string; readonly pem: string; readonly now: number }) {
   const key = keyDigestOf(pem);
   const good = yield* all(selectGood(db, { device, now }));
-  return good.filter((row) => keyDigestOf(row.pem) === key);
+  return good.filter((row) => row.not_after > now && keyDigestOf(row.pem) === key);
 }

@@ -22,10 +22,11 @@ const selectLive = prepared((db, v: { device: string }) =>
     .where("state", "=", "live")
     .orderBy("not_before", "desc"),
 );
-const selectGood = prepared((db, v: { device: string; now: number }) =>
+/** What a device could still show: those that count, and those before them whose own end is not there yet; the newest first. */
+export const selectGood = prepared((db, v: { device: string; now: number }) =>
   db
     .selectFrom("certificates")
-    .select(["fingerprint", "state"])
+    .select(["fingerprint", "subject", "serial", "state", "not_after", "pem"])
     .where("device", "=", v.device)
     .where((eb) => eb.or([eb("state", "=", "live"), eb.and([eb("state", "=", "superseded"), eb("not_after", ">", v.now)])]))
     // Live ones are the newest.

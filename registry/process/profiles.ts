@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { LIFETIME, PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { PATTERNS, type Page, type Profile, type ProfileSettings } from "../../lib/admin/api.ts";
+import { LIFETIME } from "../../lib/admin/lifetime.ts";
 import { cidrSchema } from "../../lib/config.ts";
 import { parsePrefix } from "../../lib/ip.ts";
 import { Problem } from "../../lib/problem.ts";

@@ -15,7 +15,10 @@ export const sendCertificates = (reply: FastifyReply, pems: readonly string[]): 
 
 export const sendAttributes = (reply: FastifyReply): FastifyReply => sendBase64(reply, "application/csrattrs", ATTRIBUTES);
 
-/** Base 64 in lines that end as base64(1) takes them, which refuses CRLF; EST lets any white space be (RFC 8951 §3.1). Bytes, because Fastify would add a charset to the type. */
+/**
+ * Base 64 in lines that end as base64(1) takes them, which refuses CRLF; EST lets any white space be (RFC 8951 §3.1). Bytes, because
+ * Fastify would add a charset to the type.
+ */
 function sendBase64(reply: FastifyReply, type: string, der: Buffer): FastifyReply {
   const lines = der.toString("base64").match(/.{1,76}/g) ?? [];
   return reply

@@ -287,21 +287,4 @@ describe("entityos enroll", () => {
     const { exit, err } = await cli(args, { input: generateCode().text });
     expect([exit, err]).to.deep.equal([77, "constructor: gone\\u{1b}]0;owned\\u{7}\\u{9b}2J\\u{d}\\u{202e}no\n"]);
   });
-
-  const misused: readonly [line: string, exit: number, says: string][] = [
-    ["enroll", 64, "usage: --url is missing."],
-    ["enroll --url register.example", 64, "usage: --url is https://HOST or https://HOST:PORT: 'register.example' is not."],
-    ["enroll --url http://register.example", 64, "usage: --url is https://HOST or https://HOST:PORT: 'http://register.example' is not."],
-    ["enroll --url https://a/path", 64, "usage: --url is https://HOST or https://HOST:PORT: 'https://a/path' is not."],
-    ["enroll --url https://user:password@a", 64, "usage: --url is https://HOST"],
-    ["enroll --url https://a --ca /dev/null", 65, "file_unusable: Cannot use /dev/null as a certificate: it holds none in PEM"],
-    ["enroll --url https://a --ca /nonexistent", 65, "file_unreadable: Cannot read /nonexistent: ENOENT"],
-    ["status --state /nonexistent", 1, "not_enrolled: This device is not enrolled: there is no /nonexistent/device.json.\nName the folder"],
-  ];
-  for (const [line, exit, says] of misused) {
-    it(`ends '${line}' with ${exit}`, async () => {
-      const ran = await cli(line.split(" "));
-      expect([ran.exit, ran.err.slice(0, says.length)]).to.deep.equal([exit, says]);
-    });
-  }
 });
