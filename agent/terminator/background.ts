@@ -1,8 +1,12 @@
 import { delay } from "../../lib/abort.ts";
+import { Backoff } from "../../lib/backoff.ts";
 
-/** Work that waits a while, is done once however often it was asked for, and is tried again until it succeeds. */
+/** The longest wait behind a failure, where it is not longer from the first time on. */
+const FAILING_MS = 10_000;
+
+/** Work that waits a while, is done once however often it was asked for, and is tried again, less and less often, until it succeeds. */
 export class Background implements AsyncDisposable {
-  readonly #work: () => Promise<void>;
+  readonly #work: (signal: AbortSignal) => Promise<void>;
   readonly #waitMs: number;
   readonly #signal: AbortSignal;
   readonly #onError: (error: unknown) => void;
@@ -10,7 +14,7 @@ export class Background implements AsyncDisposable {
   #running: Promise<void> | null = null;
   #asked = false;
 
-  constructor(work: () => Promise<void>, waitMs: number, signal: AbortSignal, onError: (error: unknown) => void) {
+  constructor(work: (signal: AbortSignal) => Promise<void>, waitMs: number, signal: AbortSignal, onError: (error: unknown) => void) {
     this.#work = work;
     this.#waitMs = waitMs;
     this.#signal = AbortSignal.any([signal, this.#ending.signal]);
@@ -20,9 +24,7 @@ export class Background implements AsyncDisposable {
   /** Asks for it. While it runs, for once more afterwards. */
   soon(): void {
     this.#asked = true;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = null;
-    });
+    this.#running ??= this.#run();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -31,16 +33,26 @@ export class Background implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    while (this.#asked && !this.#signal.aborted) {
-      try {
-        await delay(this.#waitMs, this.#signal);
-        this.#asked = false;
-        await this.#work();
-      } catch (error) {
-        if (this.#signal.aborted) return;
-        this.#asked = true;
-        this.#onError(error);
+    const backoff = new Backoff({ minMs: this.#waitMs, maxMs: Math.max(this.#waitMs, FAILING_MS) });
+    let waitMs = this.#waitMs;
+    try {
+      while (this.#asked && !this.#signal.aborted) {
+        try {
+          await delay(waitMs, this.#signal);
+          this.#asked = false;
+          await this.#work(this.#signal);
+          waitMs = this.#waitMs;
+          backoff.reset();
+        } catch (error) {
+          if (this.#signal.aborted) return;
+          this.#asked = true;
+          waitMs = Math.max(this.#waitMs, backoff.next());
+          this.#onError(error);
+        }
       }
+    } finally {
+      // In the same step as the last look at what was asked for: who asks afterwards finds nothing running.
+      this.#running = null;
     }
   }
 }

@@ -3,28 +3,44 @@ import type { Flow } from "../target.ts";
 import type { Master } from "./master.ts";
 
 /** An open connection: address and port of its client, and the end of its certificate in whole seconds. */
-const LINE = /\bkey=(\S+):(\d+)\|(\d+) use=(\d+) /;
+const LINE = /\bkey=(\S+):(\d+)\|(\d+) use=(\d+) .*\bgpt0=(\d+)/;
+/** Numbers that are asked for one by one; of more the whole table is read. */
+const FEW = 8;
 const SESSION = /^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) /;
 
+interface Tracked {
+  readonly flow: Flow;
+  readonly end: number;
+  readonly number: number;
+}
+
 /**
- * A worker's open connections with this number (`show table`, management.txt).
+ * A worker's open connections with these numbers (`show table`, management.txt).
  * @throws MasterError
  */
-export const openConnections = (master: Master, worker: number, number: number, signal: AbortSignal): Promise<Flow[]> =>
-  tracked(master, worker, ` data.gpt0 eq ${number}`, Number.POSITIVE_INFINITY, signal);
+export async function openConnections(master: Master, worker: number, numbers: ReadonlySet<number>, signal: AbortSignal): Promise<Flow[]> {
+  if (numbers.size > FEW) return flows(await tracked(master, worker, "", signal), ({ number }) => numbers.has(number));
+  const found: Flow[] = [];
+  for (const wanted of numbers) found.push(...flows(await tracked(master, worker, ` data.gpt0 eq ${wanted}`, signal)));
+  return found;
+}
 
 /** Those whose certificate ran out by a time in whole seconds. @throws MasterError */
-export const overConnections = (master: Master, worker: number, by: number, signal: AbortSignal): Promise<Flow[]> =>
-  tracked(master, worker, "", by, signal);
+export const overConnections = async (master: Master, worker: number, by: number, signal: AbortSignal): Promise<Flow[]> =>
+  flows(await tracked(master, worker, "", signal), ({ end }) => end <= by);
 
-async function tracked(master: Master, worker: number, filter: string, by: number, signal: AbortSignal): Promise<Flow[]> {
+async function tracked(master: Master, worker: number, filter: string, signal: AbortSignal): Promise<Tracked[]> {
   const answer = await master.command(`show table connections${filter}`, { signal, worker });
   return answer.split("\n").flatMap((line) => {
-    const [, address = "", port, end, uses] = LINE.exec(line) ?? [];
+    const [, address = "", port, end, uses, number] = LINE.exec(line) ?? [];
     // Entries outlive their connections for some seconds.
-    return uses !== undefined && uses !== "0" && Number(end) <= by ? [{ ...parseAddress(address), port: Number(port) }] : [];
+    const isOpen = uses !== undefined && uses !== "0";
+    return isOpen ? [{ flow: { ...parseAddress(address), port: Number(port) }, end: Number(end), number: Number(number) }] : [];
   });
 }
+
+const flows = (all: readonly Tracked[], isWanted: (tracked: Tracked) => boolean = () => true): Flow[] =>
+  all.filter(isWanted).map(({ flow }) => flow);
 
 /**
  * Ends what these connections have under way at a worker; what is idle ends by itself, as it gets no packet through.

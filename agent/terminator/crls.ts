@@ -1,8 +1,14 @@
+import { hash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { decodePem } from "../../lib/pem.ts";
 import type { SmallTrust } from "./desired-trust.ts";
+import type { Layout } from "./layout.ts";
 import type { TerminatorOptions } from "./settings.ts";
 
 /** Most characters of fetched lists that are kept at a time: of two million revoked certificates and more. */
 const MAX_FETCHED = 128 << 20;
+/** A list in a file as {@link CrlTexts.text} makes it: whatever stands between PEM blocks is passed over by those who read them. */
+const NAMED = /^(\S+)\n(-----BEGIN X509 CRL-----\n[^-]+-----END X509 CRL-----\n)/gm;
 
 type Listed = ReturnType<SmallTrust["crls"]>[number];
 
@@ -13,6 +19,19 @@ export class CrlTexts {
   /** What has to be fetched to have every CRL as new as told. */
   missing(crls: readonly Listed[]): readonly Listed[] {
     return crls.filter(({ id, sha256, pem }) => pem === null && this.#fetched.get(id)?.sha256 !== sha256);
+  }
+
+  /**
+   * What was fetched before this program started: the registry may be away, and a list that is missing may shut everybody out.
+   * @param last the generation that the terminator reads; null when there is none
+   */
+  recall(crls: readonly Listed[], last: Pick<Layout, "revocations"> | null): void {
+    const unknown = new Set(this.missing(crls).flatMap(({ id }) => (this.#fetched.has(id) ? [] : [id])));
+    if (last === null || unknown.size === 0) return;
+    for (const [, id = "", pem = ""] of readIfThere(last.revocations).matchAll(NAMED)) {
+      const der = unknown.has(id) ? decodePem("X509 CRL", pem) : null;
+      if (der !== null) this.#fetched.set(id, { sha256: hash("sha256", der), pem });
+    }
   }
 
   /**
@@ -46,7 +65,15 @@ export class CrlTexts {
 
   /** The newest that there is of each; null when there is none at all. An older one is better than none: maps decide on what is newer. */
   text(crls: readonly Listed[]): string | null {
-    const texts = this.each(crls).map(({ pem }) => pem);
+    const texts = this.each(crls).map(({ id, pem }) => `${id}\n${pem}`);
     return texts.length === 0 ? null : texts.join("");
+  }
+}
+
+function readIfThere(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
   }
 }

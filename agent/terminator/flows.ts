@@ -4,6 +4,12 @@ import type { Identity } from "./admission.ts";
 /** Connections that are kept track of; at the bound nobody new is let in by a certificate. */
 const MAX_FLOWS = 200_000;
 
+/**
+ * Certificates that connections with one client's end may show at a time: to several addresses of this host there may be several of them.
+ * One more is not let in.
+ */
+const MAX_SHARING = 8;
+
 /** Whose an open connection is. */
 export interface Owned extends Pick<Identity, "fingerprint" | "device" | "pattern"> {
   readonly flow: Flow;
@@ -20,7 +26,8 @@ export const flowKey = ({ address, port }: Pick<Flow, "address" | "port">): stri
  * has are let go from time to time. A flow that was cut stays on a list, to be cut again for as long as the kernel has it.
  */
 export class Flows {
-  readonly #open = new Map<string, Noted>();
+  /** By the client's end: each certificate that was shown from there, since connections to another address of this host look alike. */
+  readonly #open = new Map<string, Noted[]>();
   readonly #byCertificate = new Map<string, Set<string>>();
   readonly #over = new Map<string, Flow>();
   /** Open since before anything was told. */
@@ -54,15 +61,12 @@ export class Flows {
   note(flow: Flow, identity: Identity | null): boolean {
     const key = flowKey(flow);
     this.#unknown.delete(key);
-    if (identity === null) {
-      this.#forget(key);
-      return true;
-    }
+    if (identity === null) return true;
     const { fingerprint, device, pattern } = identity;
-    const known = this.#open.get(key);
-    if (known?.fingerprint !== fingerprint) this.#forget(key);
-    if (!this.#open.has(key) && this.#open.size >= this.#max) return false;
-    this.#open.set(key, { flow, fingerprint, device, pattern, at: ++this.#clock });
+    const others = (this.#open.get(key) ?? []).filter((noted) => noted.fingerprint !== fingerprint);
+    const isFull = others.length === 0 ? !this.#open.has(key) && this.#open.size >= this.#max : others.length >= MAX_SHARING;
+    if (isFull) return false;
+    this.#open.set(key, [...others, { flow, fingerprint, device, pattern, at: ++this.#clock }]);
     const own = this.#byCertificate.get(fingerprint) ?? new Set();
     this.#byCertificate.set(fingerprint, own.add(key));
     return true;
@@ -70,11 +74,12 @@ export class Flows {
 
   /** Connections of a certificate. */
   of(fingerprint: string): Owned[] {
-    return [...(this.#byCertificate.get(fingerprint) ?? [])].flatMap((key) => this.#open.get(key) ?? []);
+    const all = [...(this.#byCertificate.get(fingerprint) ?? [])].flatMap((key) => this.#open.get(key) ?? []);
+    return all.filter((noted) => noted.fingerprint === fingerprint);
   }
 
   all(): readonly Owned[] {
-    return [...this.#open.values()];
+    return [...this.#open.values()].flat();
   }
 
   /** Ends connections at the firewall. They are forgotten only when that is done. */
@@ -93,16 +98,16 @@ export class Flows {
     const before = this.#clock;
     const others = [this.#over, this.#unknown].map((flows) => ({ flows, keys: [...flows.keys()] }));
     const live = await look();
-    for (const [key, { at }] of this.#open) if (at <= before && !live.has(key)) this.#forget(key);
+    for (const [key, noted] of this.#open) if (!live.has(key) && noted.every(({ at }) => at <= before)) this.#forget(key);
     for (const { flows, keys } of others) for (const key of keys) if (!live.has(key)) flows.delete(key);
   }
 
   #forget(key: string): void {
-    const known = this.#open.get(key);
-    if (known === undefined) return;
+    for (const { fingerprint } of this.#open.get(key) ?? []) {
+      const own = this.#byCertificate.get(fingerprint);
+      own?.delete(key);
+      if (own?.size === 0) this.#byCertificate.delete(fingerprint);
+    }
     this.#open.delete(key);
-    const own = this.#byCertificate.get(known.fingerprint);
-    own?.delete(key);
-    if (own?.size === 0) this.#byCertificate.delete(known.fingerprint);
   }
 }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
+import { delay } from "../../lib/abort.ts";
 import { writeFileAtomic } from "../../lib/file.ts";
-import type { DesiredState } from "../desired.ts";
+import { DesiredState } from "../desired.ts";
 import type { Differences } from "../target.ts";
 import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
@@ -10,7 +11,7 @@ import { certificateKey, seconds } from "./entries.ts";
 import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
-import { Live } from "./live.ts";
+import { Live, type Whole } from "./live.ts";
 import { presentCertificate } from "./presented.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { Tending } from "./tending.ts";
@@ -23,6 +24,8 @@ const MAX_BINDINGS = 500;
 const MAX_RUNTIME_CRL = 12_000;
 /** Reloads for large CRLs come no closer than this: the maps decide on revocation meanwhile. */
 const CRL_RELOAD_MS = 10_000;
+/** How often it is looked for an HAProxy that was told nothing, until there is one. */
+const MEET_MS = 100;
 
 /**
  * HAProxy's trust as a target of the reconciler: CAs, CRLs, registered certificates and bindings. The disk is as new as HAProxy's memory
@@ -37,10 +40,15 @@ export class HaproxyTarget implements Terminator {
   readonly #crls = new CrlTexts();
   #trust = new SmallTrust();
   #layout: Layout | null = null;
+  /** What was last shown whole. */
+  #desired = new DesiredState();
   #lengths = "";
   #gone = 0;
+  /** CRLs that HAProxy has, or reads when it starts; undefined while that is not known. */
+  #given: string | null | undefined;
   readonly #turns = new Turns();
   readonly #background: Background;
+  readonly #meeting: Background;
   readonly #tending: Tending;
   /** Registry time up to which bindings that ran out are dealt with. */
   #tendedAt = Number.NEGATIVE_INFINITY;
@@ -51,11 +59,17 @@ export class HaproxyTarget implements Terminator {
     this.#config = options.config;
     this.#live = liveOf(options, options.config);
     this.#background = new Background(
-      () => this.#catchUpWithCrls(),
-      CRL_RELOAD_MS,
+      (signal) => this.#catchUpWithCrls(signal),
+      options.crlReloadMs ?? CRL_RELOAD_MS,
       options.signal,
       (error) =>
         log.error({ alarm: "crl", err: error }, "Cannot renew a large CRL; the last one stays, and registered certificates decide"),
+    );
+    this.#meeting = new Background(
+      (signal) => this.#meet(signal),
+      MEET_MS,
+      options.signal,
+      (error) => log.error({ err: error }, "Cannot tell an HAProxy that was starting what changed meanwhile; trying again"),
     );
     this.#tending = new Tending(options, (tending) => this.#turns.take(() => this.#endOver(tending)));
   }
@@ -83,18 +97,36 @@ export class HaproxyTarget implements Terminator {
       // Part of it may be done from here on: only a resync knows HAProxy again.
       this.#layout = null;
       // Written before anything is told, durable before it counts as applied: who waits for a disk before a revocation is late.
-      using _durable = this.#writeMaps(layout, changes);
+      using written = this.#writeMaps(layout, changes);
       await this.#live.change(changes, ended, changes.bindings.length <= MAX_BINDINGS, signal);
+      if (written.failure !== null) throw written.failure;
       if (this.#needsGeneration(layout, changes)) return await this.#renew(desired, this.#trust, signal);
       this.#layout = layout;
       if (changes.crlsChanged) await this.#renewCrls(layout, signal);
+      if (this.#live.missed) this.#meeting.soon();
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tending[Symbol.asyncDispose]();
     await this.#background[Symbol.asyncDispose]();
+    await this.#meeting[Symbol.asyncDispose]();
     await this.#turns.done();
+  }
+
+  /** Until an HAProxy is found that knows what the files say, or a resync is due, which makes sure of that. */
+  async #meet(signal: AbortSignal): Promise<void> {
+    const isMet = async () => this.#layout === null || (await this.#live.meet(this.#layout.folder, this.#whole(), signal));
+    while (!(await this.#turns.take(isMet))) await delay(MEET_MS, signal);
+  }
+
+  #whole(): Whole {
+    const [desired, trust] = [this.#desired, this.#trust];
+    return {
+      certificates: () => certificateEntries(desired, trust),
+      bindings: () => trust.bindings(),
+      withNumbers: trust.withNumbers,
+    };
   }
 
   /** What ran out, and nobody said so: while the registry is away. Only what was under way: each request looks at the end itself. */
@@ -106,15 +138,31 @@ export class HaproxyTarget implements Terminator {
     this.#tendedAt = now;
   }
 
-  /** @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force */
+  /**
+   * @throws TerminatorRefusedError when HAProxy refuses the configuration: the last good one stays in force. Like a disk that takes
+   *   nothing it keeps no revocation back: what is wanted no more is taken from the workers that run.
+   */
   async #renew(desired: DesiredState, trust: SmallTrust, signal: AbortSignal): Promise<void> {
-    const config = this.#config;
     this.#layout = null;
     this.#trust = trust;
+    this.#desired = desired;
+    try {
+      await this.#makeGeneration(signal);
+    } catch (error) {
+      if (!signal.aborted) await this.#live.takeBack(this.#whole(), `${desired.epoch} ${desired.revision}`, signal);
+      throw error;
+    }
+    if (this.#live.missed) this.#meeting.soon();
+  }
+
+  async #makeGeneration(signal: AbortSignal): Promise<void> {
+    const [config, desired, trust] = [this.#config, this.#desired, this.#trust];
+    this.#given = undefined;
+    const last = currentGeneration(config.stateDir, "haproxy");
+    this.#crls.recall(trust.crls(), last);
     if (this.#crls.missing(trust.crls()).length > 0) this.#background.soon();
     const revocations = this.#crls.text(trust.crls());
     const lengths = trust.lengths(USUAL_LENGTHS);
-    const last = currentGeneration(config.stateDir, "haproxy");
     const layout = writeGeneration(config.stateDir, "haproxy", {
       config: (own) => {
         const terminator = presentCertificate(config, own, trust.crosses());
@@ -126,23 +174,29 @@ export class HaproxyTarget implements Terminator {
     });
     await checkConfiguration("haproxy", layout, signal);
     useGeneration(config.stateDir, layout);
-    const { withNumbers } = trust;
-    const whole = { certificates: () => certificateEntries(desired, trust), bindings: () => trust.bindings(), withNumbers };
-    await this.#live.reload(whole, signal);
+    await this.#live.reload(this.#whole(), signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
     this.#layout = layout;
+    this.#given = revocations;
     this.#lengths = JSON.stringify(lengths);
     this.#gone = 0;
   }
 
-  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): Disposable {
+  /** A disk that takes nothing is no reason not to tell: `failure` is for afterwards. */
+  #writeMaps(layout: Layout, { gone, registered, bindings }: TrustChanges): Disposable & { readonly failure: unknown } {
     using stack = new DisposableStack();
-    const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
-    stack.use(appendMap(layout.gone, over));
-    stack.use(appendMap(layout.certificates, registered));
-    if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
+    let failure: unknown = null;
+    try {
+      const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
+      stack.use(appendMap(layout.gone, over));
+      stack.use(appendMap(layout.certificates, registered));
+      if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
+    } catch (error) {
+      failure = error;
+    }
     this.#gone += gone.length;
-    return stack.move();
+    const durable = stack.move();
+    return { failure, [Symbol.dispose]: () => durable[Symbol.dispose]() };
   }
 
   #needsGeneration(layout: Layout, changes: TrustChanges): boolean {
@@ -164,22 +218,40 @@ export class HaproxyTarget implements Terminator {
     if (this.#crls.missing(crls).length > 0 || (text?.length ?? 0) > MAX_RUNTIME_CRL) {
       this.#background.soon();
     } else if (text !== null) {
+      this.#given = undefined;
       writeFileAtomic(layout.revocations, text);
       await this.#live.setCrl(layout, text, signal);
+      this.#given = text;
+    }
+  }
+
+  /** @throws TerminatorRefusedError when HAProxy refuses them: those from before stay where it reads them */
+  async #exchangeCrls(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
+    const before = readFileSync(layout.revocations, "utf8");
+    writeFileAtomic(layout.revocations, text);
+    try {
+      await checkConfiguration("haproxy", layout, signal);
+    } catch (error) {
+      writeFileAtomic(layout.revocations, before);
+      throw error;
     }
   }
 
   /** Fetches what the feed could not carry, and reloads when that changes anything. */
-  async #catchUpWithCrls(): Promise<void> {
-    const { fetchCrl, signal } = this.#options;
+  async #catchUpWithCrls(signal: AbortSignal): Promise<void> {
+    const { fetchCrl } = this.#options;
     await this.#crls.fetch(() => this.#trust.crls(), fetchCrl, signal);
     await this.#turns.take(async () => {
       const layout = this.#layout;
       const text = this.#crls.text(this.#trust.crls());
-      if (layout === null || text === null || (existsSync(layout.revocations) && readFileSync(layout.revocations, "utf8") === text)) return;
-      writeFileAtomic(layout.revocations, text);
-      await checkConfiguration("haproxy", layout, signal);
+      if (layout === null || text === this.#given) return;
+      // Without a list so far, the configuration names none.
+      if (text === null || !existsSync(layout.revocations)) return await this.#renew(this.#desired, this.#trust, signal);
+      this.#given = undefined;
+      await this.#exchangeCrls(layout, text, signal);
       await this.#live.reload(null, signal);
+      this.#given = text;
+      if (this.#live.missed) this.#meeting.soon();
     });
   }
 }

@@ -33,6 +33,13 @@ export class Live {
   readonly #options: LiveOptions;
   readonly #list: WorkerList;
   readonly #maps: WorkerMaps;
+  /**
+   * What was to be told when no HAProxy was found: one that was starting may have read its files before. A worker tells which generation
+   * it has read, and not how many of the lines that were added to it.
+   */
+  #missed: "generation" | "lines" | null = null;
+  /** Which state was last taken back from which workers. */
+  #taken = "";
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -40,9 +47,30 @@ export class Live {
     this.#maps = new WorkerMaps(this.#list.master, options.folder);
   }
 
+  /** True while an HAProxy that comes up may not know what its files say: {@link meet}. */
+  get missed(): boolean {
+    return this.#missed !== null;
+  }
+
+  /**
+   * Makes sure that an HAProxy that was told nothing, since it was about to start, has read what its files say by now.
+   * @param folder of the generation that the link names
+   * @returns false while none is found
+   * @throws MasterError
+   */
+  async meet(folder: string, whole: Whole, signal: AbortSignal): Promise<boolean> {
+    if (this.#missed === null) return true;
+    const current = (await this.#list.look(signal))?.current ?? null;
+    if (current === null) return false;
+    const hasRead = this.#missed === "generation" && (await this.#maps.layout(current, signal)).folder === folder;
+    if (hasRead) this.#missed = null;
+    else await this.#reload(whole, signal);
+    return !this.missed;
+  }
+
   /** Tells every worker of changes, then ends the connections of what no longer counts. @throws MasterError */
   async change(changes: TrustChanges, ended: readonly Ended[], tellBindings: boolean, signal: AbortSignal): Promise<void> {
-    await this.#each(signal, async (worker) => {
+    await this.#tell(signal, async (worker) => {
       const layout = await this.#maps.layout(worker, signal);
       await this.#maps.add(worker, layout.gone, changes.gone.map(goneEntry), signal);
       await this.#maps.add(worker, layout.certificates, changes.registered, signal);
@@ -58,7 +86,7 @@ export class Live {
 
   /** A list small enough for HAProxy's command line, to the workers of this generation; for others the maps decide. */
   async setCrl(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
-    await this.#each(signal, async (worker) => {
+    await this.#tell(signal, async (worker) => {
       if ((await this.#maps.layout(worker, signal)).folder !== layout.folder) return;
       const file = layout.revocations;
       const opened = await this.#list.master.command(`set ssl crl-file ${file}`, { signal, worker }, text.trimEnd().split("\n"));
@@ -69,13 +97,24 @@ export class Live {
   }
 
   /**
-   * Reloads. Workers that are replaced let requests end, but none of what no longer counts in the whole state.
-   * @param whole null when it is the state that they know already
+   * Has HAProxy read its files anew. Workers that are replaced let requests end, but none of what no longer counts in the whole state.
+   * @param whole null when it is the state that they know already, of the generation that they know
+   * @throws MasterError
    */
   async reload(whole: Whole | null, signal: AbortSignal): Promise<void> {
-    const workers = await this.#list.reload(signal);
-    if (workers === null || whole === null || workers.old.length === 0) return;
-    for (const worker of workers.old) await this.#unlessEnded(worker, () => this.#catchUp(worker, whole, signal), signal);
+    if (!(await this.#reload(whole, signal))) this.#missed = whole === null ? "lines" : "generation";
+  }
+
+  /**
+   * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
+   * @param name of that state: of one that they were shown already there is nothing to take
+   * @throws MasterError
+   */
+  async takeBack(whole: Whole, name: string, signal: AbortSignal): Promise<void> {
+    const taken = `${name} ${(await this.#workers(signal)).join(" ")}`;
+    if (taken === this.#taken) return;
+    await this.#tell(signal, (worker) => this.#catchUp(worker, whole, signal));
+    this.#taken = taken;
   }
 
   /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
@@ -88,12 +127,27 @@ export class Live {
     });
   }
 
+  /** @returns false when there is none */
+  async #reload(whole: Whole | null, signal: AbortSignal): Promise<boolean> {
+    const workers = await this.#list.reload(signal);
+    if (workers === null || whole === null) return workers !== null;
+    for (const worker of workers.old) await this.#unlessEnded(worker, () => this.#catchUp(worker, whole, signal), signal);
+    this.#missed = null;
+    return true;
+  }
+
   async #catchUp(worker: number, whole: Whole, signal: AbortSignal): Promise<void> {
     const layout = await this.#maps.layout(worker, signal);
     const certificates = await this.#maps.entries(worker, layout.certificates, signal);
     const altered = takeDiffering(certificates, whole.certificates());
     const gone = [...certificates.keys()];
-    await this.#maps.add(worker, layout.gone, gone.map(goneEntry), signal);
+    const known = await this.#maps.entries(worker, layout.gone, signal);
+    await this.#maps.add(
+      worker,
+      layout.gone,
+      gone.filter((key) => !known.has(key)).map((key) => goneEntry(key)),
+      signal,
+    );
     for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
     for (const entry of takeDiffering(bindings, whole.bindings())) await this.#maps.set(worker, layout.bindings, entry, signal);
@@ -102,8 +156,16 @@ export class Live {
     await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
   }
 
-  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
-    for (const worker of await this.#workers(signal)) await this.#unlessEnded(worker, () => work(worker), signal);
+  /** As {@link #each}, what the files say already: who is not there yet may have read them before. */
+  async #tell(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
+    if ((await this.#each(signal, work)) === 0) this.#missed = "lines";
+  }
+
+  /** @returns how many workers there were */
+  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<number> {
+    const workers = await this.#workers(signal);
+    for (const worker of workers) await this.#unlessEnded(worker, () => work(worker), signal);
+    return workers.length;
   }
 
   /**
@@ -124,8 +186,7 @@ export class Live {
   }
 
   async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    const flows: Flow[] = [];
-    for (const number of new Set(numbers)) flows.push(...(await openConnections(this.#list.master, worker, number, signal)));
+    const flows = await openConnections(this.#list.master, worker, new Set(numbers), signal);
     await this.#endFlows(worker, [...flows, ...(await this.#flowsOf(worker, ended, signal))], signal);
   }
 
@@ -133,10 +194,8 @@ export class Live {
   async #flowsOf(worker: number, ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
     const flows: Flow[] = [];
     for (const { id, numbers } of ended) {
-      for (const number of new Set(numbers)) {
-        const open = await openConnections(this.#list.master, worker, number, signal);
-        flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
-      }
+      const open = await openConnections(this.#list.master, worker, new Set(numbers), signal);
+      flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
     }
     return flows;
   }

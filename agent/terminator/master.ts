@@ -77,7 +77,9 @@ function exchange(socketPath: string, request: string, signal: AbortSignal): Pro
       answer += text;
       if (answer.length > MAX_ANSWER) fail("HAProxy's answer is too long");
     });
-    socket.once("end", () => end(() => resolve(answer)));
+    // What was done is answered with an empty line at least: a master that begins anew drops what it had taken, and says nothing.
+    const unanswered = () => new MasterError("away", "HAProxy's master closed without an answer");
+    socket.once("end", () => end(() => (answer === "" ? reject(unanswered()) : resolve(answer))));
     socket.once("error", (cause: NodeJS.ErrnoException) => {
       const kind = KINDS[cause.code ?? ""] ?? "failed";
       end(() => reject(new MasterError(kind, `HAProxy's master on ${socketPath} cannot be asked: ${cause.message}`, { cause })));

@@ -10,6 +10,7 @@ import { checkConfiguration } from "./check.ts";
 import { closeConnections } from "./closing.ts";
 import { CrlTexts } from "./crls.ts";
 import { SmallTrust } from "./desired-trust.ts";
+import { EndsDue } from "./ends-due.ts";
 import { Flows, flowKey, type Owned } from "./flows.ts";
 import { currentGeneration, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
 import { renderNginx } from "./nginx-config.ts";
@@ -25,7 +26,6 @@ const CRL_RELOAD_MS = 10_000;
 const CUT_AGAIN_ROUNDS = 6;
 
 export interface NginxOptions extends TerminatorOptions {
-  readonly crlReloadMs?: number;
   /** What the kernel has of connections at these ports. */
   readonly connections?: typeof connectionsAt;
   /** Closes this host's end of connections. */
@@ -55,12 +55,12 @@ export class NginxTarget implements Terminator, Judge {
   /** Of the generation that nginx has; null while that is not known. */
   #revocations: { readonly text: string | null } | null = null;
   #round = 0;
-  /** Something ended, and not all of its connections are known to be cut. */
-  #endsDue = false;
+  readonly #ends: EndsDue;
 
   private constructor(options: NginxOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#ends = new EndsDue(options.config.stateDir);
     this.#admission = new Admission(policyOf(options.config), options.now);
     const onError = (error: unknown) =>
       options.log.error({ alarm: "crl", err: error }, "Cannot renew a CRL; the last one stays, and registered certificates decide");
@@ -99,15 +99,23 @@ export class NginxTarget implements Terminator, Judge {
   /** The whole state first in memory, then what it ends, then a new generation. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
     return this.#turns.take(async () => {
+      const { due } = this.#ends;
+      // What ends while it goes on is told afterwards, and may be on disk before.
+      this.#ends.set(true);
       this.#known = false;
       this.#trust = SmallTrust.of(desired);
+      this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
       this.#admission.policy = policyOf(this.#config);
       const lost = this.#trustAuthorities();
       this.#trustCrls();
       const ended = this.#admission.replace(desired);
       this.#ready = true;
-      if (lost || ended || this.#endsDue) await this.#end(this.#flows.all(), signal);
-      await this.#renew(signal);
+      if (lost || ended || due) await this.#end(this.#flows.all(), signal);
+      try {
+        await this.#renew(signal);
+      } finally {
+        if (!signal.aborted) this.#ends.set(false);
+      }
       this.#known = true;
     });
   }
@@ -126,6 +134,7 @@ export class NginxTarget implements Terminator, Judge {
     const lost = touched.has("ca") && this.#trustAuthorities();
     if (lost) await this.#end(this.#flows.all(), signal);
     else await this.#endOf(differences, signal);
+    this.#ends.set(false);
     if (touched.has("crl")) this.#trustCrls();
     if (touched.has("ca")) await this.#turns.take(() => this.#renew(signal));
     else if (touched.has("crl")) this.#background.soon();
@@ -180,10 +189,9 @@ export class NginxTarget implements Terminator, Judge {
   /** Whose a connection is that was there before the agent nobody knows: it may be of what ends now. */
   async #end(candidates: readonly Owned[], signal: AbortSignal): Promise<void> {
     const flows = [...candidates.filter(this.#isOver).map(({ flow }) => flow), ...this.#flows.unknown];
-    this.#endsDue = flows.length > 0;
-    if (!this.#endsDue) return;
+    if (flows.length === 0) return;
+    this.#ends.set(true);
     await this.#cut(flows, signal);
-    this.#endsDue = false;
     this.#options.log.info({ connections: flows.length }, "Connections of what was revoked are cut");
   }
 

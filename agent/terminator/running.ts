@@ -12,3 +12,17 @@ export function runsAs(pid: number, program: "haproxy" | "nginx"): boolean | nul
     return null;
   }
 }
+
+/**
+ * Whether a process of that program runs, as far as its own user can tell: of one in another user namespace (PrivateUsers=yes) /proc
+ * shows nothing to who sees only its own (ProtectProc=invisible), and it can be signalled all the same (ptrace(2), kill(2)).
+ */
+export const lives = (pid: number, program: "haproxy" | "nginx"): boolean => runsAs(pid, program) ?? canBeSignalled(pid);
+
+function canBeSignalled(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

@@ -14,6 +14,8 @@ export interface TerminatorOptions {
   readonly now: () => number;
   /** Milliseconds between two looks after open connections. */
   readonly tendMs?: number;
+  /** Reloads for CRLs come no closer than this, milliseconds. */
+  readonly crlReloadMs?: number;
   /** A CRL that is too large for the feed, from control: PEM, checked against its digest. */
   readonly fetchCrl: (id: string, sha256: string, signal: AbortSignal) => Promise<string>;
 }

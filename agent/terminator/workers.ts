@@ -1,6 +1,6 @@
 import { delay } from "../../lib/abort.ts";
 import { createMaster, type Master, MasterError, readWorkers, type Workers } from "./master.ts";
-import { runsAs } from "./running.ts";
+import { lives } from "./running.ts";
 
 /**
  * A reload takes the master's socket away for a moment: 0.2 s measured, with a million certificates for as long as it takes to read them,
@@ -72,6 +72,6 @@ export class WorkerList {
   }
 
   #lives(): boolean {
-    return [this.#masterPid, ...(this.#known ?? [])].some((pid) => pid !== null && runsAs(pid, "haproxy") === true);
+    return [this.#masterPid, ...(this.#known ?? [])].some((pid) => pid !== null && lives(pid, "haproxy"));
   }
 }

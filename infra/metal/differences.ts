@@ -7,6 +7,9 @@ const RENEW_BEFORE_MS = 120 * DAY_MS;
 /** An agent renews its own certificate long before: one with less than this left no longer can, and is enrolled anew. */
 const AGENT_ENDS_BEFORE_MS = DAY_MS;
 
+/** A terminator is reloaded whenever a list of revoked certificates is new, and serves meanwhile (systemctl(1), "is-active"). */
+const RUNNING: ReadonlySet<string> = new Set(["active", "reloading"]);
+
 /** What of a host is not as it is to be, in words. */
 export interface Differences {
   readonly packages: readonly string[];
@@ -39,7 +42,7 @@ export function differencesOf(desired: Desired, observed: Observed, now: number)
     units: desired.units.flatMap((unit) => {
       const { active = "not there", enabled = "not there" } = observed.units[unit] ?? {};
       return [
-        ...(active === "active" ? [] : [`${unit} is ${active}`]),
+        ...(RUNNING.has(active) ? [] : [`${unit} is ${active}`]),
         ...(enabled === "enabled" ? [] : [`${unit} is ${enabled || "unknown"}`]),
       ];
     }),

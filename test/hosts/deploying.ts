@@ -7,6 +7,7 @@ import { refusedScenes } from "./refused.ts";
 import { removedScenes } from "./removed.ts";
 import { ask, certificateOf, register, type Stand } from "./stand.ts";
 import { startTraffic } from "./traffic.ts";
+import { underWayScenes } from "./under-way.ts";
 import { provoke } from "./watch.ts";
 
 const SILENT = 28;
@@ -14,6 +15,10 @@ const RECORD = "/var/lib/entityos-metal/record.json";
 
 /** Files of each machine before anything of ours was there. */
 const before = new Map<string, ReadonlySet<string>>();
+
+/** How often HAProxy was told to read its files anew. */
+const reloadsOf = async (machine: Machine): Promise<number> =>
+  Number(await machine.sh("journalctl -q -u entityos-terminator | grep -c 'Reloading HAProxy' || true"));
 
 /** What changes on a Debian by itself, or keeps what was done for the record. */
 const ITS_OWN = [
@@ -89,12 +94,15 @@ export function deployScenes(stand: () => Stand): void {
     const { metal, registry, gates } = stand();
     const pids = await Promise.all(gates.map(async (gate) => (await statusOf(gate)).pid));
     const was = await generations([registry, ...gates]);
+    const reloads = await Promise.all(gates.map(reloadsOf));
     const ran = await metal.deploy();
     expect(ran.code, ran.said).to.equal(0);
     expect(ran.said, ran.said).to.match(/No changes/);
     expect(planned(ran)).to.deep.equal([]);
     expect(await deployedSince(was, [registry, ...gates])).to.deep.equal([]);
     expect(await Promise.all(gates.map(async (gate) => (await statusOf(gate)).pid))).to.deep.equal(pids);
+    // Nor do agents reload by themselves what has read their files already.
+    expect(await Promise.all(gates.map(reloadsOf))).to.deep.equal(reloads);
   });
 
   it("take a changed setting on the one host that it is for", async () => {
@@ -102,12 +110,14 @@ export function deployScenes(stand: () => Stand): void {
     const [changed] = gates;
     if (changed === undefined) throw new Error("unreachable");
     const was = await generations([registry, ...gates]);
+    const reloads = await reloadsOf(changed);
     metal.agents[changed.name] = { gate: { lanes: { roaming: true } } };
     const ran = await metal.deploy();
     expect(ran.code, ran.said).to.equal(0);
     expect(planned(ran)).to.deep.equal([changed.name]);
     expect(await deployedSince(was, [registry, ...gates])).to.deep.equal([changed.name]);
     expect(await changed.sh("cat /etc/entityos-agent/agent.yaml")).to.include("roaming: true");
+    expect(await reloadsOf(changed)).to.be.greaterThan(reloads);
   });
 
   it("let a certificate in from anywhere where roaming is on, and nobody without one", async () => {
@@ -133,6 +143,8 @@ export function deployScenes(stand: () => Stand): void {
       expect(await ask(stand(), registered, gate, { words }), gate.name).to.not.match(/answers/);
     }
   });
+
+  underWayScenes(stand);
 
   if (LONG_SCENES) refusedScenes(stand);
 

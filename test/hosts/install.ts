@@ -46,6 +46,7 @@ systemctl daemon-reload && systemctl restart haproxy`,
   timeout connect 1s
 frontend application
   bind unix@/run/entityos-application/http.sock mode 660 group entityos-agent
+  http-request wait-for-body time 1h if METH_POST
   http-request return status 200 content-type text/plain string "${machine.name} answers"
 `,
     },

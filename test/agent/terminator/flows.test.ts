@@ -11,14 +11,32 @@ const { signal } = new AbortController();
 const portsOf = (flows: Flows, fingerprint: string) => flows.of(fingerprint).map((owned) => owned.flow.port);
 
 describe("open connections and whose they are", () => {
-  it("are found by certificate, and belong to the one that asked last", () => {
+  it("are found by each certificate that asked from there: they may be two, to two addresses of the host", () => {
     const flows = new Flows();
     for (const port of [1, 2, 1]) expect(flows.note(flow(port), who("a"))).to.equal(true);
     flows.note(flow(3), who("b"));
     expect([portsOf(flows, "a"), portsOf(flows, "b")]).to.deep.equal([[1, 2], [3]]);
     flows.note(flow(1), who("b"));
     flows.note(flow(2), null);
-    expect([portsOf(flows, "a"), portsOf(flows, "b")]).to.deep.equal([[], [3, 1]]);
+    expect([portsOf(flows, "a"), portsOf(flows, "b")]).to.deep.equal([
+      [1, 2],
+      [3, 1],
+    ]);
+    expect(flows.all().map((owned) => `${owned.flow.port} ${owned.fingerprint}`)).to.deep.equal(["1 a", "1 b", "2 a", "3 b"]);
+  });
+
+  it("are of a few certificates at most, all of which are forgotten with it", async () => {
+    const flows = new Flows();
+    const some = [..."abcdefgh"];
+    expect(some.map((name) => flows.note(flow(1), who(name)))).to.deep.equal(some.map(() => true));
+    expect([flows.note(flow(1), who("i")), flows.note(flow(1), who("a")), flows.note(flow(2), who("i"))]).to.deep.equal([
+      false,
+      true,
+      true,
+    ]);
+    await flows.end([flow(1)], async () => {}, signal);
+    expect(flows.all().map((owned) => `${owned.flow.port} ${owned.fingerprint}`)).to.deep.equal(["2 i"]);
+    expect(portsOf(flows, "a")).to.deep.equal([]);
   });
 
   it("have no room for more than their bound, and go on with those that are known", () => {

@@ -1,8 +1,10 @@
 import { once } from "node:events";
-import type { TLSSocket } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
+import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
+import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
 import { makeTestPki, type Pki } from "./pki.ts";
@@ -111,6 +113,30 @@ describe("an end behind nginx that the firewall could not be told", () => {
     await scene.target.resync(scene.desired, signal);
     expect(cut).to.deep.equal([flow]);
   });
+
+  it("is made up for by the next agent, which finds the end in its state, and by that one alone", async () => {
+    const [flow, cut]: [Flow, Flow[]] = [{ family: 4, address: "192.0.2.7", port: 50_000 }, []];
+    const dead = async () => {
+      throw new Error("nft does not answer");
+    };
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [flow], cut: dead } });
+    const certificate = await scene.pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    const refused = await scene.revoke(certificate).catch((error: Error) => error.message);
+    expect(refused).to.equal("nft does not answer");
+    await scene.target[Symbol.asyncDispose]();
+    const { signal } = new AbortController();
+    const next = async () => {
+      const { config } = scene;
+      const more = { connections: async () => [flow], close: async () => {}, fetchCrl: dead, now: Date.now, log: silentLog };
+      await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
+      await target.resync(scene.desired, signal);
+    };
+    await next();
+    expect(cut).to.deep.equal([flow]);
+    await next();
+    expect(cut).to.deep.equal([flow]);
+  });
 });
 
 describe("a source that asks too often behind nginx", () => {
@@ -130,5 +156,29 @@ describe("a source that asks too often behind nginx", () => {
     const silent = await statusesOf(scene.ports.roaming);
     expect(silent).to.include(null).and.not.include(429);
     expect(silent.filter((status) => status === 200).length).to.equal(scene.seen.length - served);
+  });
+});
+
+describe("two connections from one port of a client, to two addresses of the host", () => {
+  it("behind nginx: the one with a certificate is cut when that is revoked, whoever the other one is", async () => {
+    const pki = await makeTestPki(Date.now(), ["127.0.0.2"]);
+    await using scene = await makeTerminatorScene({ kind: "nginx", pki });
+    const certificate = await pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    const to = async (host: string, localPort: number | undefined, shown: Partial<typeof certificate>): Promise<TLSSocket> => {
+      const from = { localAddress: "127.0.0.1", ...(localPort === undefined ? {} : { localPort }) };
+      const { cert, key } = shown;
+      const socket = connect({ port: scene.ports.ip, host, ca: pki.root, ...(cert && key ? { cert, key } : {}), ...from });
+      await once(socket, "secureConnect");
+      socket.on("error", () => {}).write(STREAM);
+      await once(socket, "data");
+      return socket.resume();
+    };
+    const first = await to("127.0.0.1", undefined, certificate);
+    const port = first.localPort ?? 0;
+    const second = await to("127.0.0.2", port, {});
+    await scene.revoke(certificate);
+    expect(scene.cut).to.deep.equal([{ family: 4, address: "127.0.0.1", port }]);
+    for (const socket of [first, second]) socket.destroy();
   });
 });

@@ -50,7 +50,7 @@ export interface SceneOptions {
   readonly terminator?: Readonly<Record<string, unknown>>;
   readonly pki?: Pki;
   /** Of the target, whichever it is. */
-  readonly target?: Partial<Pick<NginxOptions, "connections" | "cut" | "close" | "log" | "tendMs" | "now">>;
+  readonly target?: Partial<Pick<NginxOptions, "connections" | "cut" | "close" | "log" | "tendMs" | "crlReloadMs" | "now">>;
 }
 
 export async function makeTerminatorScene({
@@ -87,7 +87,7 @@ export async function makeTerminatorScene({
     },
     ...more,
   };
-  const target = kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ ...options, crlReloadMs: 50 });
+  const target = kind === "haproxy" ? new HaproxyTarget(options) : await NginxTarget.start({ crlReloadMs: 50, ...options });
   stack.use(target);
   stack.defer(() => ending.abort(new Error("the scene ends")));
   for (const [id, body] of [

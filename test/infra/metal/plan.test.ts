@@ -25,6 +25,13 @@ describe("what a plan says of hosts", () => {
     for (const host of [registry, web]) expect(words(host, sound(host, "7"))).to.deep.equal([]);
   });
 
+  it("is nothing of a service that is reading its files anew", () => {
+    const text = sound(web, "7");
+    expect(text).to.match(/entityos-terminator\.service active/);
+    const reloading = text.replace("entityos-terminator.service active", "entityos-terminator.service reloading");
+    expect(words(web, reloading)).to.deep.equal([]);
+  });
+
   it("takes no word of Terraform's language from a host, nor what moves a cursor", () => {
     for (const generation of [["$", '{file("/root/.ssh/id")}'].join(""), "%{if true}", "7 8", ""])
       expect(parseObserved(sound(web, generation)).record, generation).to.equal(null);

@@ -1,0 +1,105 @@
+import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { currentLink } from "../../../agent/terminator/layout.ts";
+import { createMaster } from "../../../agent/terminator/master.ts";
+import { ask, GET, get, open } from "./client.ts";
+import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
+import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
+
+const deviceOf = (at: number): string => `0198f2c1-7d1e-7000-8000-0000000000${String(at).padStart(2, "0")}`;
+const { signal } = new AbortController();
+
+/** Why it did not succeed. */
+const refusal = (work: Promise<void>): Promise<string> =>
+  work.then(
+    () => "nothing",
+    (error: Error) => error.constructor.name,
+  );
+
+describe("an HAProxy whose files cannot be written, or are refused", () => {
+  let pki: Pki;
+  let scene: TerminatorScene;
+  before(async () => {
+    pki = await makeTestPki();
+  });
+  beforeEach(async () => {
+    scene = await makeTerminatorScene({ pki });
+  });
+  afterEach(async () => {
+    await scene[Symbol.asyncDispose]();
+  });
+  const devices = async (count: number): Promise<ClientCertificate[]> => {
+    const made: ClientCertificate[] = [];
+    for (let at = 0; at < count; at++) {
+      const certificate = await pki.issue(deviceOf(at));
+      await scene.register(certificate, deviceOf(at), "cert");
+      made.push(certificate);
+    }
+    return made;
+  };
+  const statusOf = async (certificate: ClientCertificate | undefined) =>
+    (await get(scene.ports.roaming, { ca: pki.root, ...(certificate && { certificate }) })).status;
+  /** A connection that was served, and goes on. */
+  const connected = async (certificate: ClientCertificate | undefined) => {
+    const socket = await open(scene.ports.roaming, { ca: pki.root, ...(certificate && { certificate }) });
+    expect((await ask(socket, GET)).status).to.equal(200);
+    return socket;
+  };
+  const remove = ({ fingerprint }: ClientCertificate) => {
+    scene.desired.change({ kind: "trust.remove", target: "certificate", id: fingerprint });
+    scene.desired.revision++;
+  };
+  const linesOf = async (map: string): Promise<number> => {
+    const [worker] = await scene.workers();
+    const answer = await createMaster(scene.config.terminator.masterSocket).command("show map", { signal, worker: worker ?? 0 });
+    const file = new RegExp(`\\((\\S+/${map})\\)`).exec(answer)?.[1];
+    const lines = await createMaster(scene.config.terminator.masterSocket).command(`show map ${file}`, { signal, worker: worker ?? 0 });
+    return lines.trim().split("\n").length;
+  };
+
+  it("is told of a revocation all the same, and that it did not last is said", async () => {
+    const [revoked, other] = await devices(2);
+    const socket = await connected(revoked);
+    const gone = join(currentLink(scene.config.stateDir), "gone.map");
+    rmSync(gone);
+    mkdirSync(gone);
+    expect(await refusal(scene.revoke(revoked as ClientCertificate))).to.equal("Error");
+    expect(scene.cut.map(({ port }) => port)).to.deep.equal([socket.localPort]);
+    expect([await statusOf(revoked), await statusOf(other)]).to.deep.equal([null, 200]);
+    // The next generation is written beside it.
+    await scene.target.resync(scene.desired, signal);
+    expect([await statusOf(revoked), await statusOf(other)]).to.deep.equal([null, 200]);
+  });
+
+  it("is told of what is revoked while a new configuration is refused, once, however often that is tried", async () => {
+    const [first, second, other] = await devices(3);
+    const sockets = [await connected(first), await connected(second), await connected(other)];
+    const { certificate } = scene.config.terminator;
+    renameSync(certificate, `${certificate}.away`);
+    expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+    expect([scene.cut, await statusOf(first)]).to.deep.equal([[], 200]);
+    for (const [at, revoked] of [first, second].entries()) {
+      remove(revoked as ClientCertificate);
+      expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+      expect(scene.cut.at(-1)?.port).to.equal(sockets[at]?.localPort);
+      expect(await statusOf(revoked)).to.equal(null);
+    }
+    expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+    expect([await linesOf("gone.map"), await statusOf(other)]).to.deep.equal([2, 200]);
+    renameSync(`${certificate}.away`, certificate);
+    await scene.target.resync(scene.desired, signal);
+    expect([await statusOf(first), await statusOf(second), await statusOf(other)]).to.deep.equal([null, null, 200]);
+  });
+
+  it("loses the connections of many that are revoked at one time, and of nobody else", async () => {
+    const many = await devices(12);
+    const sockets = [];
+    for (const certificate of many) sockets.push(await connected(certificate));
+    for (const certificate of many.slice(0, 10)) remove(certificate);
+    await scene.apply();
+    const ports = sockets.slice(0, 10).map(({ localPort }) => localPort);
+    expect(scene.cut.map(({ port }) => port).sort()).to.deep.equal(ports.sort());
+    expect([await statusOf(many[0]), await statusOf(many[11])]).to.deep.equal([null, 200]);
+  });
+});
