@@ -2,8 +2,11 @@ import { parseAddress } from "../../lib/ip.ts";
 import type { Flow } from "../target.ts";
 import type { Master } from "./master.ts";
 
-/** An open connection: address and port of its client, and the end of its certificate in whole seconds. */
-const LINE = /\bkey=(\S+):(\d+)\|(\d+) use=(\d+) .*\bgpt0=(\d+)/;
+/**
+ * An open connection: address and port of its client, and the end of its certificate in whole seconds. Its number is there twice; a worker
+ * with an earlier configuration has it once.
+ */
+const LINE = /\bkey=(\S+):(\d+)\|(\d+)(?:\|\d+)? use=(\d+) .*\bgpt0=(\d+)/;
 /** Numbers that are asked for one by one; of more the whole table is read. */
 const FEW = 8;
 const SESSION = /^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) /;

@@ -95,7 +95,7 @@ function preamble({ terminator }: HaproxySource): string[][] {
       "timeout http-keep-alive 15s",
       "timeout queue 10s",
     ],
-    ["backend connections", `stick-table type string len 64 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store gpt0`],
+    ["backend connections", `stick-table type string len 80 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store gpt0`],
     ["backend held", `stick-table type ipv6 size ${Math.max(TRACKED, maxConnections * 2)} expire 10s store conn_cur`],
     ["backend rates", "stick-table type ipv6 size 100k expire 20s store http_req_rate(10s),conn_cur"],
   ];

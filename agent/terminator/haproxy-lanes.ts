@@ -46,7 +46,8 @@ export function sessionRules(lane: "ip" | "ipcert" | "roaming", { layout }: Lane
     `tcp-request session set-var(sess.number) var(sess.fingerprint),map_str(${layout.certificates}),word(1,|) if ${CERTIFIED}`,
     `tcp-request session set-var(sess.ends) var(sess.fingerprint),map_str(${layout.certificates}),word(5,|) if { var(sess.number) -m found }`,
     "tcp-request session set-var(sess.port) src_port",
-    "tcp-request session set-var(sess.connection) src,concat(:,sess.port),concat(|,sess.ends)",
+    // To two addresses of this host two connections may come from one port of a client.
+    "tcp-request session set-var(sess.connection) src,concat(:,sess.port),concat(|,sess.ends),concat(|,sess.number)",
     "tcp-request session track-sc0 var(sess.connection) table connections if { var(sess.number) -m found }",
     "tcp-request session sc-set-gpt0(0) var(sess.number) if { var(sess.number) -m found }",
     // A connection that cannot be found again is not let in: the table is full.

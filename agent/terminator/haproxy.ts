@@ -69,7 +69,7 @@ export class HaproxyTarget implements Terminator {
       (signal) => this.#meet(signal),
       MEET_MS,
       options.signal,
-      (error) => log.error({ err: error }, "Cannot tell an HAProxy that was starting what changed meanwhile; trying again"),
+      (error) => log.warn({ err: error }, "Cannot tell an HAProxy that was starting what changed meanwhile; trying again"),
     );
     this.#tending = new Tending(options, (tending) => this.#turns.take(() => this.#endOver(tending)));
   }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
@@ -156,29 +156,5 @@ describe("a source that asks too often behind nginx", () => {
     const silent = await statusesOf(scene.ports.roaming);
     expect(silent).to.include(null).and.not.include(429);
     expect(silent.filter((status) => status === 200).length).to.equal(scene.seen.length - served);
-  });
-});
-
-describe("two connections from one port of a client, to two addresses of the host", () => {
-  it("behind nginx: the one with a certificate is cut when that is revoked, whoever the other one is", async () => {
-    const pki = await makeTestPki(Date.now(), ["127.0.0.2"]);
-    await using scene = await makeTerminatorScene({ kind: "nginx", pki });
-    const certificate = await pki.issue(DEVICE);
-    await scene.register(certificate, DEVICE, "cert");
-    const to = async (host: string, localPort: number | undefined, shown: Partial<typeof certificate>): Promise<TLSSocket> => {
-      const from = { localAddress: "127.0.0.1", ...(localPort === undefined ? {} : { localPort }) };
-      const { cert, key } = shown;
-      const socket = connect({ port: scene.ports.ip, host, ca: pki.root, ...(cert && key ? { cert, key } : {}), ...from });
-      await once(socket, "secureConnect");
-      socket.on("error", () => {}).write(STREAM);
-      await once(socket, "data");
-      return socket.resume();
-    };
-    const first = await to("127.0.0.1", undefined, certificate);
-    const port = first.localPort ?? 0;
-    const second = await to("127.0.0.2", port, {});
-    await scene.revoke(certificate);
-    expect(scene.cut).to.deep.equal([{ family: 4, address: "127.0.0.1", port }]);
-    for (const socket of [first, second]) socket.destroy();
   });
 });

@@ -66,7 +66,11 @@ abstract class Started {
     const ended = child.exitCode !== null || child.signalCode !== null;
     const closed: Promise<unknown> = ended ? Promise.resolve() : once(child, "close");
     const pid = child.pid ?? 0;
-    if (!ended) signal(pid, "SIGSTOP");
+    if (!ended) {
+      signal(pid, "SIGSTOP");
+      // A signal is on its way for a moment, in which one more worker may begin.
+      await waitFor(`pid ${pid} to stop`, () => /\) [TZX] /.test(statOf(pid)) || undefined);
+    }
     for (const each of [...childrenOf(pid).map((worker) => worker.pid), pid]) if (each > 0) signal(each, "SIGKILL");
     await within(() => `the end of pid ${pid}`, START_MS, closed);
   }
@@ -153,6 +157,15 @@ function childrenOf(pid: number): { readonly pid: number; readonly title: string
     .split(" ")
     .filter((word) => word !== "")
     .map((word) => ({ pid: Number(word), title: commandLine(Number(word)) }));
+}
+
+/** proc_pid_stat(5): the state comes behind the name. A process that is gone is dead (X). */
+function statOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return `${pid} () X `;
+  }
 }
 
 function signal(pid: number, name: "SIGSTOP" | "SIGKILL"): void {
