@@ -98,10 +98,10 @@ export class NginxTarget implements Terminator, Judge {
 
   /** The whole state first in memory, then what it ends, then a new generation. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    const { due } = this.#ends;
+    // What ends with it may be on disk before its turn comes.
+    this.#ends.set(true);
     return this.#turns.take(async () => {
-      const { due } = this.#ends;
-      // What ends while it goes on is told afterwards, and may be on disk before.
-      this.#ends.set(true);
       this.#known = false;
       this.#trust = SmallTrust.of(desired);
       this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));

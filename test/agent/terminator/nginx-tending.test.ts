@@ -2,7 +2,9 @@ import { once } from "node:events";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
+import { currentGeneration } from "../../../agent/terminator/generation.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
+import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
@@ -125,19 +127,52 @@ describe("an end behind nginx that the firewall could not be told", () => {
     const refused = await scene.revoke(certificate).catch((error: Error) => error.message);
     expect(refused).to.equal("nft does not answer");
     await scene.target[Symbol.asyncDispose]();
-    const { signal } = new AbortController();
-    const next = async () => {
-      const { config } = scene;
-      const more = { connections: async () => [flow], close: async () => {}, fetchCrl: dead, now: Date.now, log: silentLog };
-      await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
-      await target.resync(scene.desired, signal);
-    };
+    const next = () => nextAgent(scene, flow, cut);
     await next();
     expect(cut).to.deep.equal([flow]);
     await next();
     expect(cut).to.deep.equal([flow]);
   });
+
+  it("is made up for by the next agent where this one only waited for its turn behind a reload", async () => {
+    const [flow, cut]: [Flow, Flow[]] = [{ family: 4, address: "192.0.2.7", port: 50_000 }, []];
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [flow] } });
+    const certificate = await scene.pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    const { stateDir } = scene.config;
+    const nginx = servingNginx(stateDir)[0]?.pid ?? 0;
+    const before = currentGeneration(stateDir, "nginx")?.folder;
+    process.kill(nginx, "SIGSTOP");
+    try {
+      scene.desired.change({ kind: "trust.set", target: "crl", id: scene.pki.deviceCaId, body: await scene.pki.crl("device", 2) });
+      await scene.apply();
+      await waitFor("a reload for the list", () => currentGeneration(stateDir, "nginx")?.folder !== before || undefined);
+      scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
+      const { signal } = new AbortController();
+      // Killed here, it does no more; to nobody but this test it goes on.
+      const waiting = scene.target.resync(scene.desired, signal);
+      const next = nextAgent(scene, flow, cut);
+      await waitFor("the next one's cut", () => cut.length > 0 || undefined);
+      expect([scene.cut, cut]).to.deep.equal([[], [flow]]);
+      process.kill(nginx, "SIGCONT");
+      // Two agents of one host get into each other's way from here on.
+      await Promise.allSettled([waiting, next]);
+    } finally {
+      process.kill(nginx, "SIGCONT");
+    }
+  });
 });
+
+/** What the next agent cuts, which finds everything in its state. */
+async function nextAgent({ config, desired }: TerminatorScene, flow: Flow, cut: Flow[]): Promise<void> {
+  const { signal } = new AbortController();
+  const fetchCrl = async () => {
+    throw new Error("no CRL is too large here");
+  };
+  const more = { connections: async () => [flow], close: async () => {}, fetchCrl, now: Date.now, log: silentLog };
+  await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
+  await target.resync(desired, signal);
+}
 
 describe("a source that asks too often behind nginx", () => {
   const MANY = 60;
