@@ -27,8 +27,8 @@ describe("what a plan says of hosts", () => {
 
   it("is nothing of a service that is reading its files anew", () => {
     const text = sound(web, "7");
-    expect(text).to.match(/entityos-terminator\.service active/);
-    const reloading = text.replace("entityos-terminator.service active", "entityos-terminator.service reloading");
+    expect(text).to.match(/entityos-agent\.service active/);
+    const reloading = text.replace("entityos-agent.service active", "entityos-agent.service reloading");
     expect(words(web, reloading)).to.deep.equal([]);
   });
 
