@@ -83,6 +83,8 @@ function preamble({ terminator }: HaproxySource): string[][] {
       "option dontlognull",
       // A worker that was replaced closes no connection by itself that may be about to ask: it says so with its last answer.
       "option idle-close-on-response",
+      // Who serves closes what is idle too, and who asked just then would lose a request. nginx opens one for each request by itself.
+      "option http-server-close",
       // No query: it may hold what is nobody's business.
       'log-format "%ci:%cp %ft %ST %B %Tr/%Ta %HM %HPO %[var(txn.device)]"',
       "timeout connect 5s",
@@ -172,6 +174,8 @@ function towardsApplication({ terminator, runtimeDir }: HaproxySource, maps: rea
       `maxconn ${terminator.maxConnections}`,
       "option dontlog-normal",
       ...maps,
+      // An answer before the body is there ends the hop while the lane still writes, which then may not read it.
+      "http-request wait-for-body time 1s if { req.hdr(transfer-encoding) -m found }",
       'http-request return status 411 content-type text/plain string "a body needs a Content-Length\\n" if { req.hdr(transfer-encoding) -m found }',
       "default_backend application",
     ],

@@ -2,14 +2,20 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { Duplex } from "node:stream";
 
-/** Answers `/` with the headers that it got, `/stream` without end, and any upgrade with WebSocket's, at `/h2c` with another. */
+/**
+ * Answers `/` with the headers that it got, `/stream` without end, `/first` as `/` to who asks nothing before over that connection, as one
+ * that closes an idle connection just when it is asked again, and any upgrade with WebSocket's, at `/h2c` with another.
+ */
 export async function startApplication(
   socket: string,
   seen: string[][],
   trailers: string[] = [],
 ): Promise<AsyncDisposable & { readonly streams: () => number }> {
   let streams = 0;
+  const asked = new WeakSet<Duplex>();
   const server: Server = createServer((request, response) => {
+    if (request.url === "/first" && asked.has(request.socket)) return void request.socket.destroy();
+    asked.add(request.socket);
     seen.push(request.rawHeaders);
     if (request.url === "/stream") {
       response.writeHead(200, { "content-type": "application/octet-stream" });

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
-import { open } from "./client.ts";
+import { ask, open } from "./client.ts";
 import { makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -51,6 +51,15 @@ for (const kind of TERMINATORS) {
         expect(scene.seen.length).to.equal(before);
       });
     }
+
+    it("is open to each request, though the application closes its end between two of them", async () => {
+      const socket = await open(scene.ports.ip, { ca: pki.root });
+      for (const method of ["GET", "GET", "POST"]) {
+        const { status } = await ask(socket, `${method} /first HTTP/1.1\nHost: service.example\nContent-Length: 0\n\n`);
+        expect(status, method).to.equal(200);
+      }
+      socket.destroy();
+    });
 
     it("is WebSocket's alone: another protocol beside it does not pass", async () => {
       const socket = await open(scene.ports.ip, { ca: pki.root });
