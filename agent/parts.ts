@@ -102,7 +102,8 @@ export async function startParts(
   const tamperedAtMs = new Map<"structure_tampered" | "elements_tampered", number>();
   const now = () => time.now();
   const cut: Cut = (flows, until) => target.cut(flows, until);
-  const terminator = await startTerminator({ config, log, signal, now, cut }, stack);
+  const asking = () => identityOf(live.loaded.config);
+  const terminator = await startTerminator({ config, log, signal, now, cut }, asking, stack);
   const onEffect = (effect: Effect) => {
     if (effect.kind === "changed") reconciler.ring();
     else if (effect.kind === "replaced") reconciler.replaced(effect.kept);
@@ -144,7 +145,7 @@ export async function startParts(
   // Before anything large is loaded: a watcher first reads the whole ruleset in.
   watching.monitor = stack.use(await startMonitor({ log, signal, onTampered, within }));
   const renewing: Renewing = new Renewing({
-    identity: () => identityOf(live.loaded.config),
+    identity: asking,
     service: () => serviceFiles(live.loaded.config),
     asks: !restricted,
     onRenewed: (notAfter, leaving) => {
@@ -265,12 +266,16 @@ async function cover({ floor, ground }: Reloadable, gates: (before: Floor["gates
   await ground.cover(floor.gates, signal);
 }
 
-/** Null where something else ends TLS. */
-async function startTerminator(options: Omit<NginxOptions, "fetchCrl">, stack: AsyncDisposableStack): Promise<Terminator | null> {
+/** Null where something else ends TLS. @param identity where large CRLs are asked for, and by whom, at that moment */
+async function startTerminator(
+  options: Omit<NginxOptions, "fetchCrl">,
+  identity: () => ReturnType<typeof identityOf>,
+  stack: AsyncDisposableStack,
+): Promise<Terminator | null> {
   const { config } = options;
   const { kind } = config.terminator;
   if (config.zone === "open" || kind === "none") return null;
-  const all: NginxOptions = { ...options, fetchCrl: (id, sha256, signal) => fetchCrl(identityOf(config), id, sha256, signal) };
+  const all: NginxOptions = { ...options, fetchCrl: (id, sha256, signal) => fetchCrl(identity(), id, sha256, signal) };
   return stack.use(kind === "haproxy" ? new HaproxyTarget(all) : await NginxTarget.start(all));
 }
 

@@ -9,6 +9,9 @@ import { serviceFiles, shownFile, shownLife } from "./service-certificate.ts";
 /** What a running agent cannot change: who it is, and where it keeps what it holds. */
 const FIXED = ["name", "zone", "stateDir", "runtimeDir", "groundDir"] as const;
 
+/** Which one it is, and where it listens to the agent: the one before would be told of nothing any more. */
+const FIXED_OF_TERMINATOR = ["kind", "masterSocket"] as const;
+
 /** The new configuration is refused; the old one stays in force whole. */
 export class ReloadRefusedError extends Error {}
 
@@ -58,11 +61,12 @@ export function reloadPlan(old: Loaded, next: Loaded): ReloadPlan {
     const said = fixed.map((key) => `${key} from '${old.config[key]}' to '${next.config[key]}'`).join(", ");
     throw new ReloadRefusedError(`Cannot change ${said} while the agent runs: restart it`);
   }
-  if (old.config.terminator.kind !== next.config.terminator.kind) {
-    const { kind } = old.config.terminator;
-    throw new ReloadRefusedError(
-      `Cannot change terminator.kind from '${kind}' to '${next.config.terminator.kind}' while the agent runs: restart it`,
-    );
+  const other = FIXED_OF_TERMINATOR.filter((key) => old.config.terminator[key] !== next.config.terminator[key]);
+  if (other.length > 0) {
+    const said = other
+      .map((key) => `terminator.${key} from '${old.config.terminator[key]}' to '${next.config.terminator[key]}'`)
+      .join(", ");
+    throw new ReloadRefusedError(`Cannot change ${said} while the agent runs: restart it`);
   }
   const differs = (key: "gate" | "terminator" | "ceiling" | "registry"): boolean => !isDeepStrictEqual(old.config[key], next.config[key]);
   const limits = differs("ceiling") || old.pinned !== next.pinned;

@@ -8,7 +8,7 @@ const TIMEOUT_MS = 30_000;
 export class TerminatorRefusedError extends Error {}
 
 const PROGRAM: Readonly<Record<TerminatorKind, { readonly name: string; readonly words: readonly string[]; readonly fault: RegExp }>> = {
-  haproxy: { name: "HAProxy", words: ["-c", "-q", "-f"], fault: /\[ALERT\]/ },
+  haproxy: { name: "HAProxy", words: ["-c", "-f"], fault: /\[ALERT\]/ },
   nginx: { name: "nginx", words: ["-t", "-q", "-e", "stderr", "-c"], fault: /\[(emerg|alert|crit)\]/ },
 };
 

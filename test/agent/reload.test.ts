@@ -39,6 +39,13 @@ describe("a reload's plan", () => {
     );
   });
 
+  it("refuses another socket of HAProxy's master, where the one before would be told of nothing any more", () => {
+    expect(() => reloadPlan(state({}), state({ terminator: { masterSocket: "/run/other.sock" } }))).to.throw(
+      ReloadRefusedError,
+      /^Cannot change terminator\.masterSocket from '\/run\/entityos-terminator\/master\.sock' to '\/run\/other\.sock' while the agent runs: restart it$/,
+    );
+  });
+
   it("refuses in one sentence what cannot change while the agent runs", () => {
     expect(() => reloadPlan(state({}), state({ name: "other", stateDir: "/s" }))).to.throw(
       ReloadRefusedError,

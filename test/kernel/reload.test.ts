@@ -1,5 +1,8 @@
-import { appendFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect } from "chai";
+import { makeTestPki } from "../agent/terminator/pki.ts";
 import { waitFor } from "../lab/wait.ts";
 import { captureOf, endsOf, provoke, sentTo } from "./answers.ts";
 import { TCP_FLAG, tcp } from "./frames.ts";
@@ -130,5 +133,32 @@ describe("a reload", () => {
     await reloaded({});
     await waitFor("another connection", () => upgrades() === 2 || undefined);
     await scene.admit("ip", "203.0.113.8/32");
+  }).timeout(TIMEOUT_MS);
+
+  it("has large lists asked for where the registry is now", async () => {
+    const pki = await makeTestPki();
+    const folder = mkdtempSync(join(tmpdir(), "eos-reload-"));
+    const [certificate, key] = [join(folder, "service.crt"), join(folder, "service.key")];
+    writeFileSync(certificate, pki.service.certificate);
+    writeFileSync(key, pki.service.key, { mode: 0o600 });
+    const terminator = { kind: "nginx", certificate, application: join(folder, "application.sock") };
+    try {
+      await using scene = await makeRunningScene(0, { config: { terminator } });
+      const identity = await scene.control.enroll("host");
+      await scene.stop();
+      const registryAt = (address: string) => ({ terminator, registry: { addresses: [address], ...identity } });
+      await scene.start({ config: registryAt("https://127.0.0.1:9") });
+      scene.reload(registryAt(scene.control.url));
+      const { seen } = scene.control;
+      await waitFor("the feed of its new address", async () => (await scene.status()).state === "enforcing" || undefined);
+      const body = JSON.parse(await pki.crl("device", 7)) as object;
+      const id = pki.deviceCaId;
+      await scene.control.commit({ kind: "trust.set", target: "crl", id, body: JSON.stringify({ ...body, der: null }) });
+      const asked = () => seen.find((line) => line.includes(id));
+      // Reloads for lists come no closer than ten seconds.
+      expect(await waitFor("the list to be asked for", asked, { timeoutMs: 40_000 })).to.include(id);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   }).timeout(TIMEOUT_MS);
 });
