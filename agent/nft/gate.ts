@@ -141,6 +141,30 @@ function restrictedChains(config: GateSource, tuples: readonly Tuple[], slot: Sl
       ],
     },
     { name: "output", hook: "type filter hook output priority filter; policy accept;", rules: outputRules(gate, strict) },
+    ...cutChains(`tcp dport ${portList(protectedPorts(gate))}`, `tcp sport ${portList(protectedPorts(gate))}`),
+  ];
+}
+
+const CUT = `ct mark set 0x${CUT_MARK.toString(16)} drop`;
+
+/**
+ * What is cut, by the client's port as the terminator has it. The kernel gives a connection another one where two from one port of a
+ * client, to two addresses or ports of this host, would be one behind the redirection; it does so last of all on the way in (110 is after
+ * srcnat of the input hook), and takes it back on the way out after priority mangle.
+ */
+function cutChains(theirs: string, ours: string): ChainDefinition[] {
+  return [
+    {
+      name: "cut_in",
+      hook: "type filter hook input priority 110; policy accept;",
+      rules: [`${theirs} ip saddr . tcp sport @cut4 drop`, `${theirs} ip6 saddr . tcp sport @cut6 drop`],
+    },
+    {
+      name: "cut_out",
+      hook: "type filter hook output priority mangle; policy accept;",
+      // The mark tells what conntrack(8) is to forget.
+      rules: [`${ours} ip daddr . tcp dport @cut4 ${CUT}`, `${ours} ip6 daddr . tcp dport @cut6 ${CUT}`],
+    },
   ];
 }
 
@@ -169,9 +193,8 @@ function outputRules(gate: GateConfig, strict: boolean): string[] {
   const ofCertificates = `ct mark { ${lanesOfCertificates(gate).map(mark).join(", ")} }`;
   return [
     "oif lo accept",
-    // The mark tells what conntrack(8) is to forget.
-    `${ours} ip daddr . tcp dport @cut4 ct mark set 0x${CUT_MARK.toString(16)} drop`,
-    `${ours} ip6 daddr . tcp dport @cut6 ct mark set 0x${CUT_MARK.toString(16)} drop`,
+    `${ours} ip daddr . tcp dport @cut4 ${CUT}`,
+    `${ours} ip6 daddr . tcp dport @cut6 ${CUT}`,
     `${ours} tcp flags & rst == rst drop`,
     // Only what is looked up here counts: a socket or a reply may carry a mark already. The mark set here is what the floor asks for.
     `${ours} meta mark set 0`,

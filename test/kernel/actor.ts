@@ -18,11 +18,13 @@ export interface Asks {
   /** Connections one after the other, each given up after `timeoutMs`, until `stopBarrage`. */
   startBarrage: { readonly host: string; readonly port: number; readonly timeoutMs: number };
   stopBarrage: Record<string, never>;
-  download: { readonly host: string; readonly port: number; readonly timeoutMs: number };
+  download: { readonly host: string; readonly port: number; readonly timeoutMs: number; readonly localPort?: number };
   /** Sends the host something over the download's connection. */
   speak: { readonly id: number };
   /** Bytes that the download brought so far. */
   downloaded: { readonly id: number };
+  /** Clients' ports as the listeners have them, in the order in which they came. */
+  peers: Record<string, never>;
 }
 
 export interface Answers {
@@ -34,10 +36,12 @@ export interface Answers {
   download: { readonly id: number; readonly localPort: number };
   speak: Record<string, never>;
   downloaded: { readonly bytes: number };
+  peers: { readonly ports: readonly number[] };
 }
 
 const servers: Server[] = [];
 const kept: Socket[] = [];
+const peers: number[] = [];
 const downloads = new Map<number, { socket: Socket; bytes: number }>();
 let barrage: { going: boolean; opened: number; failed: number; done: Promise<void> } | null = null;
 
@@ -74,10 +78,12 @@ const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Pr
   async downloaded({ id }) {
     return { bytes: downloads.get(id)?.bytes ?? 0 };
   },
+  peers: async () => ({ ports: peers }),
 };
 
 function serve(port: number, label: string): Promise<Record<string, never>> {
   const server = createServer((socket) => {
+    peers.push(socket.remotePort ?? 0);
     socket.on("error", () => socket.destroy());
     socket.write(`${label}\n`);
     socket.once("data", () => pour(socket));
@@ -113,9 +119,9 @@ function connectOnce({ host, port, timeoutMs, localAddress, keep }: Asks["connec
   });
 }
 
-function download({ host, port, timeoutMs }: Asks["download"], id: number): Promise<Answers["download"]> {
+function download({ host, port, timeoutMs, localPort }: Asks["download"], id: number): Promise<Answers["download"]> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port });
+    const socket = connect({ host, port, ...(localPort === undefined ? {} : { localPort }) });
     const entry = { socket, bytes: 0 };
     const timer = setTimeout(() => {
       socket.destroy();

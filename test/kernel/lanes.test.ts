@@ -94,6 +94,33 @@ describe("the lanes of the gate", () => {
     expect(await connectTo(device, scene.host.v4)).to.deep.equal(OPEN("ip"));
   }).timeout(TIMEOUT_MS);
 
+  for (const family of [4, 6] as const)
+    it(`cut the one flow to which the kernel gave another port, as its listener has it, over IPv${family}`, async () => {
+      await using twice = await makeGatedScene(1, { lanes: { ip: true, ipcert: true }, servicePorts: [443, 8000] });
+      const [client = twice.host] = twice.devices;
+      const [host, address, prefix] = family === 4 ? [twice.host.v4, client.v4, 32] : [twice.host.v6, client.v6, 128];
+      await twice.admit("ip", `${address}/${prefix}`);
+      await using capture = await captureOf(twice, client);
+      const from = { host, timeoutMs: 5_000, localPort: 50_000 };
+      const first = await client.actor.ask("download", { ...from, port: 443 });
+      const second = await client.actor.ask("download", { ...from, port: 8000 });
+      const { ports } = await twice.host.actor.ask("peers", {});
+      const [own, given = 0] = ports;
+      expect([own, given === own]).to.deep.equal([50_000, false]);
+      await twice.nft(`add element inet entityos cut${family} { ${address} . ${given} timeout 60s }`);
+      const bytesOf = async ({ id }: { readonly id: number }) => (await client.actor.ask("downloaded", { id })).bytes;
+      let last = [0, 0];
+      const alone = async () => {
+        const now = [await bytesOf(first), await bytesOf(second)];
+        const [goesOn = 0, stands = 0] = now.map((bytes, at) => bytes - (last[at] ?? 0));
+        last = now;
+        return (goesOn > 0 && stands === 0) || undefined;
+      };
+      await waitFor("the other one to go on alone", alone, { everyMs: 300 });
+      await twice.nft(`add element inet entityos cut${family} { ${address} . 50000 timeout 60s }`);
+      await expectCut(twice, client, capture, family, first.id, 50_000);
+    }).timeout(TIMEOUT_MS);
+
   it("never write an element that has less than a second to live, let others die by themselves, and take them in again", async () => {
     await scene.admit("ip", `${device.v4}/32`, 400);
     expect(await elementsOf(scene)).to.equal("");
