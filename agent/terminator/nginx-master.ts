@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
 import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
-import { runsAs } from "./running.ts";
+import { lives, runsAs } from "./running.ts";
 
 /** nginx did not do what its master was told. */
 export class NginxError extends Error {}
@@ -60,8 +60,11 @@ function readPid({ pid }: Layout): number | null {
   }
 }
 
-/** A process id may have gone to another program. Where the name cannot be read (ProtectProc=invisible) the signal's right must do. */
-const livesAsNginx = (pid: number): boolean => signalled(pid, 0) && runsAs(pid, "nginx") !== false;
+/**
+ * A process id may have gone to another program, another user's too. Where the name cannot be read (ProtectProc=invisible) the right to
+ * signal it must do.
+ */
+const livesAsNginx = (pid: number): boolean => (runsAs(pid, "nginx") === true ? signalled(pid, 0) : lives(pid, "nginx"));
 
 /** @returns false when there is no such process. @throws NginxError when it is another user's */
 function signalled(pid: number, signal: "SIGHUP" | 0): boolean {
