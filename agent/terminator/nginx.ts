@@ -56,11 +56,14 @@ export class NginxTarget implements Terminator, Judge {
   #revocations: { readonly text: string | null } | null = null;
   #round = 0;
   readonly #ends: EndsDue;
+  /** Something ended, here or by the last word of the agent before, of which not all connections are known to be cut. */
+  #owed: boolean;
 
   private constructor(options: NginxOptions) {
     this.#options = options;
     this.#config = options.config;
     this.#ends = new EndsDue(options.config.stateDir);
+    this.#owed = this.#ends.due;
     this.#admission = new Admission(policyOf(options.config), options.now);
     const onError = (error: unknown) =>
       options.log.error({ alarm: "crl", err: error }, "Cannot renew a CRL; the last one stays, and registered certificates decide");
@@ -98,25 +101,14 @@ export class NginxTarget implements Terminator, Judge {
 
   /** The whole state first in memory, then what it ends, then a new generation. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
-    const { due } = this.#ends;
-    // What ends with it may be on disk before its turn comes.
+    // What ends from here on may be on disk before its turn comes, until the last of this is done: whoever dies before owes the cut.
     this.#ends.set(true);
     return this.#turns.take(async () => {
       this.#known = false;
-      this.#trust = SmallTrust.of(desired);
-      this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
-      this.#admission.policy = policyOf(this.#config);
-      const lost = this.#trustAuthorities();
-      this.#trustCrls();
-      const ended = this.#admission.replace(desired);
+      await this.#take(desired, signal);
       this.#ready = true;
-      if (lost || ended || due) await this.#end(this.#flows.all(), signal);
-      try {
-        await this.#renew(signal);
-      } finally {
-        if (!signal.aborted) this.#ends.set(false);
-      }
-      this.#known = true;
+      await this.#renew(signal);
+      this.#settle();
     });
   }
 
@@ -124,21 +116,24 @@ export class NginxTarget implements Terminator, Judge {
   async apply(_desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
     if (!this.#known) throw new Error("Cannot apply differences before a resync");
     if (differences.length === 0) return;
+    const touched = new Set(differences.map(({ target }) => target));
     // Part of it may be done from here on.
     this.#known = false;
+    this.#owed = differences.some((difference) => difference.target !== "crl" && hasEnded(difference));
+    // The reload for a CA is waited for, and what ends meanwhile too.
+    if (touched.has("ca")) this.#ends.set(true);
     for (const difference of differences) {
       this.#trust.take(difference.target, difference.id, difference.wanted);
       this.#admission.take(difference);
     }
-    const touched = new Set(differences.map(({ target }) => target));
     const lost = touched.has("ca") && this.#trustAuthorities();
     if (lost) await this.#end(this.#flows.all(), signal);
     else await this.#endOf(differences, signal);
-    this.#ends.set(false);
+    this.#owed = false;
     if (touched.has("crl")) this.#trustCrls();
     if (touched.has("ca")) await this.#turns.take(() => this.#renew(signal));
     else if (touched.has("crl")) this.#background.soon();
-    this.#known = true;
+    this.#settle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,6 +141,26 @@ export class NginxTarget implements Terminator, Judge {
     await this.#stack.disposeAsync();
     await this.#background[Symbol.asyncDispose]();
     await this.#turns.done();
+  }
+
+  /** Certificates and bindings first: no CA and no list that cannot be read keeps out what ended. */
+  async #take(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    this.#admission.policy = policyOf(this.#config);
+    this.#owed = this.#admission.replace(desired) || this.#owed;
+    try {
+      this.#trust = SmallTrust.of(desired);
+      this.#owed = this.#trustAuthorities() || this.#owed;
+      this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
+      this.#trustCrls();
+    } finally {
+      if (this.#owed) await this.#end(this.#flows.all(), signal);
+    }
+    this.#owed = false;
+  }
+
+  #settle(): void {
+    this.#known = true;
+    this.#ends.set(false);
   }
 
   #authorities(): string[] {
@@ -178,7 +193,7 @@ export class NginxTarget implements Terminator, Judge {
   };
 
   async #endOf(differences: Differences["trust"], signal: AbortSignal): Promise<void> {
-    const ended = differences.filter(({ applied, wanted }) => applied !== null || wanted === null);
+    const ended = differences.filter(hasEnded);
     const certificates = ended.filter(({ target }) => target === "certificate").map(({ id }) => id);
     const unbound = ended.some(({ target }) => target === "binding");
     if (certificates.length === 0 && !unbound) return;
@@ -261,6 +276,9 @@ export class NginxTarget implements Terminator, Judge {
     await this.#close(again, signal);
   }
 }
+
+/** Or became another. */
+const hasEnded = ({ applied, wanted }: Differences["trust"][number]): boolean => applied !== null || wanted === null;
 
 const policyOf = ({ gate, terminator }: TerminatorSettings): AdmissionPolicy => ({
   expiredCrl: terminator.expiredCrl,

@@ -3,12 +3,11 @@ import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
 import { currentGeneration } from "../../../agent/terminator/generation.ts";
-import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
-import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
+import { nextAgent } from "./next-agent.ts";
 import { makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -162,17 +161,6 @@ describe("an end behind nginx that the firewall could not be told", () => {
     }
   });
 });
-
-/** What the next agent cuts, which finds everything in its state. */
-async function nextAgent({ config, desired }: TerminatorScene, flow: Flow, cut: Flow[]): Promise<void> {
-  const { signal } = new AbortController();
-  const fetchCrl = async () => {
-    throw new Error("no CRL is too large here");
-  };
-  const more = { connections: async () => [flow], close: async () => {}, fetchCrl, now: Date.now, log: silentLog };
-  await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
-  await target.resync(desired, signal);
-}
 
 describe("a source that asks too often behind nginx", () => {
   const MANY = 60;
