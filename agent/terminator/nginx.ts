@@ -6,16 +6,13 @@ import type { Differences, Flow } from "../target.ts";
 import { Admission, type AdmissionPolicy, type Identity, type Question } from "./admission.ts";
 import { type Judge, serveAuthorizer } from "./authorizer.ts";
 import { Background } from "./background.ts";
-import { checkConfiguration } from "./check.ts";
 import { closeConnections } from "./closing.ts";
 import { CrlTexts } from "./crls.ts";
 import { SmallTrust } from "./desired-trust.ts";
 import { EndsDue } from "./ends-due.ts";
 import { Flows, flowKey, type Owned } from "./flows.ts";
-import { currentGeneration, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
-import { renderNginx } from "./nginx-config.ts";
-import { reloadNginx, servingNginx } from "./nginx-master.ts";
-import { presentCertificate } from "./presented.ts";
+import { currentGeneration } from "./generation.ts";
+import { serveFiles } from "./nginx-files.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { connectionsAt } from "./sockets.ts";
 import { Tending } from "./tending.ts";
@@ -229,25 +226,11 @@ export class NginxTarget implements Terminator, Judge {
 
   /** @throws TerminatorRefusedError when nginx refuses the configuration: the last good one stays in force */
   async #renew(signal: AbortSignal): Promise<void> {
-    const config = this.#config;
     this.#revocations = null;
     if (this.#crls.missing(this.#trust.crls()).length > 0) this.#background.soon();
     const text = this.#crls.text(this.#trust.crls());
-    const last = currentGeneration(config.stateDir, "nginx");
-    const layout = writeGeneration(config.stateDir, "nginx", {
-      config: (own) => {
-        const terminator = presentCertificate(config, own, this.#trust.crosses());
-        return renderNginx({ ...config, terminator }, own, text !== null);
-      },
-      authorities: this.#authorities().join(""),
-      revocations: text,
-      maps: null,
-    });
-    await checkConfiguration("nginx", layout, signal);
-    useGeneration(config.stateDir, layout);
-    await reloadNginx(config.stateDir, layout, signal);
-    const serving = servingNginx(config.stateDir).map((each) => each.layout);
-    sweepGenerations(config.stateDir, [layout, ...(last === null ? [] : [last]), ...serving]);
+    const authorities = this.#authorities().join("");
+    await serveFiles(this.#config, { authorities, revocations: text, crosses: this.#trust.crosses() }, signal);
     this.#revocations = { text };
   }
 

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -79,6 +79,26 @@ describe("nginx and its agent", () => {
     scene.target.configure(scene.config);
     await scene.target.resync(scene.desired, signal);
     expect((await get(scene.ports.roaming, { ca: pki.root, certificate })).status).to.equal(200);
+  });
+
+  it("leave nothing of a configuration that nginx refused, or that could not be written whole", async () => {
+    const generations = () =>
+      readdirSync(join(scene.config.stateDir, "terminator"))
+        .filter((name) => name !== "current")
+        .sort();
+    const { terminator } = scene.config;
+    scene.target.configure({ ...scene.config, terminator: { ...terminator, certificate: "/nonexistent/service.crt" } });
+    const failures: string[] = [];
+    const failed = () => scene.target.resync(scene.desired, signal).catch(({ message }: Error) => void failures.push(message.slice(0, 25)));
+    for (let n = 0; n < 3; n++) await failed();
+    expect(generations()).to.deep.equal(["ends-due", "generation-1"]);
+    // With this one the service's certificate is written anew, which is not there: the generation's folder is.
+    scene.desired.change({ kind: "trust.set", target: "ca", id: "cross-1", body: pki.root });
+    await failed();
+    expect(generations()).to.deep.equal(["ends-due", "generation-1"]);
+    const refused = "nginx refuses its configu";
+    expect(failures).to.deep.equal([refused, refused, refused, "ENOENT: no such file or d"]);
+    expect((await get(scene.ports.ip, { ca: pki.root })).status).to.equal(200);
   });
 
   it("know which generation nginx serves, and keep it", async () => {
