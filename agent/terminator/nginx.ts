@@ -40,6 +40,8 @@ export class NginxTarget implements Terminator, Judge {
   #config: TerminatorSettings;
   readonly #admission: Admission;
   readonly #flows = new Flows();
+  /** Listeners, those of earlier configurations too: workers that were replaced still serve there. */
+  readonly #ports = new Set<number>();
   readonly #crls = new CrlTexts();
   readonly #turns = new Turns();
   readonly #background: Background;
@@ -59,6 +61,7 @@ export class NginxTarget implements Terminator, Judge {
   private constructor(options: NginxOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#notePorts();
     this.#ends = new EndsDue(options.config.stateDir);
     this.#owed = this.#ends.due;
     this.#admission = new Admission(policyOf(options.config), options.now);
@@ -84,6 +87,7 @@ export class NginxTarget implements Terminator, Judge {
 
   configure(config: TerminatorSettings): void {
     this.#config = config;
+    this.#notePorts();
   }
 
   ready(): boolean {
@@ -176,11 +180,11 @@ export class NginxTarget implements Terminator, Judge {
   }
 
   #connections(): Promise<readonly Flow[]> {
-    return (this.#options.connections ?? connectionsAt)(this.#ports());
+    return (this.#options.connections ?? connectionsAt)(this.#ports);
   }
 
-  #ports(): ReadonlySet<number> {
-    return new Set(Object.values(this.#config.gate.listeners));
+  #notePorts(): void {
+    for (const port of Object.values(this.#config.gate.listeners)) this.#ports.add(port);
   }
 
   /** What was admitted by something that ended, or became another. */
@@ -217,7 +221,7 @@ export class NginxTarget implements Terminator, Judge {
   async #close(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     const { close = closeConnections, log } = this.#options;
     try {
-      await close(this.#ports(), flows, signal);
+      await close(this.#ports, flows, signal);
     } catch (err) {
       if (!signal.aborted)
         log.warn({ err }, "Cannot close connections that are cut; they count for their source until nginx gives them up");

@@ -5,6 +5,7 @@ import type { Flow } from "../../../agent/target.ts";
 import { currentGeneration } from "../../../agent/terminator/generation.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
+import { freePort } from "../../lab/ports.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
 import { nextAgent } from "./next-agent.ts";
@@ -87,6 +88,21 @@ describe("open connections behind nginx", () => {
     await left(0);
     await scene.revoke(certificate);
     expect(scene.cut).to.deep.equal([]);
+  });
+
+  it("are still known at a port that nginx no longer listens at, where a replaced worker serves them", async () => {
+    const certificate = await device(DEVICE);
+    const socket = await download(scene.ports.roaming, certificate);
+    const { gate } = scene.config;
+    const listeners = { ...gate.listeners, roaming: await freePort() };
+    scene.target.configure({ ...scene.config, gate: { ...gate, listeners } });
+    await scene.target.resync(scene.desired, new AbortController().signal);
+    expect((await get(listeners.roaming, { ca: pki.root, certificate })).status).to.equal(200);
+    const before = looks;
+    await waitFor("two more looks", () => looks >= before + 2 || undefined);
+    await scene.revoke(certificate);
+    expect(scene.cut).to.deep.include(flowOf(socket));
+    socket.destroy();
   });
 });
 
