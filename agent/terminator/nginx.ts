@@ -47,6 +47,8 @@ export class NginxTarget implements Terminator, Judge {
   readonly #background: Background;
   readonly #ending = new AbortController();
   readonly #stack = new AsyncDisposableStack();
+  /** Of the first moment, registry time, ms. */
+  readonly #since: number;
   #trust = new SmallTrust();
   #ready = false;
   /** False: only a resync knows what is in memory. */
@@ -62,6 +64,7 @@ export class NginxTarget implements Terminator, Judge {
     this.#options = options;
     this.#config = options.config;
     this.#notePorts();
+    this.#since = options.now();
     this.#ends = new EndsDue(options.config.stateDir);
     this.#owed = this.#ends.due;
     this.#admission = new Admission(policyOf(options.config), options.now);
@@ -149,7 +152,7 @@ export class NginxTarget implements Terminator, Judge {
     this.#admission.policy = policyOf(this.#config);
     this.#owed = this.#admission.replace(desired) || this.#owed;
     try {
-      this.#trust = SmallTrust.of(desired);
+      this.#trust = SmallTrust.of(desired, this.#since);
       this.#owed = this.#trustAuthorities() || this.#owed;
       this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
       this.#trustCrls();
@@ -253,10 +256,9 @@ export class NginxTarget implements Terminator, Judge {
     this.#round++;
     await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
     const over = this.#flows.all().filter(this.#isOver);
-    await this.#cut(
-      over.map(({ flow }) => flow),
-      signal,
-    );
+    // What ran out may have admitted any of them. What is taken away before its time has ended them already.
+    const unknown = this.#trust.firstEnd <= this.#options.now() ? this.#flows.unknown : [];
+    await this.#cut([...over.map(({ flow }) => flow), ...unknown], signal);
     const again = this.#round % CUT_AGAIN_ROUNDS === 0 ? this.#flows.over : [];
     if (again.length === 0) return;
     await this.#options.cut(again, signal);

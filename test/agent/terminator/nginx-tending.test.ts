@@ -9,7 +9,7 @@ import { freePort } from "../../lab/ports.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
 import { nextAgent } from "./next-agent.ts";
-import { makeTestPki, type Pki } from "./pki.ts";
+import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
@@ -103,6 +103,34 @@ describe("open connections behind nginx", () => {
     await scene.revoke(certificate);
     expect(scene.cut).to.deep.include(flowOf(socket));
     socket.destroy();
+  });
+});
+
+describe("a connection behind nginx from before the agent", () => {
+  it("is cut once anything that was registered has run out since, and for what had run out before not", async () => {
+    const flow: Flow = { family: 4, address: "192.0.2.7", port: 50_000 };
+    let [ahead, looks] = [0, 0];
+    const connections = async () => {
+      looks++;
+      return [flow];
+    };
+    const more = { connections, close: async () => {}, now: () => Date.now() + ahead, tendMs: TEND_MS };
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: more });
+    const lasting = await scene.pki.issue(DEVICE);
+    await scene.register(await scene.pki.issue(OTHER, { now: Date.now() - 3 * HOUR_MS }), OTHER, "cert");
+    await scene.register(lasting, DEVICE, "cert");
+    const looked = async () => {
+      const before = looks;
+      await waitFor("two more looks", () => looks >= before + 2 || undefined);
+    };
+    await looked();
+    // As the state is written anew in between.
+    await scene.target.resync(scene.desired, new AbortController().signal);
+    await looked();
+    expect(scene.cut).to.deep.equal([]);
+    ahead = 2 * HOUR_MS;
+    await waitFor("the cut", () => scene.cut.length > 0 || undefined);
+    expect(scene.cut[0]).to.deep.equal(flow);
   });
 });
 
