@@ -2,7 +2,7 @@ import { checkConfiguration } from "./check.ts";
 import { currentGeneration, type GenerationContent, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
 import type { Layout } from "./layout.ts";
 import { renderNginx } from "./nginx-config.ts";
-import { reloadNginx, servingNginx } from "./nginx-master.ts";
+import { NginxError, reloadNginx, servingNginx } from "./nginx-master.ts";
 import { presentCertificate } from "./presented.ts";
 import type { TerminatorSettings } from "./settings.ts";
 
@@ -13,7 +13,7 @@ export interface NginxFiles extends Pick<GenerationContent, "authorities" | "rev
 
 /**
  * Writes a generation for nginx and has it taken.
- * @throws TerminatorRefusedError when nginx refuses it: the last good one stays in force
+ * @throws TerminatorRefusedError, NginxError when nginx refuses it, or gives it up: the last good one stays in force
  */
 export async function serveFiles(config: TerminatorSettings, files: NginxFiles, signal: AbortSignal): Promise<void> {
   const { stateDir } = config;
@@ -30,6 +30,10 @@ export async function serveFiles(config: TerminatorSettings, files: NginxFiles, 
     await checkConfiguration("nginx", layout, signal);
     useGeneration(stateDir, layout);
     await reloadNginx(stateDir, layout, signal);
+  } catch (error) {
+    // An nginx that starts anew would not take it either.
+    if (error instanceof NginxError && last !== null) useGeneration(stateDir, last);
+    throw error;
   } finally {
     sweep(stateDir, last);
   }

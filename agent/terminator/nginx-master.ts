@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
 import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
@@ -7,7 +7,7 @@ import { lives, runsAs } from "./running.ts";
 /** nginx did not do what its master was told. */
 export class NginxError extends Error {}
 
-/** nginx reads its files anew and then writes the new generation's file of its process id. */
+/** nginx reads its files anew, writes the new generation's process id, opens its sockets and starts workers. */
 const RELOAD_WITHIN_MS = 60_000;
 const LOOK_AGAIN_MS = 10;
 
@@ -37,11 +37,24 @@ export async function reloadNginx(stateDir: string, layout: Layout, signal: Abor
   const [serving] = servingNginx(stateDir);
   if (serving === undefined || !signalled(serving.pid, "SIGHUP")) return false;
   for (let waitedMs = 0; waitedMs < RELOAD_WITHIN_MS; waitedMs += LOOK_AGAIN_MS) {
-    if (readPid(layout) === serving.pid) return true;
+    const said = readIfThere(layout.log);
+    if (/: start worker process /.test(said)) return true;
+    const fault = whyGivenUp(said);
+    if (fault !== null) {
+      // The process id went to the new place before that.
+      if (existsSync(layout.pid)) renameSync(layout.pid, serving.layout.pid);
+      throw new NginxError(`nginx did not take its new configuration: ${fault}`);
+    }
     if (!livesAsNginx(serving.pid)) return false;
     await delay(LOOK_AGAIN_MS, signal);
   }
   throw new NginxError("nginx did not take its new configuration: its log says why");
+}
+
+/** @returns null while it goes on: a port that is taken it tries again for two seconds */
+function whyGivenUp(said: string): string | null {
+  const faults = [...said.matchAll(/\[emerg\] \S+ (.+)/g)].map(([, words = ""]) => words);
+  return faults.every((words) => words.includes("(98: ")) ? null : [...new Set(faults)].join(", ").slice(0, 1_000);
 }
 
 function generationsIn(folder: string): string[] {
@@ -52,11 +65,13 @@ function generationsIn(folder: string): string[] {
   }
 }
 
-function readPid({ pid }: Layout): number | null {
+const readPid = ({ pid }: Layout): number | null => Number(/^(\d{1,10})\n?$/.exec(readIfThere(pid))?.[1] ?? 0) || null;
+
+function readIfThere(file: string): string {
   try {
-    return Number(/^(\d{1,10})\n?$/.exec(readFileSync(pid, "utf8"))?.[1] ?? 0) || null;
+    return readFileSync(file, "utf8");
   } catch {
-    return null;
+    return "";
   }
 }
 
