@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { decodePem } from "../../lib/pem.ts";
+import { revokedSerials } from "./crl-serials.ts";
 import type { SmallTrust } from "./desired-trust.ts";
 import type { Layout } from "./layout.ts";
 import type { TerminatorOptions } from "./settings.ts";
@@ -22,7 +23,8 @@ export class CrlTexts {
   }
 
   /**
-   * What was fetched before this program started: the registry may be away, and a list that is missing may shut everybody out.
+   * What was fetched before this program started: the registry may be away, and a list that is missing may shut everybody out. So would
+   * one that was damaged in the file: it counts as missing.
    * @param last the generation that the terminator reads; null when there is none
    */
   recall(crls: readonly Listed[], last: Pick<Layout, "revocations"> | null): void {
@@ -30,7 +32,7 @@ export class CrlTexts {
     if (last === null || unknown.size === 0) return;
     for (const [, id = "", pem = ""] of readIfThere(last.revocations).matchAll(NAMED)) {
       const der = unknown.has(id) ? decodePem("X509 CRL", pem) : null;
-      if (der !== null) this.#fetched.set(id, { sha256: hash("sha256", der), pem });
+      if (der !== null && isCrl(der)) this.#fetched.set(id, { sha256: hash("sha256", der), pem });
     }
   }
 
@@ -67,6 +69,15 @@ export class CrlTexts {
   text(crls: readonly Listed[]): string | null {
     const texts = this.each(crls).map(({ id, pem }) => `${id}\n${pem}`);
     return texts.length === 0 ? null : texts.join("");
+  }
+}
+
+function isCrl(der: Buffer): boolean {
+  try {
+    revokedSerials(der);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -37,9 +37,16 @@ export class SmallTrust {
   readonly #bindings = new Map<string, BindingBody>();
   readonly #bound = new Map<string, Set<string>>();
   readonly #deviceOf = new Map<string, string>();
+  readonly #since: number;
+  #firstEnd = Number.POSITIVE_INFINITY;
 
-  static of(desired: DesiredState): SmallTrust {
-    const trust = new SmallTrust();
+  /** @param since as of {@link firstEnd}, ms */
+  constructor(since = Number.POSITIVE_INFINITY) {
+    this.#since = since;
+  }
+
+  static of(desired: DesiredState, since?: number): SmallTrust {
+    const trust = new SmallTrust(since);
     for (const entry of desired.trust()) trust.take(entry.target, entry.id, entry.body);
     return trust;
   }
@@ -54,7 +61,7 @@ export class SmallTrust {
         put(this.#crls, id, body === null ? null : readCrl(body));
         return;
       case "binding":
-        put(this.#bindings, id, body === null ? null : readBinding(body));
+        this.#takeBinding(id, body === null ? null : readBinding(body));
         return;
       case "certificate":
         this.#takeCertificate(id, body);
@@ -70,16 +77,31 @@ export class SmallTrust {
     numbers: [...(this.#bound.get(readBindingId(id).device) ?? [])].map(connectionNumber),
   });
 
+  #takeBinding(id: string, body: BindingBody | null): void {
+    put(this.#bindings, id, body);
+    if (body !== null) this.#noteEnd(body.expiresAt);
+  }
+
   #takeCertificate(fingerprint: string, body: string | null): void {
     const old = this.#deviceOf.get(fingerprint);
     if (old !== undefined) this.#bound.get(old)?.delete(fingerprint);
     this.#deviceOf.delete(fingerprint);
     if (body === null) return;
-    const { device, pattern } = readCertificate(body);
+    const { device, pattern, notAfter } = readCertificate(body);
+    this.#noteEnd(notAfter);
     if (pattern !== "both") return;
     this.#deviceOf.set(fingerprint, device);
     const own = this.#bound.get(device) ?? new Set();
     this.#bound.set(device, own.add(fingerprint));
+  }
+
+  #noteEnd(at: number): void {
+    if (at > this.#since) this.#firstEnd = Math.min(this.#firstEnd, at);
+  }
+
+  /** When the first certificate or binding that was ever taken runs out, of those that had not by `since`; ms. */
+  get firstEnd(): number {
+    return this.#firstEnd;
   }
 
   /** True while the CA of that id is there: what another one signed does not count, whoever names it and whatever chain is shown. */

@@ -18,6 +18,8 @@ export interface Layout {
   readonly service: string;
   /** nginx: who runs with this generation. */
   readonly pid: string;
+  /** nginx: what its master says of this generation, and no word of a request. */
+  readonly log: string;
 }
 
 const CONFIG_NAME: Readonly<Record<TerminatorKind, string>> = { haproxy: "haproxy.cfg", nginx: "nginx.conf" };
@@ -32,6 +34,7 @@ export const layoutOf = (folder: string, kind: TerminatorKind): Layout => ({
   bindings: join(folder, "bindings.map"),
   service: join(folder, "service.crt"),
   pid: join(folder, "nginx.pid"),
+  log: join(folder, "nginx.log"),
 });
 
 /** Below the agent's state: the link that the terminator is started with, and the generations. */

@@ -23,8 +23,9 @@ export function renderNginx(config: NginxSource, layout: Layout, revocations: bo
   const lanes = LANES.filter((lane) => gate.lanes[lane]);
   const directives: Directive[] = [
     "daemon off;",
-    // Of this generation: that it appears is how a reload tells that it was taken.
+    // Of this generation, as what it says of its start: by that a reload tells whether it was taken.
     `pid ${layout.pid};`,
+    `error_log ${layout.log} notice;`,
     "worker_processes auto;",
     // A worker that was replaced lets requests end, for this long.
     "worker_shutdown_timeout 60s;",
@@ -50,6 +51,8 @@ function common({ terminator }: NginxSource): Directive[] {
   return [
     "server_tokens off;",
     "access_log off;",
+    // Nothing that a client can cause fills the disk.
+    "error_log stderr warn;",
     // What a client sends as X_EntityOS_… is dropped, and what has no proper name.
     "underscores_in_headers off;",
     "ignore_invalid_headers on;",

@@ -54,7 +54,16 @@ export function laneServer(lane: Lane, port: number, terminator: TerminatorConfi
       // RST, which the gate keeps from the wire, and no FIN.
       [
         `location = ${SILENCE}`,
-        ["internal;", "error_page 404 = @application;", "auth_request off;", "reset_timedout_connection on;", "return 444;"],
+        [
+          "internal;",
+          "error_page 404 = @application;",
+          "auth_request off;",
+          "reset_timedout_connection on;",
+          // A body over the bound has an answer of its own, here too, and this location sends none. Nothing goes on from here, and what
+          // asks for this very path meets the bound where the agent is asked.
+          "client_max_body_size 0;",
+          "return 444;",
+        ],
       ],
       ...(strict ? [refusal("method", 405, layout), refusal("size", 413, layout)] : []),
     ],
@@ -104,7 +113,7 @@ function askAgent(lane: Lane): Directive[] {
 
 /** A refusal that only those hear who were admitted: no file is there, so what is tried last is the answer. */
 function refusal(name: string, status: number, layout: Layout): Directive {
-  return [`location @${name}`, [`error_page 400 401 403 500 ${SILENCE};`, `root ${layout.folder};`, `try_files /none =${status};`]];
+  return [`location @${name}`, [`error_page 400 401 403 429 500 ${SILENCE};`, `root ${layout.folder};`, `try_files /none =${status};`]];
 }
 
 const header = (name: string, value: string): string => `proxy_set_header ${name} ${value};`;

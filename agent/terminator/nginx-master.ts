@@ -1,13 +1,13 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
 import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
-import { runsAs } from "./running.ts";
+import { lives, runsAs } from "./running.ts";
 
 /** nginx did not do what its master was told. */
 export class NginxError extends Error {}
 
-/** nginx reads its files anew and then writes the new generation's file of its process id. */
+/** nginx reads its files anew, writes the new generation's process id, opens its sockets and starts workers. */
 const RELOAD_WITHIN_MS = 60_000;
 const LOOK_AGAIN_MS = 10;
 
@@ -37,11 +37,24 @@ export async function reloadNginx(stateDir: string, layout: Layout, signal: Abor
   const [serving] = servingNginx(stateDir);
   if (serving === undefined || !signalled(serving.pid, "SIGHUP")) return false;
   for (let waitedMs = 0; waitedMs < RELOAD_WITHIN_MS; waitedMs += LOOK_AGAIN_MS) {
-    if (readPid(layout) === serving.pid) return true;
+    const said = readIfThere(layout.log);
+    if (/: start worker process /.test(said)) return true;
+    const fault = whyGivenUp(said);
+    if (fault !== null) {
+      // The process id went to the new place before that.
+      if (existsSync(layout.pid)) renameSync(layout.pid, serving.layout.pid);
+      throw new NginxError(`nginx did not take its new configuration: ${fault}`);
+    }
     if (!livesAsNginx(serving.pid)) return false;
     await delay(LOOK_AGAIN_MS, signal);
   }
   throw new NginxError("nginx did not take its new configuration: its log says why");
+}
+
+/** @returns null while it goes on: a port that is taken it tries again for two seconds */
+function whyGivenUp(said: string): string | null {
+  const faults = [...said.matchAll(/\[emerg\] \S+ (.+)/g)].map(([, words = ""]) => words);
+  return faults.every((words) => words.includes("(98: ")) ? null : [...new Set(faults)].join(", ").slice(0, 1_000);
 }
 
 function generationsIn(folder: string): string[] {
@@ -52,16 +65,21 @@ function generationsIn(folder: string): string[] {
   }
 }
 
-function readPid({ pid }: Layout): number | null {
+const readPid = ({ pid }: Layout): number | null => Number(/^(\d{1,10})\n?$/.exec(readIfThere(pid))?.[1] ?? 0) || null;
+
+function readIfThere(file: string): string {
   try {
-    return Number(/^(\d{1,10})\n?$/.exec(readFileSync(pid, "utf8"))?.[1] ?? 0) || null;
+    return readFileSync(file, "utf8");
   } catch {
-    return null;
+    return "";
   }
 }
 
-/** A process id may have gone to another program. Where the name cannot be read (ProtectProc=invisible) the signal's right must do. */
-const livesAsNginx = (pid: number): boolean => signalled(pid, 0) && runsAs(pid, "nginx") !== false;
+/**
+ * A process id may have gone to another program, another user's too. Where the name cannot be read (ProtectProc=invisible) the right to
+ * signal it must do.
+ */
+const livesAsNginx = (pid: number): boolean => (runsAs(pid, "nginx") === true ? signalled(pid, 0) : lives(pid, "nginx"));
 
 /** @returns false when there is no such process. @throws NginxError when it is another user's */
 function signalled(pid: number, signal: "SIGHUP" | 0): boolean {

@@ -6,16 +6,13 @@ import type { Differences, Flow } from "../target.ts";
 import { Admission, type AdmissionPolicy, type Identity, type Question } from "./admission.ts";
 import { type Judge, serveAuthorizer } from "./authorizer.ts";
 import { Background } from "./background.ts";
-import { checkConfiguration } from "./check.ts";
 import { closeConnections } from "./closing.ts";
 import { CrlTexts } from "./crls.ts";
 import { SmallTrust } from "./desired-trust.ts";
 import { EndsDue } from "./ends-due.ts";
 import { Flows, flowKey, type Owned } from "./flows.ts";
-import { currentGeneration, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
-import { renderNginx } from "./nginx-config.ts";
-import { reloadNginx, servingNginx } from "./nginx-master.ts";
-import { presentCertificate } from "./presented.ts";
+import { currentGeneration } from "./generation.ts";
+import { serveFiles } from "./nginx-files.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { connectionsAt } from "./sockets.ts";
 import { Tending } from "./tending.ts";
@@ -43,11 +40,15 @@ export class NginxTarget implements Terminator, Judge {
   #config: TerminatorSettings;
   readonly #admission: Admission;
   readonly #flows = new Flows();
+  /** Listeners, those of earlier configurations too: workers that were replaced still serve there. */
+  readonly #ports = new Set<number>();
   readonly #crls = new CrlTexts();
   readonly #turns = new Turns();
   readonly #background: Background;
   readonly #ending = new AbortController();
   readonly #stack = new AsyncDisposableStack();
+  /** Of the first moment, registry time, ms. */
+  readonly #since: number;
   #trust = new SmallTrust();
   #ready = false;
   /** False: only a resync knows what is in memory. */
@@ -56,11 +57,16 @@ export class NginxTarget implements Terminator, Judge {
   #revocations: { readonly text: string | null } | null = null;
   #round = 0;
   readonly #ends: EndsDue;
+  /** Something ended, here or by the last word of the agent before, of which not all connections are known to be cut. */
+  #owed: boolean;
 
   private constructor(options: NginxOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#notePorts();
+    this.#since = options.now();
     this.#ends = new EndsDue(options.config.stateDir);
+    this.#owed = this.#ends.due;
     this.#admission = new Admission(policyOf(options.config), options.now);
     const onError = (error: unknown) =>
       options.log.error({ alarm: "crl", err: error }, "Cannot renew a CRL; the last one stays, and registered certificates decide");
@@ -84,6 +90,7 @@ export class NginxTarget implements Terminator, Judge {
 
   configure(config: TerminatorSettings): void {
     this.#config = config;
+    this.#notePorts();
   }
 
   ready(): boolean {
@@ -98,25 +105,14 @@ export class NginxTarget implements Terminator, Judge {
 
   /** The whole state first in memory, then what it ends, then a new generation. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
-    const { due } = this.#ends;
-    // What ends with it may be on disk before its turn comes.
+    // What ends from here on may be on disk before its turn comes, until the last of this is done: whoever dies before owes the cut.
     this.#ends.set(true);
     return this.#turns.take(async () => {
       this.#known = false;
-      this.#trust = SmallTrust.of(desired);
-      this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
-      this.#admission.policy = policyOf(this.#config);
-      const lost = this.#trustAuthorities();
-      this.#trustCrls();
-      const ended = this.#admission.replace(desired);
+      await this.#take(desired, signal);
       this.#ready = true;
-      if (lost || ended || due) await this.#end(this.#flows.all(), signal);
-      try {
-        await this.#renew(signal);
-      } finally {
-        if (!signal.aborted) this.#ends.set(false);
-      }
-      this.#known = true;
+      await this.#renew(signal);
+      this.#settle();
     });
   }
 
@@ -124,21 +120,24 @@ export class NginxTarget implements Terminator, Judge {
   async apply(_desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
     if (!this.#known) throw new Error("Cannot apply differences before a resync");
     if (differences.length === 0) return;
+    const touched = new Set(differences.map(({ target }) => target));
     // Part of it may be done from here on.
     this.#known = false;
+    this.#owed = differences.some((difference) => difference.target !== "crl" && hasEnded(difference));
+    // The reload for a CA is waited for, and what ends meanwhile too.
+    if (touched.has("ca")) this.#ends.set(true);
     for (const difference of differences) {
       this.#trust.take(difference.target, difference.id, difference.wanted);
       this.#admission.take(difference);
     }
-    const touched = new Set(differences.map(({ target }) => target));
     const lost = touched.has("ca") && this.#trustAuthorities();
     if (lost) await this.#end(this.#flows.all(), signal);
     else await this.#endOf(differences, signal);
-    this.#ends.set(false);
+    this.#owed = false;
     if (touched.has("crl")) this.#trustCrls();
     if (touched.has("ca")) await this.#turns.take(() => this.#renew(signal));
     else if (touched.has("crl")) this.#background.soon();
-    this.#known = true;
+    this.#settle();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,6 +145,26 @@ export class NginxTarget implements Terminator, Judge {
     await this.#stack.disposeAsync();
     await this.#background[Symbol.asyncDispose]();
     await this.#turns.done();
+  }
+
+  /** Certificates and bindings first: no CA and no list that cannot be read keeps out what ended. */
+  async #take(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    this.#admission.policy = policyOf(this.#config);
+    this.#owed = this.#admission.replace(desired) || this.#owed;
+    try {
+      this.#trust = SmallTrust.of(desired, this.#since);
+      this.#owed = this.#trustAuthorities() || this.#owed;
+      this.#crls.recall(this.#trust.crls(), currentGeneration(this.#config.stateDir, "nginx"));
+      this.#trustCrls();
+    } finally {
+      if (this.#owed) await this.#end(this.#flows.all(), signal);
+    }
+    this.#owed = false;
+  }
+
+  #settle(): void {
+    this.#known = true;
+    this.#ends.set(false);
   }
 
   #authorities(): string[] {
@@ -164,11 +183,11 @@ export class NginxTarget implements Terminator, Judge {
   }
 
   #connections(): Promise<readonly Flow[]> {
-    return (this.#options.connections ?? connectionsAt)(this.#ports());
+    return (this.#options.connections ?? connectionsAt)(this.#ports);
   }
 
-  #ports(): ReadonlySet<number> {
-    return new Set(Object.values(this.#config.gate.listeners));
+  #notePorts(): void {
+    for (const port of Object.values(this.#config.gate.listeners)) this.#ports.add(port);
   }
 
   /** What was admitted by something that ended, or became another. */
@@ -178,7 +197,7 @@ export class NginxTarget implements Terminator, Judge {
   };
 
   async #endOf(differences: Differences["trust"], signal: AbortSignal): Promise<void> {
-    const ended = differences.filter(({ applied, wanted }) => applied !== null || wanted === null);
+    const ended = differences.filter(hasEnded);
     const certificates = ended.filter(({ target }) => target === "certificate").map(({ id }) => id);
     const unbound = ended.some(({ target }) => target === "binding");
     if (certificates.length === 0 && !unbound) return;
@@ -205,7 +224,7 @@ export class NginxTarget implements Terminator, Judge {
   async #close(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     const { close = closeConnections, log } = this.#options;
     try {
-      await close(this.#ports(), flows, signal);
+      await close(this.#ports, flows, signal);
     } catch (err) {
       if (!signal.aborted)
         log.warn({ err }, "Cannot close connections that are cut; they count for their source until nginx gives them up");
@@ -214,25 +233,11 @@ export class NginxTarget implements Terminator, Judge {
 
   /** @throws TerminatorRefusedError when nginx refuses the configuration: the last good one stays in force */
   async #renew(signal: AbortSignal): Promise<void> {
-    const config = this.#config;
     this.#revocations = null;
     if (this.#crls.missing(this.#trust.crls()).length > 0) this.#background.soon();
     const text = this.#crls.text(this.#trust.crls());
-    const last = currentGeneration(config.stateDir, "nginx");
-    const layout = writeGeneration(config.stateDir, "nginx", {
-      config: (own) => {
-        const terminator = presentCertificate(config, own, this.#trust.crosses());
-        return renderNginx({ ...config, terminator }, own, text !== null);
-      },
-      authorities: this.#authorities().join(""),
-      revocations: text,
-      maps: null,
-    });
-    await checkConfiguration("nginx", layout, signal);
-    useGeneration(config.stateDir, layout);
-    await reloadNginx(config.stateDir, layout, signal);
-    const serving = servingNginx(config.stateDir).map((each) => each.layout);
-    sweepGenerations(config.stateDir, [layout, ...(last === null ? [] : [last]), ...serving]);
+    const authorities = this.#authorities().join("");
+    await serveFiles(this.#config, { authorities, revocations: text, crosses: this.#trust.crosses() }, signal);
     this.#revocations = { text };
   }
 
@@ -251,16 +256,18 @@ export class NginxTarget implements Terminator, Judge {
     this.#round++;
     await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
     const over = this.#flows.all().filter(this.#isOver);
-    await this.#cut(
-      over.map(({ flow }) => flow),
-      signal,
-    );
+    // What ran out may have admitted any of them. What is taken away before its time has ended them already.
+    const unknown = this.#trust.firstEnd <= this.#options.now() ? this.#flows.unknown : [];
+    await this.#cut([...over.map(({ flow }) => flow), ...unknown], signal);
     const again = this.#round % CUT_AGAIN_ROUNDS === 0 ? this.#flows.over : [];
     if (again.length === 0) return;
     await this.#options.cut(again, signal);
     await this.#close(again, signal);
   }
 }
+
+/** Or became another. */
+const hasEnded = ({ applied, wanted }: Differences["trust"][number]): boolean => applied !== null || wanted === null;
 
 const policyOf = ({ gate, terminator }: TerminatorSettings): AdmissionPolicy => ({
   expiredCrl: terminator.expiredCrl,

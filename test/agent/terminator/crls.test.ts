@@ -8,6 +8,9 @@ import { encodePem } from "../../../lib/pem.ts";
 
 const large = (id: string, sha256 = "1") => ({ id, sha256, pem: null });
 
+/** Lists that take nothing back. */
+const LISTS = { one: Buffer.from("30023000", "hex"), other: Buffer.from("300430020500", "hex") };
+
 describe("lists of revoked certificates that were fetched", () => {
   it("are kept while they are named, and forgotten with them", () => {
     const texts = new CrlTexts();
@@ -25,19 +28,35 @@ describe("lists of revoked certificates that were fetched", () => {
     const folder = mkdtempSync(join(tmpdir(), "eos-crls-"));
     const revocations = join(folder, "crl.pem");
     try {
-      const [one, other] = [Buffer.from("one"), Buffer.from("other")].map((der) => encodePem("X509 CRL", der)) as [string, string];
+      const [one, other] = [LISTS.one, LISTS.other].map((der) => encodePem("X509 CRL", der)) as [string, string];
       const small = { id: "small-1", sha256: "1", pem: one };
       const before = new CrlTexts();
       before.keep([large("a-1"), large("b-1")], "a-1", "1", one);
       before.keep([large("a-1"), large("b-1")], "b-1", "1", other);
       writeFileSync(revocations, before.text([large("a-1"), small, large("b-1")]) ?? "");
       const texts = new CrlTexts();
-      texts.recall([large("b-1", hash("sha256", "other"))], null);
+      texts.recall([large("b-1", hash("sha256", LISTS.other))], null);
       expect(texts.text([large("b-1")])).to.equal(null);
-      texts.recall([large("b-1", hash("sha256", "other")), large("c-1")], { revocations });
+      texts.recall([large("b-1", hash("sha256", LISTS.other)), large("c-1")], { revocations });
       expect(texts.text([large("a-1"), large("b-1"), large("c-1")])).to.equal(`b-1\n${other}`);
-      expect(texts.missing([large("b-1", hash("sha256", "other")), large("c-1")])).to.deep.equal([large("c-1")]);
+      expect(texts.missing([large("b-1", hash("sha256", LISTS.other)), large("c-1")])).to.deep.equal([large("c-1")]);
       expect(texts.missing([large("b-1", "2")])).to.deep.equal([large("b-1", "2")]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("are fetched anew when the terminator's file was damaged, each by itself", () => {
+    const folder = mkdtempSync(join(tmpdir(), "eos-crls-"));
+    const revocations = join(folder, "crl.pem");
+    try {
+      const damaged = encodePem("X509 CRL", Buffer.from("30093000", "hex"));
+      const whole = encodePem("X509 CRL", LISTS.one);
+      writeFileSync(revocations, `a-1\n${damaged}b-1\n${whole}`);
+      const texts = new CrlTexts();
+      const named = [large("a-1"), large("b-1", hash("sha256", LISTS.one))];
+      texts.recall(named, { revocations });
+      expect([texts.text(named), texts.missing(named)]).to.deep.equal([`b-1\n${whole}`, [large("a-1")]]);
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -38,11 +38,12 @@ async function killed(child: ChildProcess): Promise<void> {
 /**
  * What a module says to who sees of /proc what the agent's unit does (ProtectProc=invisible).
  * @param code of an ES module, which prints JSON
+ * @param hidepid `off`: to one whose /proc hides nothing
  */
-export async function seenByAgent(code: string): Promise<unknown> {
+export async function seenByAgent(code: string, hidepid: "invisible" | "off" = "invisible"): Promise<unknown> {
   // It may read this checkout, wherever that is.
   const mayRead = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"];
-  const script = 'mount -t proc -o hidepid=invisible proc /proc; exec "$@"';
+  const script = `mount -t proc -o hidepid=${hidepid} proc /proc; exec "$@"`;
   const look = [...AS_USER, ...mayRead, process.execPath, "--input-type=module", "--eval", code];
   const { stdout } = await promisify(execFile)("unshare", ["--mount", "sh", "-ec", script, "sh", ...look]);
   return JSON.parse(stdout);

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { expect } from "chai";
 import { ask, open } from "./client.ts";
-import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
+import { type ClientCertificate, HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
@@ -24,6 +24,12 @@ const FAULTS: readonly (readonly [string, string])[] = [
   ["a path above the root", `GET /../../x HTTP/1.1\r\n${HEAD}`],
   ["the path that nginx asks the agent by", `GET /entityos-authorize HTTP/1.1\r\n${HEAD}`],
   ["the path of silence", `GET /entityos-silence HTTP/1.1\r\n${HEAD}`],
+  [
+    "a body that is too large for the path that nginx asks the agent by",
+    `POST /entityos-authorize HTTP/1.1\r\nContent-Length: 5000\r\n${HEAD}`,
+  ],
+  ["a body that is too large for the path of silence", `POST /entityos-silence HTTP/1.1\r\nContent-Length: 5000\r\n${HEAD}`],
+  ["a body that is too large for a method of no application", `PURGE / HTTP/1.1\r\nContent-Length: 5000\r\n${HEAD}`],
   ["Expect: 100-continue", `POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n${HEAD}`],
   ["a WebSocket", `GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n${HEAD}`],
 ];
@@ -32,10 +38,12 @@ describe("nginx towards who shows no certificate that counts", () => {
   let pki: Pki;
   let scene: TerminatorScene;
   let unknown: ClientCertificate;
+  let expired: ClientCertificate;
   before(async () => {
     pki = await makeTestPki();
     unknown = await pki.issue(DEVICE);
-    scene = await makeTerminatorScene({ kind: "nginx", pki, terminator: { maxBodyBytes: 1_000, requestsPer10s: 100 } });
+    expired = await pki.issue(DEVICE, { lifeMs: HOUR_MS, now: Date.now() - 3 * HOUR_MS });
+    scene = await makeTerminatorScene({ kind: "nginx", pki, terminator: { maxBodyBytes: 1_000, requestsPer10s: 1_000 } });
   });
   after(async () => {
     await scene[Symbol.asyncDispose]();
@@ -60,6 +68,7 @@ describe("nginx towards who shows no certificate that counts", () => {
         const before = scene.seen.length;
         expect(await bytesOf(scene.ports[lane], request)).to.equal("");
         expect(await bytesOf(scene.ports[lane], request, unknown)).to.equal("");
+        expect(await bytesOf(scene.ports[lane], request, expired)).to.equal("");
         expect(scene.seen.length).to.equal(before);
       });
     }
@@ -79,8 +88,15 @@ describe("nginx towards who shows no certificate that counts", () => {
     }
   });
 
-  it("sends no byte to a source over its rate", async () => {
-    const answers = await Promise.all(Array.from({ length: 150 }, () => bytesOf(scene.ports.roaming, `GET / HTTP/1.1\r\n${HEAD}`)));
+  it("sends no byte to a source over its rate, whatever it asks for", async () => {
+    await using own = await makeTerminatorScene({ kind: "nginx", pki, terminator: { maxBodyBytes: 1_000, requestsPer10s: 100 } });
+    const [method, length] = [
+      ["GET", "FOO", "TRACE", "POST"],
+      ["", "Content-Length: 5000\r\n"],
+    ];
+    const answers = await Promise.all(
+      Array.from({ length: 160 }, (_, n) => bytesOf(own.ports.roaming, `${method[n % 4]} / HTTP/1.1\r\n${length[(n >> 2) % 2]}${HEAD}`)),
+    );
     expect(new Set(answers)).to.deep.equal(new Set([""]));
   });
 

@@ -3,13 +3,13 @@ import type { TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
 import { currentGeneration } from "../../../agent/terminator/generation.ts";
-import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
-import { silentLog } from "../../../lib/log.ts";
+import { freePort } from "../../lab/ports.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
-import { makeTestPki, type Pki } from "./pki.ts";
+import { nextAgent } from "./next-agent.ts";
+import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
@@ -89,6 +89,49 @@ describe("open connections behind nginx", () => {
     await scene.revoke(certificate);
     expect(scene.cut).to.deep.equal([]);
   });
+
+  it("are still known at a port that nginx no longer listens at, where a replaced worker serves them", async () => {
+    const certificate = await device(DEVICE);
+    const socket = await download(scene.ports.roaming, certificate);
+    const { gate } = scene.config;
+    const listeners = { ...gate.listeners, roaming: await freePort() };
+    scene.target.configure({ ...scene.config, gate: { ...gate, listeners } });
+    await scene.target.resync(scene.desired, new AbortController().signal);
+    expect((await get(listeners.roaming, { ca: pki.root, certificate })).status).to.equal(200);
+    const before = looks;
+    await waitFor("two more looks", () => looks >= before + 2 || undefined);
+    await scene.revoke(certificate);
+    expect(scene.cut).to.deep.include(flowOf(socket));
+    socket.destroy();
+  });
+});
+
+describe("a connection behind nginx from before the agent", () => {
+  it("is cut once anything that was registered has run out since, and for what had run out before not", async () => {
+    const flow: Flow = { family: 4, address: "192.0.2.7", port: 50_000 };
+    let [ahead, looks] = [0, 0];
+    const connections = async () => {
+      looks++;
+      return [flow];
+    };
+    const more = { connections, close: async () => {}, now: () => Date.now() + ahead, tendMs: TEND_MS };
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: more });
+    const lasting = await scene.pki.issue(DEVICE);
+    await scene.register(await scene.pki.issue(OTHER, { now: Date.now() - 3 * HOUR_MS }), OTHER, "cert");
+    await scene.register(lasting, DEVICE, "cert");
+    const looked = async () => {
+      const before = looks;
+      await waitFor("two more looks", () => looks >= before + 2 || undefined);
+    };
+    await looked();
+    // As the state is written anew in between.
+    await scene.target.resync(scene.desired, new AbortController().signal);
+    await looked();
+    expect(scene.cut).to.deep.equal([]);
+    ahead = 2 * HOUR_MS;
+    await waitFor("the cut", () => scene.cut.length > 0 || undefined);
+    expect(scene.cut[0]).to.deep.equal(flow);
+  });
 });
 
 describe("an end behind nginx that the firewall could not be told", () => {
@@ -162,17 +205,6 @@ describe("an end behind nginx that the firewall could not be told", () => {
     }
   });
 });
-
-/** What the next agent cuts, which finds everything in its state. */
-async function nextAgent({ config, desired }: TerminatorScene, flow: Flow, cut: Flow[]): Promise<void> {
-  const { signal } = new AbortController();
-  const fetchCrl = async () => {
-    throw new Error("no CRL is too large here");
-  };
-  const more = { connections: async () => [flow], close: async () => {}, fetchCrl, now: Date.now, log: silentLog };
-  await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
-  await target.resync(desired, signal);
-}
 
 describe("a source that asks too often behind nginx", () => {
   const MANY = 60;

@@ -1,7 +1,8 @@
 import { once } from "node:events";
-import { existsSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { createServer, request } from "node:http";
-import { join } from "node:path";
+import type { AddressInfo } from "node:net";
+import { basename, join } from "node:path";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
 import { currentLink } from "../../../agent/terminator/layout.ts";
@@ -79,6 +80,54 @@ describe("nginx and its agent", () => {
     scene.target.configure(scene.config);
     await scene.target.resync(scene.desired, signal);
     expect((await get(scene.ports.roaming, { ca: pki.root, certificate })).status).to.equal(200);
+  });
+
+  it("leave nothing of a configuration that nginx refused, or that could not be written whole", async () => {
+    const generations = () =>
+      readdirSync(join(scene.config.stateDir, "terminator"))
+        .filter((name) => name !== "current")
+        .sort();
+    const { terminator } = scene.config;
+    scene.target.configure({ ...scene.config, terminator: { ...terminator, certificate: "/nonexistent/service.crt" } });
+    const failures: string[] = [];
+    const failed = () => scene.target.resync(scene.desired, signal).catch(({ message }: Error) => void failures.push(message.slice(0, 25)));
+    for (let n = 0; n < 3; n++) await failed();
+    expect(generations()).to.deep.equal(["ends-due", "generation-1"]);
+    // With this one the service's certificate is written anew, which is not there: the generation's folder is.
+    scene.desired.change({ kind: "trust.set", target: "ca", id: "cross-1", body: pki.root });
+    await failed();
+    expect(generations()).to.deep.equal(["ends-due", "generation-1"]);
+    const refused = "nginx refuses its configu";
+    expect(failures).to.deep.equal([refused, refused, refused, "ENOENT: no such file or d"]);
+    expect((await get(scene.ports.ip, { ca: pki.root })).status).to.equal(200);
+  });
+
+  it("say so when nginx gives a configuration up that it called good, and go on with the one before", async () => {
+    const { stateDir, gate } = scene.config;
+    const [current, workers] = [readlinkSync(currentLink(stateDir)), await scene.workers()];
+    const taken = createServer().listen(0, "0.0.0.0");
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    scene.target.configure({ ...scene.config, gate: { ...gate, probe: { ...gate.probe, port }, lanes: { ...gate.lanes, ip: false } } });
+    const failed = () => scene.target.resync(scene.desired, signal).catch(({ message }: Error) => message);
+    const said = `nginx did not take its new configuration: bind() to 0.0.0.0:${port} failed (98: Address already in use), still could not bind()`;
+    for (let n = 0; n < 2; n++) expect(await failed()).to.equal(said);
+    expect(readlinkSync(currentLink(stateDir))).to.equal(current);
+    expect(await scene.workers()).to.include.members(workers);
+    expect(servingNginx(stateDir).map(({ layout }) => basename(layout.folder))).to.deep.equal([current]);
+    expect(readdirSync(join(stateDir, "terminator")).sort()).to.deep.equal(["current", "ends-due", current]);
+    // What nginx says of itself is of a few lines, and nothing that a client can cause.
+    const log = readFileSync(join(stateDir, "terminator", current, "nginx.log"), "utf8");
+    expect(log)
+      .to.match(/: start worker process \d+\n/)
+      .and.not.include("client");
+    taken.close();
+    await once(taken, "close");
+    await scene.target.resync(scene.desired, signal);
+    expect((await get(scene.ports.ip, { ca: pki.root })).status).to.equal(null);
+    expect(await scene.workers()).not.to.have.any.members(workers);
+    await scene.killTerminator();
+    await scene.startTerminator();
   });
 
   it("know which generation nginx serves, and keep it", async () => {
