@@ -40,6 +40,8 @@ export class HaproxyTarget implements Terminator {
   readonly #crls = new CrlTexts();
   #trust = new SmallTrust();
   #layout: Layout | null = null;
+  /** The last generation that HAProxy has taken. */
+  #good: Layout | null = null;
   /** What was last shown whole. */
   #desired = new DesiredState();
   #lengths = "";
@@ -149,16 +151,34 @@ export class HaproxyTarget implements Terminator {
     try {
       await this.#makeGeneration(signal);
     } catch (error) {
-      if (!signal.aborted) await this.#live.takeBack(this.#whole(), `${desired.epoch} ${desired.revision}`, signal);
+      try {
+        if (!signal.aborted) await this.#live.takeBack(this.#whole(), `${desired.epoch} ${desired.revision}`, signal);
+      } finally {
+        this.#sweepFailed();
+      }
       throw error;
     }
     if (this.#live.missed) this.#meeting.soon();
+  }
+
+  /** What a failed try has written goes, however often it is tried: neither what the link names nor what is in force. */
+  #sweepFailed(): void {
+    const { stateDir } = this.#config;
+    try {
+      sweepGenerations(
+        stateDir,
+        [currentGeneration(stateDir, "haproxy"), this.#good].filter((layout) => layout !== null),
+      );
+    } catch (err) {
+      this.#options.log.warn({ err }, "Cannot take away what a failed try has written");
+    }
   }
 
   async #makeGeneration(signal: AbortSignal): Promise<void> {
     const [config, desired, trust] = [this.#config, this.#desired, this.#trust];
     this.#given = undefined;
     const last = currentGeneration(config.stateDir, "haproxy");
+    this.#good ??= last;
     this.#crls.recall(trust.crls(), last);
     if (this.#crls.missing(trust.crls()).length > 0) this.#background.soon();
     const revocations = this.#crls.text(trust.crls());
@@ -177,6 +197,7 @@ export class HaproxyTarget implements Terminator {
     await this.#live.reload(this.#whole(), signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
     this.#layout = layout;
+    this.#good = layout;
     this.#given = revocations;
     this.#lengths = JSON.stringify(lengths);
     this.#gone = 0;

@@ -1,7 +1,7 @@
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { currentLink } from "../../../agent/terminator/layout.ts";
+import { currentLink, terminatorFolder } from "../../../agent/terminator/layout.ts";
 import { createMaster } from "../../../agent/terminator/master.ts";
 import { ask, GET, get, open } from "./client.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
@@ -90,6 +90,26 @@ describe("an HAProxy whose files cannot be written, or are refused", () => {
     renameSync(`${certificate}.away`, certificate);
     await scene.target.resync(scene.desired, signal);
     expect([await statusOf(first), await statusOf(second), await statusOf(other)]).to.deep.equal([null, null, 200]);
+  });
+
+  it("leaves no folder behind for each try, neither what is refused nor what cannot be written, and the last good one stays", async () => {
+    const [certified] = await devices(1);
+    const { certificate } = scene.config.terminator;
+    const folder = terminatorFolder(scene.config.stateDir);
+    const generations = () => readdirSync(folder).filter((name) => name.startsWith("generation-"));
+    expect(generations()).to.deep.equal(["generation-1"]);
+    renameSync(certificate, `${certificate}.away`);
+    for (let tries = 0; tries < 3; tries++)
+      expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+    expect(generations()).to.deep.equal(["generation-1"]);
+    // With another root beside it the certificate is read to be written anew, behind the maps.
+    scene.desired.change({ kind: "trust.set", target: "ca", id: "cross-1", body: pki.root });
+    for (let tries = 0; tries < 3; tries++) expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("Error");
+    expect(generations()).to.deep.equal(["generation-1"]);
+    renameSync(`${certificate}.away`, certificate);
+    await scene.target.resync(scene.desired, signal);
+    expect(generations()).to.deep.equal(["generation-1", "generation-2"]);
+    expect(await statusOf(certified)).to.equal(200);
   });
 
   it("loses the connections of many that are revoked at one time, and of nobody else", async () => {
