@@ -44,8 +44,11 @@ export class HaproxyTarget implements Terminator {
   #good: Layout | null = null;
   /** What was last shown whole. */
   #desired = new DesiredState();
+  /** Which state the trust is of; null where differences made another of it since. */
+  #name: string | null = null;
   #lengths = "";
-  #gone = 0;
+  /** Keys of what was taken back since the generation was written: it has a line for each, which nothing takes out again. */
+  readonly #gone = new Set<string>();
   /** CRLs that HAProxy has, or reads when it starts; undefined while that is not known. */
   #given: string | null | undefined;
   readonly #turns = new Turns();
@@ -83,7 +86,11 @@ export class HaproxyTarget implements Terminator {
 
   /** A new generation from the whole state, and a reload in which no connection is refused. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
-    return this.#turns.take(() => this.#renew(desired, SmallTrust.of(desired), signal));
+    return this.#turns.take(() => {
+      // Both at one time: what is desired may be newer before it is in force.
+      this.#name = `${desired.epoch} ${desired.revision}`;
+      return this.#renew(desired, SmallTrust.of(desired), signal);
+    });
   }
 
   apply(desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
@@ -94,6 +101,7 @@ export class HaproxyTarget implements Terminator {
       // Of certificates as they were: what ends with its binding may be of one that ends too.
       const unbound = differences.flatMap(({ target, id, wanted }) => (target === "binding" && wanted === null ? [id] : []));
       const ended = unbound.map(this.#trust.withNumbers);
+      this.#name = null;
       for (const { target, id, wanted } of differences) this.#trust.take(target, id, wanted);
       const changes = sortChanges(differences, this.#trust);
       // Part of it may be done from here on: only a resync knows HAProxy again.
@@ -152,7 +160,7 @@ export class HaproxyTarget implements Terminator {
       await this.#makeGeneration(signal);
     } catch (error) {
       try {
-        if (!signal.aborted) await this.#live.takeBack(this.#whole(), `${desired.epoch} ${desired.revision}`, signal);
+        if (!signal.aborted) await this.#live.takeBack(this.#whole(), this.#name, signal);
       } finally {
         this.#sweepFailed();
       }
@@ -200,7 +208,7 @@ export class HaproxyTarget implements Terminator {
     this.#good = layout;
     this.#given = revocations;
     this.#lengths = JSON.stringify(lengths);
-    this.#gone = 0;
+    this.#gone.clear();
   }
 
   /** A disk that takes nothing is no reason not to tell: `failure` is for afterwards. */
@@ -215,7 +223,7 @@ export class HaproxyTarget implements Terminator {
     } catch (error) {
       failure = error;
     }
-    this.#gone += gone.length;
+    for (const fingerprint of gone) this.#gone.add(certificateKey(fingerprint));
     const durable = stack.move();
     return { failure, [Symbol.dispose]: () => durable[Symbol.dispose]() };
   }
@@ -226,7 +234,8 @@ export class HaproxyTarget implements Terminator {
       // A line cannot be changed where it stands.
       changes.altered.length > 0 ||
       changes.bindings.length > MAX_BINDINGS ||
-      this.#gone > MAX_GONE ||
+      this.#gone.size > MAX_GONE ||
+      changes.registered.some(({ key }) => this.#gone.has(key)) ||
       JSON.stringify(this.#trust.lengths(USUAL_LENGTHS)) !== this.#lengths ||
       (this.#crls.text(this.#trust.crls()) !== null) !== existsSync(layout.revocations)
     );
@@ -265,9 +274,9 @@ export class HaproxyTarget implements Terminator {
     await this.#turns.take(async () => {
       const layout = this.#layout;
       const text = this.#crls.text(this.#trust.crls());
-      if (layout === null || text === this.#given) return;
-      // Without a list so far, the configuration names none.
-      if (text === null || !existsSync(layout.revocations)) return await this.#renew(this.#desired, this.#trust, signal);
+      if (layout !== null && text === this.#given) return;
+      // Without a list so far, the configuration names none. What failed is tried until it succeeds.
+      if (layout === null || text === null || !existsSync(layout.revocations)) return await this.#renew(this.#desired, this.#trust, signal);
       this.#given = undefined;
       await this.#exchangeCrls(layout, text, signal);
       await this.#live.reload(null, signal);

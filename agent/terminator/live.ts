@@ -39,7 +39,7 @@ export class Live {
    */
   #missed: "generation" | "lines" | null = null;
   /** Which state was last taken back from which workers. */
-  #taken = "";
+  #taken: string | null = null;
 
   constructor(options: LiveOptions) {
     this.#options = options;
@@ -107,12 +107,12 @@ export class Live {
 
   /**
    * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
-   * @param name of that state: of one that they were shown already there is nothing to take
+   * @param name of that state: of one that they were shown already there is nothing to take. Null where it has none
    * @throws MasterError
    */
-  async takeBack(whole: Whole, name: string, signal: AbortSignal): Promise<void> {
-    const taken = `${name} ${(await this.#workers(signal)).join(" ")}`;
-    if (taken === this.#taken) return;
+  async takeBack(whole: Whole, name: string | null, signal: AbortSignal): Promise<void> {
+    const taken = name === null ? null : `${name} ${(await this.#workers(signal)).join(" ")}`;
+    if (taken !== null && taken === this.#taken) return;
     await this.#tell(signal, (worker) => this.#catchUp(worker, whole, signal));
     this.#taken = taken;
   }
