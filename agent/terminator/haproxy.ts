@@ -7,7 +7,9 @@ import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
 import { CrlTexts } from "./crls.ts";
 import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
+import { EndsDue } from "./ends-due.ts";
 import { certificateKey, seconds } from "./entries.ts";
+import { keepTakenBack, sweepFailed } from "./failed-try.ts";
 import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
@@ -37,6 +39,7 @@ export class HaproxyTarget implements Terminator {
   readonly #options: TerminatorOptions;
   #config: TerminatorSettings;
   #live: Live;
+  readonly #ends: EndsDue;
   readonly #crls = new CrlTexts();
   #trust = new SmallTrust();
   #layout: Layout | null = null;
@@ -62,7 +65,8 @@ export class HaproxyTarget implements Terminator {
     const { log } = options;
     this.#options = options;
     this.#config = options.config;
-    this.#live = liveOf(options, options.config);
+    this.#ends = new EndsDue(options.config.stateDir);
+    this.#live = liveOf(options, options.config, this.#ends);
     this.#background = new Background(
       (signal) => this.#catchUpWithCrls(signal),
       options.crlReloadMs ?? CRL_RELOAD_MS,
@@ -80,7 +84,7 @@ export class HaproxyTarget implements Terminator {
   }
 
   configure(config: TerminatorSettings): void {
-    if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config);
+    if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config, this.#ends);
     this.#config = config;
   }
 
@@ -160,26 +164,14 @@ export class HaproxyTarget implements Terminator {
       await this.#makeGeneration(signal);
     } catch (error) {
       try {
-        if (!signal.aborted) await this.#live.takeBack(this.#whole(), this.#name, signal);
+        const gone = signal.aborted ? null : await this.#live.takeBack(this.#whole(), this.#name, signal);
+        if (gone !== null) keepTakenBack(this.#config.stateDir, gone, trust.bindings());
       } finally {
-        this.#sweepFailed();
+        sweepFailed(this.#config.stateDir, this.#good);
       }
       throw error;
     }
     if (this.#live.missed) this.#meeting.soon();
-  }
-
-  /** What a failed try has written goes, however often it is tried: neither what the link names nor what is in force. */
-  #sweepFailed(): void {
-    const { stateDir } = this.#config;
-    try {
-      sweepGenerations(
-        stateDir,
-        [currentGeneration(stateDir, "haproxy"), this.#good].filter((layout) => layout !== null),
-      );
-    } catch (err) {
-      this.#options.log.warn({ err }, "Cannot take away what a failed try has written");
-    }
   }
 
   async #makeGeneration(signal: AbortSignal): Promise<void> {
@@ -286,5 +278,5 @@ export class HaproxyTarget implements Terminator {
   }
 }
 
-const liveOf = ({ log, cut }: TerminatorOptions, { terminator, stateDir }: TerminatorSettings): Live =>
-  new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, log });
+const liveOf = ({ log, cut }: TerminatorOptions, { terminator, stateDir }: TerminatorSettings, ends: EndsDue): Live =>
+  new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, ends, log });

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { currentLink, terminatorFolder } from "../../../agent/terminator/layout.ts";
@@ -110,6 +110,20 @@ describe("an HAProxy whose files cannot be written, or are refused", () => {
     scene.desired.revision++;
     expect([await first, await refusal(scene.target.resync(scene.desired, signal))]).to.deep.equal(Array(2).fill("TerminatorRefusedError"));
     expect(await asked()).to.equal(null);
+  });
+
+  it("and that starts by itself lets in nobody who was revoked while its new configuration was refused", async () => {
+    const [revoked, other] = await devices(2);
+    const { certificate } = scene.config.terminator;
+    scene.target.configure({ ...scene.config, terminator: { ...scene.config.terminator, certificate: `${certificate}.none` } });
+    remove(revoked as ClientCertificate);
+    for (let tries = 0; tries < 2; tries++)
+      expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+    await scene.killTerminator();
+    await scene.startTerminator();
+    expect([await statusOf(revoked), await statusOf(other)]).to.deep.equal([null, 200]);
+    const lines = readFileSync(join(currentLink(scene.config.stateDir), "gone.map"), "utf8");
+    expect(lines).to.equal(`${revoked?.fingerprint.toUpperCase()} 1\n`);
   });
 
   it("leaves no folder behind for each try, neither what is refused nor what cannot be written, and the last good one stays", async () => {
