@@ -7,7 +7,9 @@ import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
 import { CrlTexts } from "./crls.ts";
 import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
+import { EndsDue } from "./ends-due.ts";
 import { certificateKey, seconds } from "./entries.ts";
+import { keepTakenBack, sweepFailed } from "./failed-try.ts";
 import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
@@ -37,13 +39,19 @@ export class HaproxyTarget implements Terminator {
   readonly #options: TerminatorOptions;
   #config: TerminatorSettings;
   #live: Live;
+  readonly #ends: EndsDue;
   readonly #crls = new CrlTexts();
   #trust = new SmallTrust();
   #layout: Layout | null = null;
+  /** The last generation that HAProxy has taken. */
+  #good: Layout | null = null;
   /** What was last shown whole. */
   #desired = new DesiredState();
+  /** Which state the trust is of; null where differences made another of it since. */
+  #name: string | null = null;
   #lengths = "";
-  #gone = 0;
+  /** Keys of what was taken back since the generation was written: it has a line for each, which nothing takes out again. */
+  readonly #gone = new Set<string>();
   /** CRLs that HAProxy has, or reads when it starts; undefined while that is not known. */
   #given: string | null | undefined;
   readonly #turns = new Turns();
@@ -57,7 +65,8 @@ export class HaproxyTarget implements Terminator {
     const { log } = options;
     this.#options = options;
     this.#config = options.config;
-    this.#live = liveOf(options, options.config);
+    this.#ends = new EndsDue(options.config.stateDir);
+    this.#live = liveOf(options, options.config, this.#ends);
     this.#background = new Background(
       (signal) => this.#catchUpWithCrls(signal),
       options.crlReloadMs ?? CRL_RELOAD_MS,
@@ -75,13 +84,17 @@ export class HaproxyTarget implements Terminator {
   }
 
   configure(config: TerminatorSettings): void {
-    if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config);
+    if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config, this.#ends);
     this.#config = config;
   }
 
   /** A new generation from the whole state, and a reload in which no connection is refused. */
   resync(desired: DesiredState, signal: AbortSignal): Promise<void> {
-    return this.#turns.take(() => this.#renew(desired, SmallTrust.of(desired), signal));
+    return this.#turns.take(() => {
+      // Both at one time: what is desired may be newer before it is in force.
+      this.#name = `${desired.epoch} ${desired.revision}`;
+      return this.#renew(desired, SmallTrust.of(desired), signal);
+    });
   }
 
   apply(desired: DesiredState, { trust: differences }: Differences, signal: AbortSignal): Promise<void> {
@@ -92,6 +105,7 @@ export class HaproxyTarget implements Terminator {
       // Of certificates as they were: what ends with its binding may be of one that ends too.
       const unbound = differences.flatMap(({ target, id, wanted }) => (target === "binding" && wanted === null ? [id] : []));
       const ended = unbound.map(this.#trust.withNumbers);
+      this.#name = null;
       for (const { target, id, wanted } of differences) this.#trust.take(target, id, wanted);
       const changes = sortChanges(differences, this.#trust);
       // Part of it may be done from here on: only a resync knows HAProxy again.
@@ -149,7 +163,12 @@ export class HaproxyTarget implements Terminator {
     try {
       await this.#makeGeneration(signal);
     } catch (error) {
-      if (!signal.aborted) await this.#live.takeBack(this.#whole(), `${desired.epoch} ${desired.revision}`, signal);
+      try {
+        const gone = signal.aborted ? null : await this.#live.takeBack(this.#whole(), this.#name, signal);
+        if (gone !== null) keepTakenBack(this.#config.stateDir, gone, trust.bindings());
+      } finally {
+        sweepFailed(this.#config.stateDir, this.#good);
+      }
       throw error;
     }
     if (this.#live.missed) this.#meeting.soon();
@@ -159,6 +178,7 @@ export class HaproxyTarget implements Terminator {
     const [config, desired, trust] = [this.#config, this.#desired, this.#trust];
     this.#given = undefined;
     const last = currentGeneration(config.stateDir, "haproxy");
+    this.#good ??= last;
     this.#crls.recall(trust.crls(), last);
     if (this.#crls.missing(trust.crls()).length > 0) this.#background.soon();
     const revocations = this.#crls.text(trust.crls());
@@ -177,9 +197,10 @@ export class HaproxyTarget implements Terminator {
     await this.#live.reload(this.#whole(), signal);
     sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
     this.#layout = layout;
+    this.#good = layout;
     this.#given = revocations;
     this.#lengths = JSON.stringify(lengths);
-    this.#gone = 0;
+    this.#gone.clear();
   }
 
   /** A disk that takes nothing is no reason not to tell: `failure` is for afterwards. */
@@ -194,7 +215,7 @@ export class HaproxyTarget implements Terminator {
     } catch (error) {
       failure = error;
     }
-    this.#gone += gone.length;
+    for (const fingerprint of gone) this.#gone.add(certificateKey(fingerprint));
     const durable = stack.move();
     return { failure, [Symbol.dispose]: () => durable[Symbol.dispose]() };
   }
@@ -205,7 +226,8 @@ export class HaproxyTarget implements Terminator {
       // A line cannot be changed where it stands.
       changes.altered.length > 0 ||
       changes.bindings.length > MAX_BINDINGS ||
-      this.#gone > MAX_GONE ||
+      this.#gone.size > MAX_GONE ||
+      changes.registered.some(({ key }) => this.#gone.has(key)) ||
       JSON.stringify(this.#trust.lengths(USUAL_LENGTHS)) !== this.#lengths ||
       (this.#crls.text(this.#trust.crls()) !== null) !== existsSync(layout.revocations)
     );
@@ -244,9 +266,9 @@ export class HaproxyTarget implements Terminator {
     await this.#turns.take(async () => {
       const layout = this.#layout;
       const text = this.#crls.text(this.#trust.crls());
-      if (layout === null || text === this.#given) return;
-      // Without a list so far, the configuration names none.
-      if (text === null || !existsSync(layout.revocations)) return await this.#renew(this.#desired, this.#trust, signal);
+      if (layout !== null && text === this.#given) return;
+      // Without a list so far, the configuration names none. What failed is tried until it succeeds.
+      if (layout === null || text === null || !existsSync(layout.revocations)) return await this.#renew(this.#desired, this.#trust, signal);
       this.#given = undefined;
       await this.#exchangeCrls(layout, text, signal);
       await this.#live.reload(null, signal);
@@ -256,5 +278,5 @@ export class HaproxyTarget implements Terminator {
   }
 }
 
-const liveOf = ({ log, cut }: TerminatorOptions, { terminator, stateDir }: TerminatorSettings): Live =>
-  new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, log });
+const liveOf = ({ log, cut }: TerminatorOptions, { terminator, stateDir }: TerminatorSettings, ends: EndsDue): Live =>
+  new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, ends, log });

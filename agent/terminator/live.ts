@@ -1,23 +1,21 @@
-import { delay } from "../../lib/abort.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Cut, Flow } from "../target.ts";
 import { openConnections, overConnections, shutConnections } from "./connections.ts";
 import type { Ended, TrustChanges } from "./desired-trust.ts";
+import type { EndsDue } from "./ends-due.ts";
 import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
 import { WorkerMaps } from "./worker-maps.ts";
+import { WorkerRound } from "./worker-round.ts";
 import { WorkerList } from "./workers.ts";
-
-/** How long a worker that ends may still be listed. */
-const ENDING_MS = 1_000;
-const LOOK_AGAIN_MS = 25;
 
 export interface LiveOptions {
   readonly socketPath: string;
   /** Where the generations are. */
   readonly folder: string;
   readonly cut: Cut;
+  readonly ends: EndsDue;
   readonly log: Log;
 }
 
@@ -33,18 +31,20 @@ export class Live {
   readonly #options: LiveOptions;
   readonly #list: WorkerList;
   readonly #maps: WorkerMaps;
+  readonly #round: WorkerRound;
   /**
    * What was to be told when no HAProxy was found: one that was starting may have read its files before. A worker tells which generation
    * it has read, and not how many of the lines that were added to it.
    */
   #missed: "generation" | "lines" | null = null;
   /** Which state was last taken back from which workers. */
-  #taken = "";
+  #taken: string | null = null;
 
   constructor(options: LiveOptions) {
     this.#options = options;
     this.#list = new WorkerList(options.socketPath);
     this.#maps = new WorkerMaps(this.#list.master, options.folder);
+    this.#round = new WorkerRound(this.#list, options.log, (workers) => this.#maps.keep(workers));
   }
 
   /** True while an HAProxy that comes up may not know what its files say: {@link meet}. */
@@ -60,17 +60,28 @@ export class Live {
    */
   async meet(folder: string, whole: Whole, signal: AbortSignal): Promise<boolean> {
     if (this.#missed === null) return true;
-    const current = (await this.#list.look(signal))?.current ?? null;
-    if (current === null) return false;
+    const workers = await this.#list.look(signal);
+    const current = workers?.current ?? null;
+    if (workers === null || current === null) return false;
     const hasRead = this.#missed === "generation" && (await this.#maps.layout(current, signal)).folder === folder;
-    if (hasRead) this.#missed = null;
-    else await this.#reload(whole, signal);
+    if (hasRead) {
+      await this.#settle(() => this.#catchUpOld(workers, whole, signal), signal);
+      this.#missed = null;
+      return true;
+    }
+    try {
+      // A reload may be refused for long.
+      await this.#catchUpAll(whole, signal);
+    } finally {
+      await this.#reload(whole, signal);
+    }
     return !this.missed;
   }
 
   /** Tells every worker of changes, then ends the connections of what no longer counts. @throws MasterError */
   async change(changes: TrustChanges, ended: readonly Ended[], tellBindings: boolean, signal: AbortSignal): Promise<void> {
-    await this.#tell(signal, async (worker) => {
+    const over = [...changes.gone, ...changes.altered.map(({ fingerprint }) => fingerprint)];
+    const work = async (worker: number) => {
       const layout = await this.#maps.layout(worker, signal);
       await this.#maps.add(worker, layout.gone, changes.gone.map(goneEntry), signal);
       await this.#maps.add(worker, layout.certificates, changes.registered, signal);
@@ -79,9 +90,12 @@ export class Live {
         if (entry === null) await this.#maps.remove(worker, layout.bindings, key, signal);
         else await this.#maps.set(worker, layout.bindings, entry, signal);
       }
-      const over = [...changes.gone, ...changes.altered.map(({ fingerprint }) => fingerprint)];
       await this.#end(worker, over.map(connectionNumber), ended, signal);
-    });
+    };
+    await this.#settle(async () => {
+      if (over.length + ended.length > 0) this.#options.ends.set(true);
+      await this.#tell(signal, work);
+    }, signal);
   }
 
   /** A list small enough for HAProxy's command line, to the workers of this generation; for others the maps decide. */
@@ -107,82 +121,90 @@ export class Live {
 
   /**
    * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
-   * @param name of that state: of one that they were shown already there is nothing to take
+   * @param name of that state: of one that they were shown already there is nothing to take. Null where it has none
+   * @returns keys of the certificates that do not count and that a worker began with; null where nothing was to be done
    * @throws MasterError
    */
-  async takeBack(whole: Whole, name: string, signal: AbortSignal): Promise<void> {
-    const taken = `${name} ${(await this.#workers(signal)).join(" ")}`;
-    if (taken === this.#taken) return;
-    await this.#tell(signal, (worker) => this.#catchUp(worker, whole, signal));
+  async takeBack(whole: Whole, name: string | null, signal: AbortSignal): Promise<ReadonlySet<string> | null> {
+    const taken = name === null ? null : `${name} ${(await this.#round.workers(signal)).join(" ")}`;
+    if (taken !== null && taken === this.#taken && !this.#options.ends.due) return null;
+    const gone = await this.#catchUpAll(whole, signal);
     this.#taken = taken;
+    return gone;
   }
 
   /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
   async endOver(by: number, ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    await this.#each(signal, async (worker) => {
+    await this.#round.each(async (worker) => {
       // One that serves another configuration is told by a resync.
       await this.#maps.layout(worker, signal);
       const over = await overConnections(this.#list.master, worker, by, signal);
       await this.#endFlows(worker, [...over, ...(await this.#flowsOf(worker, ended, signal))], signal);
-    });
+    }, signal);
   }
 
   /** @returns false when there is none */
   async #reload(whole: Whole | null, signal: AbortSignal): Promise<boolean> {
     const workers = await this.#list.reload(signal);
     if (workers === null || whole === null) return workers !== null;
-    for (const worker of workers.old) await this.#unlessEnded(worker, () => this.#catchUp(worker, whole, signal), signal);
+    await this.#settle(() => this.#catchUpOld(workers, whole, signal), signal);
     this.#missed = null;
     return true;
   }
 
-  async #catchUp(worker: number, whole: Whole, signal: AbortSignal): Promise<void> {
+  /**
+   * What ends is due from before it is told until all of it is cut. Whose connections are due already nobody knows, since what was told is
+   * no difference any more: then all end, and who still counts comes back.
+   */
+  async #settle(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const { ends } = this.#options;
+    const { due } = ends;
+    await work();
+    if (due) await this.#round.each((worker) => this.#endAll(worker, signal), signal);
+    ends.set(false);
+  }
+
+  async #catchUpOld({ old }: Workers, whole: Whole, signal: AbortSignal): Promise<void> {
+    for (const worker of old) await this.#round.unlessEnded(worker, async () => void (await this.#catchUp(worker, whole, signal)), signal);
+  }
+
+  /** @returns keys of the certificates that workers had and that do not count */
+  async #catchUpAll(whole: Whole, signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const gone = new Set<string>();
+    const work = async (worker: number) => {
+      for (const key of await this.#catchUp(worker, whole, signal)) gone.add(key);
+    };
+    await this.#settle(() => this.#tell(signal, work), signal);
+    return gone;
+  }
+
+  /** @returns keys of the certificates that it had and that do not count */
+  async #catchUp(worker: number, whole: Whole, signal: AbortSignal): Promise<readonly string[]> {
     const layout = await this.#maps.layout(worker, signal);
     const certificates = await this.#maps.entries(worker, layout.certificates, signal);
     const altered = takeDiffering(certificates, whole.certificates());
     const gone = [...certificates.keys()];
     const known = await this.#maps.entries(worker, layout.gone, signal);
-    await this.#maps.add(
-      worker,
-      layout.gone,
-      gone.filter((key) => !known.has(key)).map((key) => goneEntry(key)),
-      signal,
-    );
-    for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
+    const untold = gone.filter((key) => !known.has(key)).map((key) => goneEntry(key));
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
-    for (const entry of takeDiffering(bindings, whole.bindings())) await this.#maps.set(worker, layout.bindings, entry, signal);
+    const alteredBindings = takeDiffering(bindings, whole.bindings());
+    if (untold.length + altered.length + bindings.size > 0) this.#options.ends.set(true);
+    await this.#maps.add(worker, layout.gone, untold, signal);
+    for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
+    for (const entry of alteredBindings) await this.#maps.set(worker, layout.bindings, entry, signal);
     for (const key of bindings.keys()) await this.#maps.remove(worker, layout.bindings, key, signal);
     const ended = [...bindings.keys()].map((key) => whole.withNumbers(bindingId(key)));
     await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
+    return gone;
   }
 
-  /** As {@link #each}, what the files say already: who is not there yet may have read them before. */
+  /** As {@link WorkerRound.each}, what the files say already: who is not there yet may have read them before. */
   async #tell(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
-    if ((await this.#each(signal, work)) === 0) this.#missed = "lines";
+    if ((await this.#round.each(work, signal)) === 0) this.#missed = "lines";
   }
 
-  /** @returns how many workers there were */
-  async #each(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<number> {
-    const workers = await this.#workers(signal);
-    for (const worker of workers) await this.#unlessEnded(worker, () => work(worker), signal);
-    return workers.length;
-  }
-
-  /**
-   * A worker may end at any moment: then there is nothing left to tell it, and what comes after it reads the files. One that is about to
-   * end answers nothing, and is listed for a while. @param work may be done more than once
-   */
-  async #unlessEnded(worker: number, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    for (let waitedMs = 0; ; waitedMs += LOOK_AGAIN_MS) {
-      try {
-        return await work();
-      } catch (error) {
-        if (signal.aborted) throw error;
-        if (!(await this.#workers(signal)).includes(worker)) return;
-        if (waitedMs >= ENDING_MS) throw error;
-      }
-      await delay(LOOK_AGAIN_MS, signal);
-    }
+  async #endAll(worker: number, signal: AbortSignal): Promise<void> {
+    await this.#endFlows(worker, await overConnections(this.#list.master, worker, Number.POSITIVE_INFINITY, signal), signal);
   }
 
   async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
@@ -206,13 +228,6 @@ export class Live {
     await this.#options.cut(flows, signal);
     await shutConnections(this.#list.master, worker, flows, signal);
     this.#options.log.info({ connections: flows.length }, "Connections of what no longer counts are cut");
-  }
-
-  async #workers(signal: AbortSignal): Promise<readonly number[]> {
-    const workers: Workers | null = await this.#list.look(signal);
-    const all = workers === null ? [] : [...(workers.current === null ? [] : [workers.current]), ...workers.old];
-    this.#maps.keep(all);
-    return all;
   }
 }
 

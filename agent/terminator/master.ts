@@ -15,16 +15,18 @@ export interface MasterOptions {
   readonly signal: AbortSignal;
   /** Process id of the worker that is meant; left out, the master. */
   readonly worker?: number;
+  /** Longest silence, milliseconds, where a command takes longer than others. */
+  readonly silenceMs?: number;
 }
 
 /**
  * `absent`: there is no HAProxy, so nobody is let in. `away`: nobody answers at this moment, as while it is reloaded, when the worker
- * before goes on serving. `failed`: it may have done it or not.
+ * before goes on serving. `silent`: who was asked says nothing for too long. `failed`, and where it is silent: it may have done it or not.
  */
 export class MasterError extends Error {
-  readonly kind: "absent" | "away" | "failed";
+  readonly kind: "absent" | "away" | "silent" | "failed";
 
-  constructor(kind: "absent" | "away" | "failed", message: string, options?: ErrorOptions) {
+  constructor(kind: MasterError["kind"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "MasterError";
     this.kind = kind;
@@ -47,15 +49,21 @@ const KINDS: Readonly<Record<string, "absent" | "away">> = {
 /** Speaks to the master over its UNIX socket, a connection for each command. */
 export function createMaster(socketPath: string): Master {
   return {
-    command: (text, { signal, worker }, payload) => {
+    command: (text, { signal, worker, silenceMs = SILENCE_MS }, payload) => {
       const prefix = worker === undefined ? "" : `@!${worker} `;
       const body = payload === undefined ? "\n" : ` <<\n${payload.join("\n")}\n\n`;
-      return exchange(socketPath, `${prefix}${text}${body}`, signal);
+      return exchange(socketPath, `${prefix}${text}${body}`, silenceMs, signal);
     },
   };
 }
 
-function exchange(socketPath: string, request: string, signal: AbortSignal): Promise<string> {
+/**
+ * What was done is answered with an empty line at least, and every longer answer ends in one. A master that begins anew drops what it had
+ * taken, says nothing or breaks off in the middle; and of a worker that ended it says so in a line.
+ */
+const isWhole = (answer: string): boolean => answer === "\n" || answer.endsWith("\n\n");
+
+function exchange(socketPath: string, request: string, silenceMs: number, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(socketPath);
     let answer = "";
@@ -65,9 +73,10 @@ function exchange(socketPath: string, request: string, signal: AbortSignal): Pro
       socket.destroy();
       settle();
     };
-    const fail = (message: string, cause?: unknown) => end(() => reject(new MasterError("failed", message, { cause })));
+    const fail = (kind: MasterError["kind"], message: string, cause?: unknown) =>
+      end(() => reject(new MasterError(kind, message, { cause })));
     const onAbort = () => end(() => reject(signal.reason));
-    const timer = setTimeout(() => fail(`HAProxy's master was silent for ${SILENCE_MS} ms`), SILENCE_MS);
+    const timer = setTimeout(() => fail("silent", `HAProxy's master was silent for ${silenceMs} ms`), silenceMs);
     signal.addEventListener("abort", onAbort, { once: true });
     if (signal.aborted) return onAbort();
     socket.setEncoding("utf8");
@@ -75,14 +84,15 @@ function exchange(socketPath: string, request: string, signal: AbortSignal): Pro
     socket.on("data", (text: string) => {
       timer.refresh();
       answer += text;
-      if (answer.length > MAX_ANSWER) fail("HAProxy's answer is too long");
+      if (answer.length > MAX_ANSWER) fail("failed", "HAProxy's answer is too long");
     });
-    // What was done is answered with an empty line at least: a master that begins anew drops what it had taken, and says nothing.
-    const unanswered = () => new MasterError("away", "HAProxy's master closed without an answer");
-    socket.once("end", () => end(() => (answer === "" ? reject(unanswered()) : resolve(answer))));
+    socket.once("end", () => {
+      if (isWhole(answer)) end(() => resolve(answer));
+      else fail("away", `HAProxy's master closed without a whole answer: ${answer.slice(0, 200)}`);
+    });
     socket.once("error", (cause: NodeJS.ErrnoException) => {
       const kind = KINDS[cause.code ?? ""] ?? "failed";
-      end(() => reject(new MasterError(kind, `HAProxy's master on ${socketPath} cannot be asked: ${cause.message}`, { cause })));
+      fail(kind, `HAProxy's master on ${socketPath} cannot be asked: ${cause.message}`, cause);
     });
   });
 }

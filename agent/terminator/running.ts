@@ -14,15 +14,16 @@ export function runsAs(pid: number, program: "haproxy" | "nginx"): boolean | nul
 }
 
 /**
- * Whether a process of that program runs, as far as its own user can tell: of one in another user namespace (PrivateUsers=yes) /proc
- * shows nothing to who sees only its own (ProtectProc=invisible), and it can be signalled all the same (ptrace(2), kill(2)).
+ * Whether a process of that program runs, as far as can be told: of one in another user namespace (PrivateUsers=yes) /proc shows nothing
+ * to who sees only its own (ProtectProc=invisible), and a signal that does nothing finds it all the same (ptrace(2), kill(2)). A hidden
+ * process of another user counts as well: what runs must not be taken for dead, and the ids asked for are those that the program named.
  */
-export const lives = (pid: number, program: "haproxy" | "nginx"): boolean => runsAs(pid, program) ?? canBeSignalled(pid);
+export const lives = (pid: number, program: "haproxy" | "nginx"): boolean => runsAs(pid, program) ?? exists(pid);
 
-function canBeSignalled(pid: number): boolean {
+function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
-  } catch {
-    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

@@ -11,6 +11,10 @@ const RELOAD_WITHIN_MS = 60_000;
 const FIRST_LOOK_MS = 1_000;
 const LOOK_AGAIN_MS = 25;
 
+/** As when it is reloaded, or there is none. */
+const isPassing = (error: unknown): error is MasterError =>
+  error instanceof MasterError && (error.kind === "away" || error.kind === "absent");
+
 /** Follows HAProxy's processes, so that "nobody answers" is told apart from "it is being reloaded", when the old worker still serves. */
 export class WorkerList {
   readonly #master: Master;
@@ -40,7 +44,7 @@ export class WorkerList {
         this.#known = [...(workers.current === null ? [] : [workers.current]), ...workers.old];
         return workers;
       } catch (error) {
-        if (!(error instanceof MasterError) || error.kind === "failed") throw error;
+        if (!isPassing(error)) throw error;
         const unknown = this.#known === null && error.kind === "away";
         const limitMs = unknown ? FIRST_LOOK_MS : this.#lives() ? RELOAD_WITHIN_MS : 0;
         if (waitedMs >= limitMs) {
@@ -57,9 +61,9 @@ export class WorkerList {
   async reload(signal: AbortSignal): Promise<Workers | null> {
     const before = await this.look(signal);
     if (before === null) return null;
-    // The master may begin anew before it has said so.
-    await this.#master.command("reload", { signal }).catch((error: unknown) => {
-      if (!(error instanceof MasterError) || error.kind === "failed") throw error;
+    // The master may begin anew before it has said so, and from 2.7 on it says what became of it, once it has read its files.
+    await this.#master.command("reload", { signal, silenceMs: RELOAD_WITHIN_MS }).catch((error: unknown) => {
+      if (!isPassing(error)) throw error;
     });
     for (let waitedMs = 0; waitedMs < RELOAD_WITHIN_MS; waitedMs += LOOK_AGAIN_MS) {
       const now = await this.look(signal);

@@ -1,7 +1,11 @@
-import { renameSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
+import { DesiredState } from "../../../agent/desired.ts";
+import { crlPem } from "../../../agent/terminator/entries.ts";
 import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
+import { currentLink } from "../../../agent/terminator/layout.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
@@ -70,3 +74,42 @@ for (const kind of TERMINATORS) {
     });
   });
 }
+
+describe("a first list that is too large for the feed, behind HAProxy", () => {
+  it("is given to it in the end, though the configuration that names it was refused at first", async () => {
+    const pki = await makeTestPki();
+    await using scene = await makeTerminatorScene({ pki });
+    await scene.target[Symbol.asyncDispose]();
+    const file = join(currentLink(scene.config.stateDir), "crl.pem");
+    rmSync(file);
+    const list = JSON.parse(await pki.crl("device", 1));
+    const desired = new DesiredState();
+    for (const [target, id, body] of [
+      ["ca", pki.rootId, pki.root],
+      ["ca", pki.deviceCaId, pki.deviceCa],
+      ["crl", pki.deviceCaId, JSON.stringify({ ...list, der: null })],
+    ] as const)
+      desired.change({ kind: "trust.set", target, id, body });
+    const [away, refused] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    await using target = new HaproxyTarget({
+      config: scene.config,
+      log: Object.assign(Object.create(silentLog), { error: () => refused.resolve() }),
+      signal,
+      now: Date.now,
+      crlReloadMs: 20,
+      cut: async () => {},
+      fetchCrl: async () => {
+        await away.promise;
+        return crlPem(list.der);
+      },
+    });
+    await target.resync(desired, signal);
+    const { certificate } = scene.config.terminator;
+    renameSync(certificate, `${certificate}.away`);
+    away.resolve();
+    await refused.promise;
+    expect(existsSync(file)).to.equal(false);
+    renameSync(`${certificate}.away`, certificate);
+    await waitFor("the list to be in force", () => existsSync(file) || undefined);
+  });
+});

@@ -52,6 +52,15 @@ for (const kind of TERMINATORS) {
       expect(await ask(socket, GET)).to.deep.equal({ status: null, body: "" });
     });
 
+    it("is over for a certificate that is registered again", async () => {
+      const certificate = await certified();
+      const statusOf = async () => (await get(scene.ports.roaming, { ca: pki.root, certificate })).status;
+      await scene.revoke(certificate);
+      expect(await statusOf()).to.equal(null);
+      await scene.register(certificate, DEVICE, "cert");
+      expect(await statusOf()).to.equal(200);
+    });
+
     it("ends what is under way, a download, a WebSocket, an HTTP/2 stream, and cuts exactly their flows", async () => {
       const certificate = await certified();
       const download = await roam(certificate);

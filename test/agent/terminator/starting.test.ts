@@ -1,36 +1,53 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
+import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { currentLink } from "../../../agent/terminator/layout.ts";
+import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
-import { get } from "./client.ts";
+import { get, open as openConnection } from "./client.ts";
 import { type ClientCertificate, makeTestPki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
+const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
 
 /** An HAProxy that has read the agent's files and waits for another one, which never comes to say anything. */
 interface Starting extends AsyncDisposable {
   goOn(): Promise<void>;
+  /** Has it read its files anew, where it waits again before it comes to the agent's. */
+  reloadSlowly(): Promise<Pick<Starting, "goOn">>;
 }
 
 async function beginToStart({ config }: TerminatorScene): Promise<Starting> {
   const { terminator, stateDir } = config;
-  const more = join(dirname(stateDir), "more.cfg");
+  const [first, more] = ["first.cfg", "more.cfg"].map((name) => join(dirname(stateDir), name)) as [string, string];
+  writeFileSync(first, "");
   execFileSync("mkfifo", [more]);
-  const files = [join(currentLink(stateDir), "haproxy.cfg"), more].flatMap((file) => ["-f", file]);
+  const files = [first, join(currentLink(stateDir), "haproxy.cfg"), more].flatMap((file) => ["-f", file]);
   // Its own group: with it go the workers.
   const child = spawn("haproxy", ["-W", "-S", `${terminator.masterSocket},mode,600`, ...files], { stdio: "ignore", detached: true });
-  const writer = await open(more, "w");
+  const held = async (file: string) => {
+    const writer = await open(file, "w");
+    return {
+      async goOn() {
+        // A reload reads it again.
+        rmSync(file);
+        writeFileSync(file, "");
+        await writer.close();
+      },
+    };
+  };
   return {
-    async goOn() {
-      // A reload reads it again.
-      rmSync(more);
-      writeFileSync(more, "");
-      await writer.close();
+    ...(await held(more)),
+    async reloadSlowly() {
+      rmSync(first);
+      execFileSync("mkfifo", [first]);
+      process.kill(child.pid ?? 0, "SIGUSR2");
+      return await held(first);
     },
     [Symbol.asyncDispose]: () => killed(child),
   };
@@ -62,5 +79,57 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
     await waitFor("it to serve who was registered meanwhile", async () => (await answers(late)) === 200 || undefined);
     await waitFor("it to refuse who was revoked meanwhile", async () => (await answers(revoked)) === null || undefined);
     expect([await answers(stays), await answers(late), await answers(revoked)]).to.deep.equal([200, 200, null]);
+  });
+
+  it("refuses who is revoked at that moment, though the reload that is to tell it is refused", async () => {
+    const pki = await makeTestPki();
+    await using scene = await makeTerminatorScene({ pki });
+    const [stays, revoked] = [await pki.issue(DEVICE), await pki.issue(DEVICE)];
+    for (const certificate of [stays, revoked]) await scene.register(certificate, DEVICE, "cert");
+    const answers = async (certificate: ClientCertificate) => (await get(scene.ports.roaming, { ca: pki.root, certificate })).status;
+    await scene.killTerminator();
+    await using starting = await beginToStart(scene);
+    await scene.revoke(revoked);
+    const { certificate } = scene.config.terminator;
+    renameSync(certificate, `${certificate}.away`);
+    await starting.goOn();
+    await waitFor("it to serve who was registered before", async () => (await answers(stays)) === 200 || undefined);
+    await waitFor("it to refuse who was revoked meanwhile", async () => (await answers(revoked)) === null || undefined);
+    expect(await answers(stays)).to.equal(200);
+  });
+
+  it("and that was reloaded behind the agent's back: a replaced worker loses what was revoked meanwhile", async () => {
+    const pki = await makeTestPki();
+    await using scene = await makeTerminatorScene({ pki });
+    const certificate = await pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    await scene.target[Symbol.asyncDispose]();
+    await scene.killTerminator();
+    await using starting = await beginToStart(scene);
+    await starting.goOn();
+    const answers = async () => (await get(scene.ports.roaming, { ca: pki.root, certificate })).status;
+    await waitFor("it to serve", async () => (await answers()) === 200 || undefined);
+    const socket = await openConnection(scene.ports.roaming, { ca: pki.root, certificate });
+    socket.on("error", () => {}).write(STREAM);
+    await once(socket, "data");
+    const { localPort } = socket.resume();
+    const slow = await starting.reloadSlowly();
+    scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
+    const cut: number[] = [];
+    const { signal } = new AbortController();
+    await using target = new HaproxyTarget({
+      config: scene.config,
+      log: silentLog,
+      signal,
+      now: Date.now,
+      cut: async (flows) => void cut.push(...flows.map(({ port }) => port)),
+      fetchCrl: () => Promise.reject(new Error("no CRL is too large here")),
+    });
+    // It finds nobody yet, and what HAProxy is about to read names the new generation.
+    await target.resync(scene.desired, signal);
+    expect(cut).to.deep.equal([]);
+    await slow.goOn();
+    await waitFor("the replaced worker's download to be cut", () => cut.length > 0 || undefined);
+    expect([cut, await answers()]).to.deep.equal([[localPort], null]);
   });
 });

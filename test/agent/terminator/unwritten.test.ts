@@ -1,10 +1,10 @@
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { currentLink } from "../../../agent/terminator/layout.ts";
+import { currentLink, terminatorFolder } from "../../../agent/terminator/layout.ts";
 import { createMaster } from "../../../agent/terminator/master.ts";
 import { ask, GET, get, open } from "./client.ts";
-import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
+import { type ClientCertificate, HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const deviceOf = (at: number): string => `0198f2c1-7d1e-7000-8000-0000000000${String(at).padStart(2, "0")}`;
@@ -90,6 +90,60 @@ describe("an HAProxy whose files cannot be written, or are refused", () => {
     renameSync(`${certificate}.away`, certificate);
     await scene.target.resync(scene.desired, signal);
     expect([await statusOf(first), await statusOf(second), await statusOf(other)]).to.deep.equal([null, null, 200]);
+  });
+
+  it("is told of a binding that ended while the new configuration was being read, at the next try", async () => {
+    const certificate = await pki.issue(deviceOf(1));
+    await scene.register(certificate, deviceOf(1), "both");
+    const id = `${deviceOf(1)} 127.0.0.1/32`;
+    const body = JSON.stringify({ expiresAt: Date.now() + HOUR_MS });
+    scene.desired.change({ kind: "trust.set", target: "binding", id, body });
+    await scene.apply();
+    const asked = async () => (await get(scene.ports.ipcert, { ca: pki.root, certificate })).status;
+    expect(await asked()).to.equal(200);
+    const file = scene.config.terminator.certificate;
+    renameSync(file, `${file}.away`);
+    const first = refusal(scene.target.resync(scene.desired, signal));
+    await new Promise((resolve) => setImmediate(resolve));
+    // HAProxy reads it by now; the feed goes on.
+    scene.desired.change({ kind: "trust.remove", target: "binding", id });
+    scene.desired.revision++;
+    expect([await first, await refusal(scene.target.resync(scene.desired, signal))]).to.deep.equal(Array(2).fill("TerminatorRefusedError"));
+    expect(await asked()).to.equal(null);
+  });
+
+  it("and that starts by itself lets in nobody who was revoked while its new configuration was refused", async () => {
+    const [revoked, other] = await devices(2);
+    const { certificate } = scene.config.terminator;
+    scene.target.configure({ ...scene.config, terminator: { ...scene.config.terminator, certificate: `${certificate}.none` } });
+    remove(revoked as ClientCertificate);
+    for (let tries = 0; tries < 2; tries++)
+      expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+    await scene.killTerminator();
+    await scene.startTerminator();
+    expect([await statusOf(revoked), await statusOf(other)]).to.deep.equal([null, 200]);
+    const lines = readFileSync(join(currentLink(scene.config.stateDir), "gone.map"), "utf8");
+    expect(lines).to.equal(`${revoked?.fingerprint.toUpperCase()} 1\n`);
+  });
+
+  it("leaves no folder behind for each try, neither what is refused nor what cannot be written, and the last good one stays", async () => {
+    const [certified] = await devices(1);
+    const { certificate } = scene.config.terminator;
+    const folder = terminatorFolder(scene.config.stateDir);
+    const generations = () => readdirSync(folder).filter((name) => name.startsWith("generation-"));
+    expect(generations()).to.deep.equal(["generation-1"]);
+    renameSync(certificate, `${certificate}.away`);
+    for (let tries = 0; tries < 3; tries++)
+      expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
+    expect(generations()).to.deep.equal(["generation-1"]);
+    // With another root beside it the certificate is read to be written anew, behind the maps.
+    scene.desired.change({ kind: "trust.set", target: "ca", id: "cross-1", body: pki.root });
+    for (let tries = 0; tries < 3; tries++) expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("Error");
+    expect(generations()).to.deep.equal(["generation-1"]);
+    renameSync(`${certificate}.away`, certificate);
+    await scene.target.resync(scene.desired, signal);
+    expect(generations()).to.deep.equal(["generation-1", "generation-2"]);
+    expect(await statusOf(certified)).to.equal(200);
   });
 
   it("loses the connections of many that are revoked at one time, and of nobody else", async () => {
