@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
 import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
-import { lives, runsAs } from "./running.ts";
+import { runsAs } from "./running.ts";
 
 /** nginx did not do what its master was told. */
 export class NginxError extends Error {}
@@ -79,7 +79,18 @@ function readIfThere(file: string): string {
  * A process id may have gone to another program, another user's too. Where the name cannot be read (ProtectProc=invisible) the right to
  * signal it must do.
  */
-const livesAsNginx = (pid: number): boolean => (runsAs(pid, "nginx") === true ? signalled(pid, 0) : lives(pid, "nginx"));
+function livesAsNginx(pid: number): boolean {
+  const named = runsAs(pid, "nginx");
+  return named === null ? isOwn(pid) : named && signalled(pid, 0);
+}
+
+function isOwn(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 /** @returns false when there is no such process. @throws NginxError when it is another user's */
 function signalled(pid: number, signal: "SIGHUP" | 0): boolean {

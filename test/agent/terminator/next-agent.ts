@@ -4,8 +4,12 @@ import { silentLog } from "../../../lib/log.ts";
 import type { TerminatorScene } from "./scene.ts";
 
 /** What the next agent cuts, which finds everything in its state. */
-export async function nextAgent({ config, desired }: TerminatorScene, flow: Flow, cut: Flow[]): Promise<void> {
-  const { signal } = new AbortController();
+export async function nextAgent(
+  { config, desired }: TerminatorScene,
+  flow: Flow,
+  cut: Flow[],
+  signal = new AbortController().signal,
+): Promise<void> {
   const fetchCrl = async () => {
     throw new Error("no CRL is too large here");
   };

@@ -124,8 +124,9 @@ describe("nginx and its agent", () => {
     taken.close();
     await once(taken, "close");
     await scene.target.resync(scene.desired, signal);
-    expect((await get(scene.ports.ip, { ca: pki.root })).status).to.equal(null);
-    expect(await scene.workers()).not.to.have.any.members(workers);
+    // Workers of before are told to end some 100 ms later.
+    await waitFor("the lane to be off", async () => (await get(scene.ports.ip, { ca: pki.root })).status === null || undefined);
+    await waitFor("its workers to end", async () => !(await scene.workers()).some((pid) => workers.includes(pid)) || undefined);
     await scene.killTerminator();
     await scene.startTerminator();
   });
