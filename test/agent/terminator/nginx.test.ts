@@ -9,6 +9,7 @@ import { currentLink } from "../../../agent/terminator/layout.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { silentLog } from "../../../lib/log.ts";
+import { waitFor } from "../../lab/wait.ts";
 import { ask, GET, get, open } from "./client.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
