@@ -38,7 +38,7 @@ export class HaproxyTarget implements Terminator {
   readonly trustAlone = true;
   readonly #options: TerminatorOptions;
   #config: TerminatorSettings;
-  #live: Live;
+  readonly #live: Live;
   readonly #ends: EndsDue;
   readonly #crls = new CrlTexts();
   #trust = new SmallTrust();
@@ -66,7 +66,14 @@ export class HaproxyTarget implements Terminator {
     this.#options = options;
     this.#config = options.config;
     this.#ends = new EndsDue(options.config.stateDir);
-    this.#live = liveOf(options, options.config, this.#ends);
+    const { terminator, stateDir } = options.config;
+    this.#live = new Live({
+      socketPath: terminator.masterSocket,
+      folder: terminatorFolder(stateDir),
+      cut: options.cut,
+      ends: this.#ends,
+      log,
+    });
     this.#background = new Background(
       (signal) => this.#catchUpWithCrls(signal),
       options.crlReloadMs ?? CRL_RELOAD_MS,
@@ -84,7 +91,6 @@ export class HaproxyTarget implements Terminator {
   }
 
   configure(config: TerminatorSettings): void {
-    if (config.terminator.masterSocket !== this.#config.terminator.masterSocket) this.#live = liveOf(this.#options, config, this.#ends);
     this.#config = config;
   }
 
@@ -277,6 +283,3 @@ export class HaproxyTarget implements Terminator {
     });
   }
 }
-
-const liveOf = ({ log, cut }: TerminatorOptions, { terminator, stateDir }: TerminatorSettings, ends: EndsDue): Live =>
-  new Live({ socketPath: terminator.masterSocket, folder: terminatorFolder(stateDir), cut, ends, log });
