@@ -11,7 +11,7 @@ const SEED = 2026;
 const REQUESTS = 200;
 const SIDE_BY_SIDE = 32;
 /** A request that is not whole is waited for no longer: what counts is what reaches the application. */
-const PATIENCE_MS = 400;
+const PATIENCE_MS = 1_000;
 
 const FORGED = ["X-EntityOS-Device", "X-EntityOS-Lane", "X-EntityOS-Subject", "X-EntityOS-Pattern", "X-EntityOS-Admin"];
 const SMUGGLED = "GET / HTTP/1.1\r\nHost: service.example\r\nX-Smuggled: yes\r\nX-EntityOS-Device: forged\r\n\r\n";

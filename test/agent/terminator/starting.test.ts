@@ -1,14 +1,14 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { renameSync, rmSync, writeFileSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, constants, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { currentLink } from "../../../agent/terminator/layout.ts";
+import { createMaster } from "../../../agent/terminator/master.ts";
 import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
-import { get, open as openConnection } from "./client.ts";
+import { get, open } from "./client.ts";
 import { type ClientCertificate, makeTestPki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -31,13 +31,13 @@ async function beginToStart({ config }: TerminatorScene): Promise<Starting> {
   // Its own group: with it go the workers.
   const child = spawn("haproxy", ["-W", "-S", `${terminator.masterSocket},mode,600`, ...files], { stdio: "ignore", detached: true });
   const held = async (file: string) => {
-    const writer = await open(file, "w");
+    const writer = await waitFor("HAProxy to read", () => openedByAnother(file));
     return {
       async goOn() {
         // A reload reads it again.
         rmSync(file);
         writeFileSync(file, "");
-        await writer.close();
+        closeSync(writer);
       },
     };
   };
@@ -46,11 +46,24 @@ async function beginToStart({ config }: TerminatorScene): Promise<Starting> {
     async reloadSlowly() {
       rmSync(first);
       execFileSync("mkfifo", [first]);
+      // Its worker may serve before the master itself is there, and hears a signal.
+      const master = createMaster(terminator.masterSocket);
+      const heard = () => master.command("show proc", { signal: AbortSignal.timeout(1_000) }).catch(() => undefined);
+      await waitFor("HAProxy's master", heard);
       process.kill(child.pid ?? 0, "SIGUSR2");
       return await held(first);
     },
     [Symbol.asyncDispose]: () => killed(child),
   };
+}
+
+/** A FIFO's end for writing, once somebody has opened it to read (fifo(7)). */
+function openedByAnother(fifo: string): number | undefined {
+  try {
+    return openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
 }
 
 async function killed(child: ChildProcess): Promise<void> {
@@ -109,7 +122,7 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
     await starting.goOn();
     const answers = async () => (await get(scene.ports.roaming, { ca: pki.root, certificate })).status;
     await waitFor("it to serve", async () => (await answers()) === 200 || undefined);
-    const socket = await openConnection(scene.ports.roaming, { ca: pki.root, certificate });
+    const socket = await open(scene.ports.roaming, { ca: pki.root, certificate });
     socket.on("error", () => {}).write(STREAM);
     await once(socket, "data");
     const { localPort } = socket.resume();
