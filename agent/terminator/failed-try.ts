@@ -28,8 +28,7 @@ export function keepTakenBack(stateDir: string, gone: ReadonlySet<string>, bindi
  */
 export function sweepFailed(stateDir: string, good: Layout | null): void {
   try {
-    const keep = [currentGeneration(stateDir, "haproxy"), good].filter((layout) => layout !== null);
-    sweepGenerations(stateDir, keep);
+    sweepGenerations(stateDir, [currentGeneration(stateDir, "haproxy"), good]);
   } catch {
     // As said.
   }

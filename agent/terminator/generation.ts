@@ -68,10 +68,10 @@ export function useGeneration(stateDir: string, layout: Layout): void {
   syncFolder(dirname(link));
 }
 
-/** Takes away every generation but the named ones. */
-export function sweepGenerations(stateDir: string, keep: readonly Layout[]): void {
+/** Takes away every generation but the named ones; null names none. */
+export function sweepGenerations(stateDir: string, keep: readonly (Layout | null)[]): void {
   const folder = terminatorFolder(stateDir);
-  const kept = new Set(keep.map((layout) => basename(layout.folder)));
+  const kept = new Set(keep.flatMap((layout) => (layout === null ? [] : [basename(layout.folder)])));
   for (const name of readdirSync(folder)) {
     if (/^generation-\d+$/.test(name) && !kept.has(name)) rmSync(join(folder, name), { recursive: true, force: true });
   }

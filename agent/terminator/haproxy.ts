@@ -201,7 +201,7 @@ export class HaproxyTarget implements Terminator {
     await checkConfiguration("haproxy", layout, signal);
     useGeneration(config.stateDir, layout);
     await this.#live.reload(this.#whole(), signal);
-    sweepGenerations(config.stateDir, last === null ? [layout] : [layout, last]);
+    sweepGenerations(config.stateDir, [layout, last]);
     this.#layout = layout;
     this.#good = layout;
     this.#given = revocations;

@@ -42,8 +42,5 @@ export async function serveFiles(config: TerminatorSettings, files: NginxFiles, 
 /** Leaves what nginx may read, or goes back to: tries that failed would fill the disk. */
 function sweep(stateDir: string, last: Layout | null): void {
   const serving = servingNginx(stateDir).map(({ layout }) => layout);
-  sweepGenerations(
-    stateDir,
-    [currentGeneration(stateDir, "nginx"), last, ...serving].filter((layout) => layout !== null),
-  );
+  sweepGenerations(stateDir, [currentGeneration(stateDir, "nginx"), last, ...serving]);
 }

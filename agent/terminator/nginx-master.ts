@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { delay } from "../../lib/abort.ts";
 import { type Layout, layoutOf, terminatorFolder } from "./layout.ts";
-import { runsAs } from "./running.ts";
+import { runsAs, whose } from "./running.ts";
 
 /** nginx did not do what its master was told. */
 export class NginxError extends Error {}
@@ -81,15 +81,7 @@ function readIfThere(file: string): string {
  */
 function livesAsNginx(pid: number): boolean {
   const named = runsAs(pid, "nginx");
-  return named === null ? isOwn(pid) : named && signalled(pid, 0);
-}
-
-function isOwn(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+  return named === null ? whose(pid) === "ours" : named && signalled(pid, 0);
 }
 
 /** @returns false when there is no such process. @throws NginxError when it is another user's */

@@ -18,12 +18,14 @@ export function runsAs(pid: number, program: "haproxy" | "nginx"): boolean | nul
  * to who sees only its own (ProtectProc=invisible), and a signal that does nothing finds it all the same (ptrace(2), kill(2)). A hidden
  * process of another user counts as well: what runs must not be taken for dead, and the ids asked for are those that the program named.
  */
-export const lives = (pid: number, program: "haproxy" | "nginx"): boolean => runsAs(pid, program) ?? exists(pid);
+export const lives = (pid: number, program: "haproxy" | "nginx"): boolean => runsAs(pid, program) ?? whose(pid) !== null;
 
-function exists(pid: number): boolean {
+/** Whose process has that id, by the right to signal it (kill(2)). @returns null when there is none */
+export function whose(pid: number): "ours" | "another's" | null {
   try {
-    return process.kill(pid, 0);
+    process.kill(pid, 0);
+    return "ours";
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    return (error as NodeJS.ErrnoException).code === "EPERM" ? "another's" : null;
   }
 }

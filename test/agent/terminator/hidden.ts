@@ -28,7 +28,8 @@ export async function startHidden(command: readonly string[]): Promise<HiddenPro
   return { pid, [Symbol.asyncDispose]: () => killed(child) };
 }
 
-async function killed(child: ChildProcess): Promise<void> {
+/** Ends a program that has a group of its own, and its children with it. */
+export async function killed(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const closed = once(child, "close");
   process.kill(-(child.pid ?? 0), "SIGKILL");

@@ -1,7 +1,21 @@
 import type { Flow } from "../../../agent/target.ts";
+import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { silentLog } from "../../../lib/log.ts";
 import type { TerminatorScene } from "./scene.ts";
+
+const fetchCrl = () => Promise.reject(new Error("no CRL is too large here"));
+
+/** The next agent of a host with HAProxy. @param cut gets the clients' ports of what it cuts */
+export const nextHaproxyTarget = ({ config }: TerminatorScene, cut: number[]): HaproxyTarget =>
+  new HaproxyTarget({
+    config,
+    log: silentLog,
+    signal: new AbortController().signal,
+    now: Date.now,
+    cut: async (flows) => void cut.push(...flows.map(({ port }) => port)),
+    fetchCrl,
+  });
 
 /** What the next agent cuts, which finds everything in its state. */
 export async function nextAgent(
@@ -10,9 +24,6 @@ export async function nextAgent(
   cut: Flow[],
   signal = new AbortController().signal,
 ): Promise<void> {
-  const fetchCrl = async () => {
-    throw new Error("no CRL is too large here");
-  };
   const more = { connections: async () => [flow], close: async () => {}, fetchCrl, now: Date.now, log: silentLog };
   await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
   await target.resync(desired, signal);

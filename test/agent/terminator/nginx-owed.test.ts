@@ -8,8 +8,7 @@ import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get } from "./client.ts";
 import { nextAgent } from "./next-agent.ts";
-import type { ClientCertificate, Pki } from "./pki.ts";
-import { makeTestPki } from "./pki.ts";
+import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
@@ -54,10 +53,11 @@ describe("a revocation that comes while nginx does not take its files", () => {
       await waitFor("the reload", () => currentGeneration(stateDir, "nginx")?.folder !== generation || undefined);
       remove();
       killing.abort(new Error("killed"));
-      const next = nextAgent(scene, FLOW, cut);
+      const ending = new AbortController();
+      const next = nextAgent(scene, FLOW, cut, ending.signal);
       await waitFor("the next one's cut", () => cut.length > 0 || undefined);
       expect([scene.cut, cut]).to.deep.equal([[], [FLOW]]);
-      process.kill(nginx, "SIGCONT");
+      ending.abort(new Error("seen"));
       await Promise.allSettled([waiting, next]);
     } finally {
       process.kill(nginx, "SIGCONT");

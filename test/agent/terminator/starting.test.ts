@@ -1,14 +1,14 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, constants, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
-import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { currentLink } from "../../../agent/terminator/layout.ts";
 import { createMaster } from "../../../agent/terminator/master.ts";
-import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
+import { killed } from "./hidden.ts";
+import { nextHaproxyTarget } from "./next-agent.ts";
 import { type ClientCertificate, makeTestPki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -64,12 +64,6 @@ function openedByAnother(fifo: string): number | undefined {
   } catch {
     return undefined;
   }
-}
-
-async function killed(child: ChildProcess): Promise<void> {
-  const exited = once(child, "exit");
-  process.kill(-(child.pid ?? 0), "SIGKILL");
-  await exited;
 }
 
 describe("an HAProxy that has read its files, and nobody can tell it anything yet", () => {
@@ -129,17 +123,9 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
     const slow = await starting.reloadSlowly();
     scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
     const cut: number[] = [];
-    const { signal } = new AbortController();
-    await using target = new HaproxyTarget({
-      config: scene.config,
-      log: silentLog,
-      signal,
-      now: Date.now,
-      cut: async (flows) => void cut.push(...flows.map(({ port }) => port)),
-      fetchCrl: () => Promise.reject(new Error("no CRL is too large here")),
-    });
+    await using target = nextHaproxyTarget(scene, cut);
     // It finds nobody yet, and what HAProxy is about to read names the new generation.
-    await target.resync(scene.desired, signal);
+    await target.resync(scene.desired, new AbortController().signal);
     expect(cut).to.deep.equal([]);
     await slow.goOn();
     await waitFor("the replaced worker's download to be cut", () => cut.length > 0 || undefined);

@@ -1,11 +1,10 @@
 import { once } from "node:events";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
-import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { runsAs } from "../../../agent/terminator/running.ts";
-import { silentLog } from "../../../lib/log.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { get, open } from "./client.ts";
+import { nextHaproxyTarget } from "./next-agent.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -73,14 +72,7 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     const dead = scene.apply().catch(() => {});
     await begun.promise;
     const cut: number[] = [];
-    await using next = new HaproxyTarget({
-      config: scene.config,
-      log: silentLog,
-      signal,
-      now: Date.now,
-      cut: async (flows) => void cut.push(...flows.map((flow) => flow.port)),
-      fetchCrl: () => Promise.reject(new Error("no CRL is too large here")),
-    });
+    await using next = nextHaproxyTarget(scene, cut);
     await next.resync(scene.desired, signal);
     killed.resolve();
     await dead;

@@ -114,6 +114,14 @@ describe("an HAProxy whose files cannot be written, or are refused", () => {
 
   it("and that starts by itself lets in nobody who was revoked while its new configuration was refused", async () => {
     const [revoked, other] = await devices(2);
+    const unbound = await pki.issue(deviceOf(3));
+    await scene.register(unbound, deviceOf(3), "both");
+    const binding = { kind: "trust.set", target: "binding", id: `${deviceOf(3)} 127.0.0.1/32` } as const;
+    scene.desired.change({ ...binding, body: JSON.stringify({ expiresAt: Date.now() + HOUR_MS }) });
+    await scene.apply();
+    const boundStatus = async () => (await get(scene.ports.ipcert, { ca: pki.root, certificate: unbound })).status;
+    expect(await boundStatus()).to.equal(200);
+    scene.desired.change({ ...binding, kind: "trust.remove" });
     const { certificate } = scene.config.terminator;
     scene.target.configure({ ...scene.config, terminator: { ...scene.config.terminator, certificate: `${certificate}.none` } });
     remove(revoked as ClientCertificate);
@@ -121,7 +129,7 @@ describe("an HAProxy whose files cannot be written, or are refused", () => {
       expect(await refusal(scene.target.resync(scene.desired, signal))).to.equal("TerminatorRefusedError");
     await scene.killTerminator();
     await scene.startTerminator();
-    expect([await statusOf(revoked), await statusOf(other)]).to.deep.equal([null, 200]);
+    expect([await statusOf(revoked), await statusOf(other), await boundStatus()]).to.deep.equal([null, 200, null]);
     const lines = readFileSync(join(currentLink(scene.config.stateDir), "gone.map"), "utf8");
     expect(lines).to.equal(`${revoked?.fingerprint.toUpperCase()} 1\n`);
   });
