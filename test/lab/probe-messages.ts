@@ -26,8 +26,9 @@ export interface ClientCertificate {
 export interface Asks {
   connect: Target & { readonly timeoutMs: number };
   watch: Target & { readonly everyMs: number; readonly timeoutMs: number };
-  /** Attempts at every target at once, again every `everyMs`, for `forMs`. */
-  storm: { readonly targets: readonly Target[]; readonly everyMs: number; readonly forMs: number };
+  /** Attempts at every target at once, again every `everyMs`, until `calm`. */
+  storm: { readonly targets: readonly Target[]; readonly everyMs: number };
+  calm: Record<string, never>;
   register: RegisterAsk;
   get: Target & { readonly path: string; readonly ca: string; readonly timeoutMs: number; readonly client?: ClientCertificate };
   download: Target & { readonly path: string; readonly ca: string; readonly client?: ClientCertificate };
@@ -41,8 +42,9 @@ export interface Asks {
 export interface Answers {
   connect: { readonly outcome: "open" | "refused" | "silent"; readonly detail: string; readonly sentAt: number; readonly ms: number };
   watch: { readonly startedAt: number; readonly sentAt: number; readonly openAt: number; readonly attempts: number };
+  storm: Record<string, never>;
   /** `answered` counts attempts that got anything back. */
-  storm: { readonly attempts: number; readonly answered: number };
+  calm: { readonly attempts: number; readonly answered: number };
   /** `sentAt` is the moment the request was written to an open TLS connection. */
   register: { readonly status: number; readonly body: unknown; readonly sentAt: number; readonly answeredAt: number };
   get: { readonly status: number; readonly body: string; readonly ms: number };

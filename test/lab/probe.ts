@@ -15,11 +15,18 @@ const now = (): number => performance.timeOrigin + performance.now();
 /** Most connection attempts that are open at once; beyond it the oldest is given up. */
 const MAX_ATTEMPTS = 512;
 const downloads = new Map<number, Download>();
+/** Ends the storm that goes on, if one does. */
+let calm = (): Answers["calm"] => ({ attempts: 0, answered: 0 });
 
 const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Promise<Answers[K]> } = {
   connect: (ask) => connectOnce(ask),
   watch: (ask) => watch(ask),
-  storm: (ask) => storm(ask),
+  async storm(ask) {
+    calm();
+    calm = storm(ask);
+    return {};
+  },
+  calm: async () => calm(),
   register: (ask) => register(ask, now),
   get: (ask) => get(ask, now),
   async download(ask, id) {
@@ -111,22 +118,21 @@ function watch({ everyMs, timeoutMs, ...target }: Asks["watch"]): Promise<Answer
   });
 }
 
-function storm({ targets, everyMs, forMs }: Asks["storm"]): Promise<Answers["storm"]> {
-  return new Promise((resolve) => {
-    const attempts = new Attempts();
-    let answered = 0;
-    const heard = () => {
-      answered++;
-    };
-    const timer = setInterval(() => {
-      for (const target of targets) attempts.start(target, heard, heard);
-    }, everyMs);
-    setTimeout(() => {
-      clearInterval(timer);
-      attempts.end();
-      resolve({ attempts: attempts.count, answered });
-    }, forMs);
-  });
+/** @returns what ends it */
+function storm({ targets, everyMs }: Asks["storm"]): () => Answers["calm"] {
+  const attempts = new Attempts();
+  let answered = 0;
+  const heard = () => {
+    answered++;
+  };
+  const timer = setInterval(() => {
+    for (const target of targets) attempts.start(target, heard, heard);
+  }, everyMs);
+  return () => {
+    clearInterval(timer);
+    attempts.end();
+    return { attempts: attempts.count, answered };
+  };
 }
 
 /** One datagram that a capture on the other side can wait for: what was sent before it has been seen by then. */

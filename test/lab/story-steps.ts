@@ -117,12 +117,13 @@ async function flushed(scene: Scene): Promise<Outcome> {
   demand(status === 201, `the registration was answered with ${status}: ${JSON.stringify(body)}`);
   await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 5, timeoutMs: 5_000 });
   await using capture = await startCapture(scene.host().netns, hostFilter(scene.device(STRANGER)));
-  const storm = scene.probe(STRANGER).ask("storm", { targets: scene.doors(), everyMs: 2, forMs: 2 * SILENCE_MS });
+  await scene.probe(STRANGER).ask("storm", { targets: scene.doors(), everyMs: 2 });
   await delay(SILENCE_MS / 2);
   await run(inNetns(scene.host().netns, ["nft", "flush", "ruleset"]));
   const flushedAt = Date.now();
   const back = await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: 10_000 });
-  const { attempts, answered } = await storm;
+  await delay(SILENCE_MS);
+  const { attempts, answered } = await scene.probe(STRANGER).ask("calm", {});
   await settle(scene, STRANGER, capture);
   demand(answered === 0, `${answered} of a stranger's ${attempts} knocks were answered`);
   demandNone(sentBy(scene.host(), capture.packets), "the host sent the stranger");

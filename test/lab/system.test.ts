@@ -124,19 +124,19 @@ describe("the whole system, two restricted hosts", function () {
     expect(before).to.include("table inet entityos {").and.to.include("table inet entityos_floor {");
     const from = scene.device(2);
     await using capture = await startCapture(host.netns, `host ${from.address} or host ${from.address6}`);
-    const storm = scene.probe(2).ask("storm", { targets: scene.doors(host), everyMs: 2, forMs: 2_000 });
+    await scene.probe(2).ask("storm", { targets: scene.doors(host), everyMs: 2 });
     const door = { host: host.address, port: LAB.servicePort };
     for (let i = 0; i < 5; i++) {
+      const knocked = capture.packets.length;
       await run(inNetns(host.netns, ["nft", "flush", "ruleset"]));
       await scene.probe(0).ask("watch", { ...door, everyMs: 2, timeoutMs: 5_000 });
       // A second resync may be under way: the monitor and the look each saw the flush.
       await waitFor("the ruleset as it was", async () => (await standing()) === before || undefined, { timeoutMs: 5_000 });
+      await waitFor("200 knocks more", () => capture.packets.length >= knocked + 200 || undefined);
     }
-    expect((await storm).answered).to.equal(0);
-    expect((await storm).attempts).to.be.above(1_000);
+    expect((await scene.probe(2).ask("calm", {})).answered).to.equal(0);
     await scene.probe(2).ask("mark", { host: host.address, port: 9 });
     await capture.until("the last datagram", (packet) => packet.toPort === 9);
-    expect(capture.packets.length).to.be.above(1_000);
     expect(capture.packets.filter((packet) => packet.from === host.address || packet.from === host.address6)).to.deep.equal([]);
   });
 
