@@ -11,8 +11,10 @@ const LINE = /\bkey=(\S+):(\d+)\|(\d+)(?:\|\d+)? use=(\d+) .*\bgpt0=(\d+)/;
 const FEW = 8;
 const SESSION = /^(0x[0-9a-f]+): proto=tcpv[46] src=(\S+):(\d+) /;
 
-interface Tracked {
+/** An open connection with a certificate. */
+export interface Tracked {
   readonly flow: Flow;
+  /** Of its certificate, whole seconds. */
   readonly end: number;
   readonly number: number;
 }
@@ -21,16 +23,21 @@ interface Tracked {
  * A worker's open connections with these numbers (`show table`, management.txt).
  * @throws MasterError
  */
-export async function openConnections(master: Master, worker: number, numbers: ReadonlySet<number>, signal: AbortSignal): Promise<Flow[]> {
-  if (numbers.size > FEW) return flows(await tracked(master, worker, "", signal), ({ number }) => numbers.has(number));
-  const found: Flow[] = [];
-  for (const wanted of numbers) found.push(...flows(await tracked(master, worker, ` data.gpt0 eq ${wanted}`, signal)));
+export async function openConnections(
+  master: Master,
+  worker: number,
+  numbers: ReadonlySet<number>,
+  signal: AbortSignal,
+): Promise<readonly Tracked[]> {
+  if (numbers.size > FEW) return (await tracked(master, worker, "", signal)).filter(({ number }) => numbers.has(number));
+  const found: Tracked[] = [];
+  for (const wanted of numbers) found.push(...(await tracked(master, worker, ` data.gpt0 eq ${wanted}`, signal)));
   return found;
 }
 
 /** Those whose certificate ran out by a time in whole seconds. @throws MasterError */
 export const overConnections = async (master: Master, worker: number, by: number, signal: AbortSignal): Promise<Flow[]> =>
-  flows(await tracked(master, worker, "", signal), ({ end }) => end <= by);
+  (await tracked(master, worker, "", signal)).filter(({ end }) => end <= by).map(({ flow }) => flow);
 
 async function tracked(master: Master, worker: number, filter: string, signal: AbortSignal): Promise<Tracked[]> {
   const answer = await master.command(`show table connections${filter}`, { signal, worker });
@@ -41,9 +48,6 @@ async function tracked(master: Master, worker: number, filter: string, signal: A
     return isOpen ? [{ flow: { ...parseAddress(address), port: Number(port) }, end: Number(end), number: Number(number) }] : [];
   });
 }
-
-const flows = (all: readonly Tracked[], isWanted: (tracked: Tracked) => boolean = () => true): Flow[] =>
-  all.filter(isWanted).map(({ flow }) => flow);
 
 /**
  * Ends what these connections have under way at a worker; what is idle ends by itself, as it gets no packet through.

@@ -1,3 +1,4 @@
+import type { Lane } from "../../lib/service.ts";
 import type { Cut, Flow } from "../target.ts";
 import type { Identity } from "./admission.ts";
 
@@ -13,6 +14,7 @@ const MAX_SHARING = 8;
 /** Whose an open connection is. */
 export interface Owned extends Pick<Identity, "fingerprint" | "device" | "pattern"> {
   readonly flow: Flow;
+  readonly lane: Lane;
 }
 
 interface Noted extends Owned {
@@ -55,18 +57,18 @@ export class Flows {
   }
 
   /**
-   * @param identity null: admitted by its address alone
+   * @param owner null: admitted by its address alone
    * @returns false when there is no room: the connection could not be found again
    */
-  note(flow: Flow, identity: Identity | null): boolean {
+  note(flow: Flow, owner: Omit<Owned, "flow"> | null): boolean {
     const key = flowKey(flow);
     this.#unknown.delete(key);
-    if (identity === null) return true;
-    const { fingerprint, device, pattern } = identity;
+    if (owner === null) return true;
+    const { lane, fingerprint, device, pattern } = owner;
     const others = (this.#open.get(key) ?? []).filter((noted) => noted.fingerprint !== fingerprint);
     const isFull = others.length === 0 ? !this.#open.has(key) && this.#open.size >= this.#max : others.length >= MAX_SHARING;
     if (isFull) return false;
-    this.#open.set(key, [...others, { flow, fingerprint, device, pattern, at: ++this.#clock }]);
+    this.#open.set(key, [...others, { flow, lane, fingerprint, device, pattern, at: ++this.#clock }]);
     const own = this.#byCertificate.get(fingerprint) ?? new Set();
     this.#byCertificate.set(fingerprint, own.add(key));
     return true;

@@ -5,6 +5,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
@@ -13,6 +14,7 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { writeFileAtomic } from "../../lib/file.ts";
+import type { Lane } from "../../lib/service.ts";
 import type { TerminatorKind } from "../config.ts";
 import { type MapEntry, mapText } from "./entries.ts";
 import { currentLink, type Layout, layoutOf, terminatorFolder } from "./layout.ts";
@@ -39,6 +41,10 @@ export function currentGeneration(stateDir: string, kind: TerminatorKind): Layou
     return null;
   }
 }
+
+/** True where its configuration has that lane. */
+export const hasLane = (layout: Layout | null, lane: Lane): boolean =>
+  layout !== null && existsSync(layout.config) && readFileSync(layout.config, "utf8").includes(`X-EntityOS-Lane ${lane}`);
 
 /** Writes a generation beside the others, whole and durable. It is not in use before {@link useGeneration}. */
 export function writeGeneration(stateDir: string, kind: TerminatorKind, content: GenerationContent): Layout {

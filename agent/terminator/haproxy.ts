@@ -10,7 +10,7 @@ import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "
 import { EndsDue } from "./ends-due.ts";
 import { certificateKey, seconds } from "./entries.ts";
 import { keepTakenBack, sweepFailed } from "./failed-try.ts";
-import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
+import { appendMap, currentGeneration, hasLane, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
 import { Live, type Whole } from "./live.ts";
@@ -199,6 +199,8 @@ export class HaproxyTarget implements Terminator {
       maps: { certificates: certificateEntries(desired, trust), bindings: trust.bindings() },
     });
     await checkConfiguration("haproxy", layout, signal);
+    // Workers that are replaced go by their own configuration: with them goes on what certificates from anywhere have under way.
+    if (hasLane(this.#good, "roaming") && !config.gate.lanes.roaming) this.#ends.set(true);
     useGeneration(config.stateDir, layout);
     await this.#live.reload(this.#whole(), signal);
     sweepGenerations(config.stateDir, [layout, last]);

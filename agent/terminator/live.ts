@@ -1,6 +1,6 @@
 import type { Log } from "../../lib/log.ts";
 import type { Cut, Flow } from "../target.ts";
-import { openConnections, overConnections, shutConnections } from "./connections.ts";
+import { openConnections, overConnections, shutConnections, type Tracked } from "./connections.ts";
 import type { Ended, TrustChanges } from "./desired-trust.ts";
 import type { EndsDue } from "./ends-due.ts";
 import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
@@ -9,6 +9,11 @@ import { MasterError, type Workers } from "./master.ts";
 import { WorkerMaps } from "./worker-maps.ts";
 import { WorkerRound } from "./worker-round.ts";
 import { WorkerList } from "./workers.ts";
+
+/** Bindings that a worker is told one by one in any case. Of more it gets the whole map, where that takes fewer commands. */
+const MAX_SINGLY = 100;
+/** Bindings that go into one command, about. */
+const IN_ONE_COMMAND = 80;
 
 export interface LiveOptions {
   readonly socketPath: string;
@@ -139,7 +144,7 @@ export class Live {
       // One that serves another configuration is told by a resync.
       await this.#maps.layout(worker, signal);
       const over = await overConnections(this.#list.master, worker, by, signal);
-      await this.#endFlows(worker, [...over, ...(await this.#flowsOf(worker, ended, signal))], signal);
+      await this.#endFlows(worker, [...over, ...(await this.#flowsOf(worker, [], ended, signal))], signal);
     }, signal);
   }
 
@@ -187,12 +192,17 @@ export class Live {
     const known = await this.#maps.entries(worker, layout.gone, signal);
     const untold = gone.filter((key) => !known.has(key)).map((key) => goneEntry(key));
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
+    const mostSingly = Math.max(MAX_SINGLY, bindings.size / IN_ONE_COMMAND);
     const alteredBindings = takeDiffering(bindings, whole.bindings());
     if (untold.length + altered.length + bindings.size > 0) this.#options.ends.set(true);
     await this.#maps.add(worker, layout.gone, untold, signal);
     for (const entry of altered) await this.#maps.set(worker, layout.certificates, entry, signal);
-    for (const entry of alteredBindings) await this.#maps.set(worker, layout.bindings, entry, signal);
-    for (const key of bindings.keys()) await this.#maps.remove(worker, layout.bindings, key, signal);
+    if (alteredBindings.length + bindings.size > mostSingly) {
+      await this.#maps.replace(worker, layout.bindings, whole.bindings(), signal);
+    } else {
+      for (const entry of alteredBindings) await this.#maps.set(worker, layout.bindings, entry, signal);
+      for (const key of bindings.keys()) await this.#maps.remove(worker, layout.bindings, key, signal);
+    }
     const ended = [...bindings.keys()].map((key) => whole.withNumbers(bindingId(key)));
     await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
     return gone;
@@ -207,19 +217,19 @@ export class Live {
     await this.#endFlows(worker, await overConnections(this.#list.master, worker, Number.POSITIVE_INFINITY, signal), signal);
   }
 
+  /** What goes on by certificates of these numbers, and what does from the prefixes of bindings that ended. */
   async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    const flows = await openConnections(this.#list.master, worker, new Set(numbers), signal);
-    await this.#endFlows(worker, [...flows, ...(await this.#flowsOf(worker, ended, signal))], signal);
+    await this.#endFlows(worker, await this.#flowsOf(worker, numbers, ended, signal), signal);
   }
 
-  /** What goes on from the prefixes of bindings that ended. */
-  async #flowsOf(worker: number, ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
-    const flows: Flow[] = [];
-    for (const { id, numbers } of ended) {
-      const open = await openConnections(this.#list.master, worker, new Set(numbers), signal);
-      flows.push(...open.filter(({ family, address }) => holds(id, family, address)));
-    }
-    return flows;
+  async #flowsOf(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
+    const over = new Set(numbers);
+    const bindings = new Map<number, string[]>();
+    for (const { id, numbers: own } of ended) for (const number of own) bindings.set(number, [...(bindings.get(number) ?? []), id]);
+    const open = await openConnections(this.#list.master, worker, new Set([...over, ...bindings.keys()]), signal);
+    const isOver = ({ flow: { family, address }, number }: Tracked): boolean =>
+      over.has(number) || (bindings.get(number) ?? []).some((id) => holds(id, family, address));
+    return open.filter(isOver).map(({ flow }) => flow);
   }
 
   /** First at the firewall, so that not even the news of it gets out, then at the worker. */

@@ -11,7 +11,7 @@ import { CrlTexts } from "./crls.ts";
 import { SmallTrust } from "./desired-trust.ts";
 import { EndsDue } from "./ends-due.ts";
 import { Flows, flowKey, type Owned } from "./flows.ts";
-import { currentGeneration } from "./generation.ts";
+import { currentGeneration, hasLane } from "./generation.ts";
 import { serveFiles } from "./nginx-files.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { connectionsAt } from "./sockets.ts";
@@ -66,7 +66,8 @@ export class NginxTarget implements Terminator, Judge {
     this.#notePorts();
     this.#since = options.now();
     this.#ends = new EndsDue(options.config.stateDir);
-    this.#owed = this.#ends.due;
+    const roamed = hasLane(currentGeneration(options.config.stateDir, "nginx"), "roaming");
+    this.#owed = this.#ends.due || (roamed && !options.config.gate.lanes.roaming);
     this.#admission = new Admission(policyOf(options.config), options.now);
     const onError = (error: unknown) =>
       options.log.error({ alarm: "crl", err: error }, "Cannot renew a CRL; the last one stays, and registered certificates decide");
@@ -99,8 +100,10 @@ export class NginxTarget implements Terminator, Judge {
 
   judge(question: Question, flow: Flow): { readonly identity: Identity | null } | null {
     const verdict = this.#admission.decide(question);
+    if (verdict === null) return null;
+    const owner = verdict.identity === null ? null : { ...verdict.identity, lane: question.lane };
     // A connection that cannot be found again is not let in: the table is full.
-    return verdict !== null && this.#flows.note(flow, verdict.identity) ? verdict : null;
+    return this.#flows.note(flow, owner) ? verdict : null;
   }
 
   /** The whole state first in memory, then what it ends, then a new generation. */
@@ -149,7 +152,9 @@ export class NginxTarget implements Terminator, Judge {
 
   /** Certificates and bindings first: no CA and no list that cannot be read keeps out what ended. */
   async #take(desired: DesiredState, signal: AbortSignal): Promise<void> {
+    const { roams } = this.#admission.policy;
     this.#admission.policy = policyOf(this.#config);
+    this.#owed ||= roams && !this.#admission.policy.roams;
     this.#owed = this.#admission.replace(desired) || this.#owed;
     try {
       this.#trust = SmallTrust.of(desired, this.#since);
@@ -191,9 +196,10 @@ export class NginxTarget implements Terminator, Judge {
   }
 
   /** What was admitted by something that ended, or became another. */
-  readonly #isOver = ({ flow, fingerprint, device, pattern }: Owned): boolean => {
+  readonly #isOver = ({ flow, fingerprint, device, pattern, lane }: Owned): boolean => {
     if (this.#admission.registered(fingerprint)?.pattern !== pattern) return true;
-    return pattern === "both" && !this.#admission.bound(device, flow.family, flow.address);
+    if (pattern === "both") return !this.#admission.bound(device, flow.family, flow.address);
+    return lane === "ipcert" && !this.#admission.policy.roams;
   };
 
   async #endOf(differences: Differences["trust"], signal: AbortSignal): Promise<void> {

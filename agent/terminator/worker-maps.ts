@@ -37,7 +37,8 @@ export class WorkerMaps {
     for (const worker of this.#layouts.keys()) if (!workers.includes(worker)) this.#layouts.delete(worker);
   }
 
-  async add(worker: number, file: string, entries: readonly MapEntry[], signal: AbortSignal): Promise<void> {
+  /** @param file or a version of it that is not in use yet: {@link replace} */
+  async add(worker: number, file: string, entries: Iterable<MapEntry>, signal: AbortSignal): Promise<void> {
     let lines: string[] = [];
     let characters = 0;
     const flush = async () => {
@@ -64,6 +65,15 @@ export class WorkerMaps {
   async remove(worker: number, file: string, key: string, signal: AbortSignal): Promise<void> {
     const answer = await this.#master.command(`del map ${file} ${key}`, { signal, worker });
     if (!ABSENT_ENTRY.test(answer)) this.#done(answer);
+  }
+
+  /** Puts these entries in the place of all that a map holds, in one step (prepare map, commit map). */
+  async replace(worker: number, file: string, entries: Iterable<MapEntry>, signal: AbortSignal): Promise<void> {
+    const answer = await this.#master.command(`prepare map ${file}`, { signal, worker });
+    const version = /^New version created: (\d+)$/m.exec(answer)?.[1];
+    if (version === undefined) return this.#done(answer);
+    await this.add(worker, `@${version} ${file}`, entries, signal);
+    this.#done(await this.#master.command(`commit map @${version} ${file}`, { signal, worker }));
   }
 
   /** What a map holds, by key. */

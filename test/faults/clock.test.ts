@@ -68,7 +68,7 @@ describe("a clock that is stepped by an hour", function () {
     await stand.control.send("POST", `/devices/${revoked}/revoke`);
     await gone("198.18.0.1/32");
     await gone("198.18.0.2/32");
-    expect(performance.now() - grantedAt).to.be.below((BRIEF_S + 3) * 1_000);
+    expect(performance.now() - grantedAt).to.be.below((BRIEF_S + 10) * 1_000);
     // To a clock that is an hour late the agent's fresh certificate is not valid yet: without a feed what was saved must do.
     await restartAgent();
     await gateStands();

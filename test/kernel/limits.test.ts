@@ -9,6 +9,8 @@ import { TCP_FLAG, tcp } from "./frames.ts";
 import { connectTo, gateConfig, makeGatedScene } from "./gate.ts";
 import { makeScene } from "./netns.ts";
 
+/** Before a SYN is sent again. */
+const AT_ONCE_MS = 900;
 const TIMEOUT_MS = 120_000;
 const SILENT = { outcome: "silent", label: "" };
 
@@ -51,8 +53,8 @@ describe("Standard Rules", () => {
     await using scene = await makeGatedScene(1, { newConnections: { perSecond: 1, burst: 5 } });
     const [device = scene.host] = scene.devices;
     await scene.admit("ip", `${device.v4}/32`);
-    const outcomes: string[] = [];
-    for (let attempt = 0; attempt < 8; attempt++) outcomes.push((await connectTo(device, scene.host.v4, 443, 50)).outcome);
+    const attempts = Array.from({ length: 8 }, () => connectTo(device, scene.host.v4, 443, AT_ONCE_MS));
+    const outcomes = (await Promise.all(attempts)).map(({ outcome }) => outcome);
     expect(outcomes.filter((outcome) => outcome === "open").length).to.be.within(5, 6);
     expect(outcomes.at(-1)).to.equal("silent");
   }).timeout(TIMEOUT_MS);
@@ -64,9 +66,10 @@ describe("Standard Rules", () => {
     const lines = others.map((address) => `addr add ${address}/128 dev eth0 nodad\n`);
     await run(["ip", "-n", device.netns, "-batch", "-"], { input: lines.join("") });
     await scene.admit("ip", "2001:db8:0:11::/64");
-    const outcomes: string[] = [];
-    for (const localAddress of others)
-      outcomes.push((await device.actor.ask("connect", { host: scene.host.v6, port: 443, timeoutMs: 50, localAddress })).outcome);
+    const attempts = others.map((localAddress) =>
+      device.actor.ask("connect", { host: scene.host.v6, port: 443, timeoutMs: AT_ONCE_MS, localAddress }),
+    );
+    const outcomes = (await Promise.all(attempts)).map(({ outcome }) => outcome);
     expect(outcomes.filter((outcome) => outcome === "open").length).to.be.within(4, 5);
   }).timeout(TIMEOUT_MS);
 

@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
+import type { Flow } from "../../../agent/target.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { ask, GET, get, open } from "./client.ts";
+import { nextAgent, nextHaproxyTarget } from "./next-agent.ts";
 import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -96,6 +98,48 @@ for (const kind of TERMINATORS) {
       expect((await ask(standing.socket, GET)).status).to.equal(null);
       expect((await get(scene.ports.roaming, { ca: pki.root, certificate })).status).to.equal(null);
       for (const { socket } of [mine, others, standing]) socket.destroy();
+    });
+
+    it("lane roaming, in the middle of a download by a certificate that was let into lane ipcert because of it", async () => {
+      await scene[Symbol.asyncDispose]();
+      scene = await makeTerminatorScene({ kind, pki, target: { tendMs: HOUR_MS } });
+      const certificate = await certified("cert", DEVICE);
+      const [ended, stays] = [await download(scene.ports.ipcert, certificate), await download(scene.ports.ip, certificate)];
+      const { gate } = scene.config;
+      const config = { ...scene.config, gate: { ...gate, lanes: { ...gate.lanes, roaming: false } } };
+      scene.target.configure(config);
+      await resync();
+      // Whose lane a connection is in HAProxy's worker does not say: all with a certificate end, and who still counts comes back.
+      expect(cutPorts()).to.have.members([ended.localPort, ...(kind === "haproxy" ? [stays.localPort] : [])]);
+      expect((await get(scene.ports.ipcert, { ca: pki.root, certificate })).status).to.equal(null);
+      expect((await get(scene.ports.ip, { ca: pki.root, certificate })).status).to.equal(200);
+      scene.cut.length = 0;
+      await resync();
+      expect(scene.cut).to.deep.equal([]);
+      for (const { socket } of [ended, stays]) socket.destroy();
+    });
+
+    it("lane roaming, by the next agent's configuration", async () => {
+      const certificate = await certified("cert", DEVICE);
+      const running = await download(scene.ports.ipcert, certificate);
+      const { gate } = scene.config;
+      const narrower = { ...scene, config: { ...scene.config, gate: { ...gate, lanes: { ...gate.lanes, roaming: false } } } };
+      const cut: number[] = [];
+      const renewed = async () => {
+        if (kind === "nginx") {
+          const flows: Flow[] = [];
+          await nextAgent(narrower, { family: 4, address: "127.0.0.1", port: running.localPort }, flows);
+          cut.push(...flows.map(({ port }) => port));
+        } else {
+          await using next = nextHaproxyTarget(narrower, cut);
+          await next.resync(scene.desired, new AbortController().signal);
+        }
+      };
+      await renewed();
+      expect(cut).to.deep.equal([running.localPort]);
+      await renewed();
+      expect(cut).to.deep.equal([running.localPort]);
+      running.socket.destroy();
     });
 
     it("a binding that is gone by the time of a resync, in the middle of a download", async () => {

