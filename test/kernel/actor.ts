@@ -5,7 +5,7 @@ import { servePeer } from "../lab/peer.ts";
 export interface Asks {
   /** A listener that names its lane to whoever connects, and sends without end to who writes something. */
   serve: { readonly port: number; readonly label: string };
-  /** @param keep the connection stays open until `letGo` */
+  /** @param timeoutMs for the handshake; @param keep the connection stays open until `letGo` */
   connect: {
     readonly host: string;
     readonly port: number;
@@ -15,7 +15,7 @@ export interface Asks {
   };
   /** Closes one connection that was kept, the oldest. */
   letGo: Record<string, never>;
-  /** Connections one after the other, each given up after `timeoutMs`, until `stopBarrage`. */
+  /** Connections one after the other, each given up after `timeoutMs` without a handshake, until `stopBarrage`. */
   startBarrage: { readonly host: string; readonly port: number; readonly timeoutMs: number };
   stopBarrage: Record<string, never>;
   download: { readonly host: string; readonly port: number; readonly timeoutMs: number; readonly localPort?: number };
@@ -39,6 +39,8 @@ export interface Answers {
   peers: { readonly ports: readonly number[] };
 }
 
+/** How long a listener may take to name its lane. */
+const LISTENER_MS = 20_000;
 const servers: Server[] = [];
 const kept: Socket[] = [];
 const peers: number[] = [];
@@ -104,6 +106,10 @@ function pour(socket: Socket): void {
   if (!socket.destroyed) socket.once("drain", () => pour(socket));
 }
 
+/**
+ * Silent is who does not answer the handshake in time: kernels alone have to do for that. The listener, a program, has as long as a busy
+ * machine takes.
+ */
 function connectOnce({ host, port, timeoutMs, localAddress, keep }: Asks["connect"]): Promise<Answers["connect"]> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, ...(localAddress === undefined ? {} : { localAddress }) });
@@ -113,7 +119,15 @@ function connectOnce({ host, port, timeoutMs, localAddress, keep }: Asks["connec
       else socket.destroy();
       resolve({ outcome, label });
     };
-    const timer = setTimeout(() => finish("silent", ""), timeoutMs);
+    const silent = () => finish("silent", "");
+    let timer = setTimeout(() => {
+      // What came while this process stood still is heard after its timers.
+      setImmediate(() => socket.connecting && silent());
+    }, timeoutMs);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      timer = setTimeout(silent, LISTENER_MS);
+    });
     socket.once("data", (data) => finish("open", data.toString().split("\n")[0] ?? ""));
     socket.on("error", () => finish("refused", ""));
   });

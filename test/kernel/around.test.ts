@@ -6,7 +6,7 @@ import { icmp, TCP_FLAG, tcp } from "./frames.ts";
 import { connectTo, type GatedScene, makeGatedScene } from "./gate.ts";
 import type { Station } from "./netns.ts";
 
-const TIMEOUT_MS = 40_000;
+const TIMEOUT_MS = 90_000;
 const SILENT = { outcome: "silent", label: "" };
 
 /** Has a host forward packets, and tell neighbours of shorter ways as often as it likes. */

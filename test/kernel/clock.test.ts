@@ -3,7 +3,7 @@ import { waitFor } from "../lab/wait.ts";
 import { connectTo } from "./gate.ts";
 import { makeRunningScene } from "./running.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const HOUR_MS = 3_600_000;
 
 describe("an agent whose host's clock is an hour off", () => {
@@ -18,9 +18,9 @@ describe("an agent whose host's clock is an hour off", () => {
       const [device = scene.host] = scene.devices;
       await scene.admit("ip", `${device.v4}/32`);
       now = 0;
-      await waitFor("the clocks to meet", async () => ((await scene.status()).alarms.length === 0 ? true : undefined));
+      await waitFor("the clocks to meet", async () => (await scene.alarms()).length === 0 || undefined);
       now = offMs;
-      await waitFor("the alarm", async () => ((await scene.status()).alarms.some(({ name }) => name === "clock_skew") ? true : undefined));
+      await waitFor("the alarm", async () => (await scene.alarms()).includes("clock_skew") || undefined);
       await scene.admit("ip", "198.51.100.1/32");
       const lives = [...(await scene.nft("list set inet entityos ip_v4_32_a")).matchAll(/timeout (\S+) expires/g)].map(([, life]) => life);
       expect(lives).to.have.length(2);

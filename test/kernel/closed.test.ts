@@ -7,7 +7,7 @@ import { gateProgram } from "../../agent/systemd/units.ts";
 import { run } from "../lab/exec.ts";
 import { connectTo, type GatedScene, gateConfig, makeGatedScene } from "./gate.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 describe("the gate that is closed at boot", function () {
   this.timeout(TIMEOUT_MS);

@@ -31,6 +31,8 @@ export interface RunningScene extends Scene {
   readonly control: Control;
   readonly folder: string;
   status(): Promise<AgentStatus>;
+  /** Names of its alarms, but for the one that tells how slow this machine is. */
+  alarms(): Promise<string[]>;
   /** Commits a rule and resolves once the agent says that it is in force. */
   admit(lane: RuleLane, prefix: string, lifeMs?: number): Promise<void>;
   revoke(lane: RuleLane, prefix: string): Promise<void>;
@@ -71,10 +73,14 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
   const socket = join(folder, "run", PATH.agentSocketName);
   const status = () => queryStatus(socket);
   const inForce = (revision: number) =>
-    waitFor("the revision to be in force", async () => {
-      const now = await status();
-      return now.revision >= revision && now.state === "enforcing" ? now : undefined;
-    });
+    waitFor(
+      "the revision to be in force",
+      async () => {
+        const now = await status();
+        return now.revision >= revision && now.state === "enforcing" ? now : undefined;
+      },
+      { timeoutMs: 30_000 },
+    );
   const commit = async (...changes: Parameters<Control["commit"]>) => void (await inForce(await control.commit(...changes)));
   const start = async ({ config = {}, clock, notifier = {} }: RunningOptions = options) => {
     const abort = new AbortController();
@@ -117,6 +123,7 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
     control,
     folder,
     status,
+    alarms: async () => (await status()).alarms.map(({ name }) => name).filter((name) => name !== "apply_slow"),
     inForce,
     start,
     stop,

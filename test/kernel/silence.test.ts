@@ -6,7 +6,7 @@ import { TCP_FLAG, tcp } from "./frames.ts";
 import { connectTo, type GatedScene, makeGatedScene } from "./gate.ts";
 import { makeScene } from "./netns.ts";
 
-const TIMEOUT_MS = 40_000;
+const TIMEOUT_MS = 90_000;
 
 /** SYNs of one stranger to every protected port in both families, each from a source port of its own. */
 const syns = (scene: GatedScene, round: number) =>
@@ -72,7 +72,7 @@ describe("a stranger on the wire", () => {
     expect(await connectTo(registered, scene.host.v4)).to.deep.equal({ outcome: "open", label: "ip" });
     await using capture = await captureOf(scene, stranger());
     await using other = await captureOf(scene, registered);
-    const { id } = await registered.actor.ask("download", { host: scene.host.v4, port: 443, timeoutMs: 5_000 });
+    const { id } = await registered.actor.ask("download", { host: scene.host.v4, port: 443, timeoutMs: 20_000 });
     await provoke(capture, stranger(), syns(scene, 0));
     await Promise.all([scene.nft("flush ruleset"), provoke(capture, stranger(), syns(scene, 1))]);
     const flushedAt = Date.now() + 1;

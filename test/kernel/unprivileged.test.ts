@@ -9,7 +9,7 @@ import { run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { gateConfig } from "./gate.ts";
 
-const TIMEOUT_MS = 40_000;
+const TIMEOUT_MS = 90_000;
 
 /** A process in a user and a network namespace of its own: root inside, nobody outside. */
 class Cell implements AsyncDisposable {
