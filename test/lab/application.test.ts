@@ -9,7 +9,7 @@ import { startLab } from "./lab.ts";
 import { LAB } from "./plan.ts";
 import { findProcess, sendSignal } from "./processes.ts";
 import { agentOf, agentStatus, terminatorOf } from "./programs.ts";
-import { type Registered, Scene } from "./scene.ts";
+import { PATIENCE_MS, type Registered, Scene } from "./scene.ts";
 import { whatToTry } from "./try.ts";
 import { waitFor } from "./wait.ts";
 
@@ -23,7 +23,7 @@ interface Said {
 }
 
 describe("the application behind the gate", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const stack = new AsyncDisposableStack();
   let scene: Scene;
   let password: string;
@@ -163,7 +163,7 @@ describe("the application behind the gate", function () {
     const { lab } = scene;
     const revoked = await scene.certify(OTHER, await scene.makeCode("visitor", 1, LAB.certProfile));
     await scene.applied(await scene.headRevision());
-    expect(await scene.whoAmI(OTHER, scene.host(), revoked.client)).to.include({ "x-entityos-subject": "visitor" });
+    expect(await scene.whoAmI(OTHER, scene.host(), revoked.client, PATIENCE_MS)).to.include({ "x-entityos-subject": "visitor" });
     const log = paths(lab.plan).log(agentOf(scene.host()));
     const failures = () => readFileSync(log, "utf8").split("Cannot apply").length;
     const before = failures();

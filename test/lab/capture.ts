@@ -63,7 +63,7 @@ export async function startCapture(netns: string, filter: string): Promise<Captu
   return {
     packets,
     until(what, fits, after = 0) {
-      return waitFor(what, () => captured(after).find(fits), { timeoutMs: 5_000, everyMs: 5 });
+      return waitFor(what, () => captured(after).find(fits), { timeoutMs: 20_000, everyMs: 5 });
     },
     async [Symbol.asyncDispose]() {
       child.kill("SIGTERM");

@@ -10,7 +10,7 @@ const MOST = 3;
 const STREAM = "/stream?bytesPerSecond=100000";
 
 describe("a source whose connections were cut in front of nginx", function () {
-  this.timeout(90_000);
+  this.timeout(180_000);
   const stack = new AsyncDisposableStack();
   let scene: Scene;
 
@@ -47,7 +47,7 @@ describe("a source whose connections were cut in front of nginx", function () {
 
       await scene.applied((await scene.revokeNow(device)).revision);
       // An RST alone would leave them there for ten seconds at least.
-      await waitFor("connection tracking to forget", async () => (await tracked()) === 0 || undefined, { timeoutMs: 5_000 });
+      await waitFor("connection tracking to forget", async () => (await tracked()) === 0 || undefined, { timeoutMs: 8_000 });
       const next = (await scene.certify(0, code)).client;
       await scene.applied(await scene.headRevision());
       // Nothing of the first ones reaches either end, and their client still has them open.

@@ -23,7 +23,7 @@ const dropping = (what: string): readonly string[] => [
 ];
 
 describe("a feed whose link dies without a word", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const stack = new AsyncDisposableStack();
   let scene: Scene;
 

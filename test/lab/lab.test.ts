@@ -9,7 +9,8 @@ import type { LabDescription } from "./lab.ts";
 import { traces } from "./traces.ts";
 
 const NAME = `t-lab-${process.pid}`;
-const lab = (...args: string[]): Promise<string> => run([BIN.run, "test/lab/main.ts", ...args, "--name", NAME]);
+const TIMEOUT_MS = 180_000;
+const lab = (...args: string[]): Promise<string> => run([BIN.run, "test/lab/main.ts", ...args, "--name", NAME], { timeoutMs: TIMEOUT_MS });
 
 async function refusal(command: Promise<string>): Promise<CommandError> {
   const error = await command.then(
@@ -21,7 +22,7 @@ async function refusal(command: Promise<string>): Promise<CommandError> {
 }
 
 describe("npm run lab", function () {
-  this.timeout(60_000);
+  this.timeout(TIMEOUT_MS);
 
   afterEach(async () => {
     await removeLab(NAME);

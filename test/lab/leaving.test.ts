@@ -12,7 +12,7 @@ const HEARTBEAT_MS = 1_000;
 const DAY_MS = 86_400_000;
 
 describe("an infrastructure CA that leaves under a whole agent", function () {
-  this.timeout(90_000);
+  this.timeout(180_000);
   const stack = new AsyncDisposableStack();
   let scene: Scene;
 
@@ -54,7 +54,7 @@ describe("an infrastructure CA that leaves under a whole agent", function () {
     let over = false;
     const answers: string[] = [];
     const visit = async (): Promise<void> => {
-      while (!over) answers.push(await scene.fetch(0, scene.host().address, 20_000));
+      while (!over) answers.push(await scene.fetch(0));
     };
     const { next } = await json<{ next: string }>("ca", "rotate", "--kind", "infrastructure");
     const leave = async (): Promise<void> => {

@@ -52,7 +52,7 @@ const operations: { readonly [K in keyof Asks]: (ask: Asks[K], id: number) => Pr
   mark: ({ host, port }) => mark(host, port),
 };
 
-/** One attempt. "silent": nothing came back in time. */
+/** One attempt. "silent": nothing came back in time. What came while this process stood still is heard after its timers. */
 function connectOnce({ timeoutMs, ...target }: Asks["connect"]): Promise<Answers["connect"]> {
   return new Promise((resolve) => {
     const sentAt = now();
@@ -62,7 +62,7 @@ function connectOnce({ timeoutMs, ...target }: Asks["connect"]): Promise<Answers
       socket.destroy();
       resolve({ outcome, detail, sentAt, ms: now() - sentAt });
     };
-    const timer = setTimeout(() => finish("silent", ""), timeoutMs);
+    const timer = setTimeout(() => setImmediate(() => socket.connecting && finish("silent", "")), timeoutMs);
     socket.once("connect", () => finish("open", ""));
     socket.once("error", (error) => finish("refused", error.message));
   });

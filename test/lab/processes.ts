@@ -17,6 +17,8 @@ const RECORD_AND_BECOME = 'start=$(cut -d" " -f22 "/proc/$$/stat") && echo "$$ $
 export const RECORDS = "processes";
 const CLOSED = "processes.closed";
 const GRACE_MS = 2_000;
+/** A killed process ends by itself; on a busy machine it has to wait for its turn. */
+const KILLED_WITHIN_MS = 30_000;
 
 /** Starts a program inside a namespace, in a session of its own, recorded under `name`; it outlives its starter. */
 export function startProcess(folder: string, name: string, netns: string, command: readonly string[], logFile: string): void {
@@ -74,7 +76,7 @@ export async function closeRecords(folder: string): Promise<readonly ProcessId[]
   }
   const files = listNames(closed).map((name) => join(closed, name));
   // One opened just before the rename is written just after it.
-  for (let i = 0; i < 20 && files.some((file) => statSync(file).size === 0); i++) await delay(5);
+  for (let i = 0; i < 400 && files.some((file) => statSync(file).size === 0); i++) await delay(5);
   return files.flatMap((file) => readRecord(file) ?? []);
 }
 
@@ -82,7 +84,7 @@ export async function closeRecords(folder: string): Promise<readonly ProcessId[]
 export async function endProcesses(ids: readonly ProcessId[]): Promise<void> {
   for (const [signal, waitMs] of [
     ["SIGTERM", GRACE_MS],
-    ["SIGKILL", GRACE_MS],
+    ["SIGKILL", KILLED_WITHIN_MS],
   ] as const) {
     for (const id of ids) sendSignal(id, signal);
     const end = performance.now() + waitMs;

@@ -25,6 +25,10 @@ export interface Revoked {
   readonly revision: number;
 }
 
+/** How long an answer may take on a busy machine, and how long none is listened to. */
+export const PATIENCE_MS = 20_000;
+const SILENCE_MS = 1_000;
+
 /** A device with a certificate. */
 export interface Certified {
   readonly device: string;
@@ -101,8 +105,8 @@ export class Scene implements AsyncDisposable {
     };
   }
 
-  /** What the application is told of this device, or null when not one HTTP byte comes back in time. */
-  async whoAmI(device: number, host: Member, client?: ClientCertificate, timeoutMs = 1_000): Promise<Identity | null> {
+  /** What the application is told of this device, or null when not one HTTP byte comes back in time: who expects to be known has PATIENCE_MS. */
+  async whoAmI(device: number, host: Member, client?: ClientCertificate, timeoutMs = SILENCE_MS): Promise<Identity | null> {
     const shown = client === undefined ? {} : { client };
     const ask = { host: host.address, port: LAB.servicePort, path: "/whoami", ca: this.ca, timeoutMs, ...shown };
     const answer = await this.probe(device)
@@ -134,7 +138,7 @@ export class Scene implements AsyncDisposable {
   }
 
   /** The line that the service answers this device with. @throws Error when it does not within `timeoutMs` */
-  async fetch(device: number, host: string = this.host().address, timeoutMs = 3_000): Promise<string> {
+  async fetch(device: number, host: string = this.host().address, timeoutMs = PATIENCE_MS): Promise<string> {
     const ask = { host, port: LAB.servicePort, path: "/", ca: this.ca, timeoutMs };
     const { status, body } = await this.probe(device).ask("get", ask);
     if (status !== 200) throw new Error(`the service answered ${status}`);
@@ -147,7 +151,7 @@ export class Scene implements AsyncDisposable {
       const status = await agentStatus(this.lab.plan, host);
       return status && status.revision >= revision ? Date.now() + 1 : undefined;
     };
-    return waitFor(`${host.name} to apply revision ${revision}`, reached, { everyMs: 2 });
+    return waitFor(`${host.name} to apply revision ${revision}`, reached, { timeoutMs: 2 * PATIENCE_MS, everyMs: 2 });
   }
 
   /** Revision that Storage is at. */

@@ -1,6 +1,6 @@
 import { startCapture } from "./capture.ts";
 import { LAB } from "./plan.ts";
-import type { Certified, Identity, Scene } from "./scene.ts";
+import { type Certified, type Identity, PATIENCE_MS, type Scene } from "./scene.ts";
 import { demand, demandNone, hostFilter, type Memory, type Outcome, type Step, settle } from "./story-tools.ts";
 import { waitFor } from "./wait.ts";
 
@@ -29,7 +29,7 @@ async function laptopCertified(scene: Scene, memory: Memory): Promise<Outcome> {
 async function laptopAnywhere(scene: Scene, memory: Memory): Promise<Outcome> {
   const { device, client } = remembered(memory.laptop);
   const startedAt = performance.now();
-  const seen = await scene.whoAmI(DEVICE, scene.host(ROAMING), client, 5_000);
+  const seen = await scene.whoAmI(DEVICE, scene.host(ROAMING), client, PATIENCE_MS);
   const ms = performance.now() - startedAt;
   demandIdentity(seen, {
     "x-entityos-lane": "roaming",
@@ -82,7 +82,7 @@ async function bothNeeded(scene: Scene): Promise<Outcome> {
   const revision = await scene.headRevision();
   await Promise.all(hosts.map((host) => scene.applied(revision, host)));
   for (const host of hosts) {
-    const seen = await scene.whoAmI(DEVICE, host, client, 5_000);
+    const seen = await scene.whoAmI(DEVICE, host, client, PATIENCE_MS);
     demandIdentity(seen, {
       "x-entityos-lane": "ipcert",
       "x-entityos-device": device,

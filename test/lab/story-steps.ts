@@ -2,7 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { startCapture } from "./capture.ts";
 import { inNetns, run } from "./exec.ts";
 import { LAB } from "./plan.ts";
-import type { Registered, Scene } from "./scene.ts";
+import { PATIENCE_MS, type Registered, type Scene } from "./scene.ts";
 import { CERTIFICATE_STEPS } from "./story-certificates.ts";
 import { demand, demandNone, hostFilter, type Memory, type Outcome, type Step, StepFailed, sentBy, settle } from "./story-tools.ts";
 import { waitFor } from "./wait.ts";
@@ -49,7 +49,7 @@ async function codeMade(scene: Scene, memory: Memory): Promise<Outcome> {
 
 async function registered(scene: Scene, memory: Memory): Promise<Outcome> {
   const door = { host: scene.host().address, port: LAB.servicePort };
-  const watch = scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: 10_000 });
+  const watch = scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: PATIENCE_MS });
   watch.catch(() => {});
   const { status, body, sentAt, answeredAt } = await scene.register(DEVICE, memory.code);
   demand(status === 201, `the registration was answered with ${status}: ${JSON.stringify(body)}`);
@@ -115,13 +115,13 @@ async function flushed(scene: Scene): Promise<Outcome> {
   const door = { host: scene.host().address, port: LAB.servicePort };
   const { status, body } = await scene.register(DEVICE, await scene.makeCode("story, again", 1));
   demand(status === 201, `the registration was answered with ${status}: ${JSON.stringify(body)}`);
-  await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 5, timeoutMs: 5_000 });
+  await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 5, timeoutMs: PATIENCE_MS });
   await using capture = await startCapture(scene.host().netns, hostFilter(scene.device(STRANGER)));
   await scene.probe(STRANGER).ask("storm", { targets: scene.doors(), everyMs: 2 });
   await delay(SILENCE_MS / 2);
   await run(inNetns(scene.host().netns, ["nft", "flush", "ruleset"]));
   const flushedAt = Date.now();
-  const back = await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: 10_000 });
+  const back = await scene.probe(DEVICE).ask("watch", { ...door, everyMs: 1, timeoutMs: PATIENCE_MS });
   await delay(SILENCE_MS);
   const { attempts, answered } = await scene.probe(STRANGER).ask("calm", {});
   await settle(scene, STRANGER, capture);

@@ -8,6 +8,7 @@ import { traces } from "./traces.ts";
 
 const NAME = `t-story-${process.pid}`;
 const STORY = [BIN.run, "test/lab/story.ts", "--name", NAME] as const;
+const TIMEOUT_MS = 240_000;
 const KEYS = [
   "strangerRefused",
   "codeMade",
@@ -24,14 +25,14 @@ const KEYS = [
 ] as const;
 
 describe("npm start", function () {
-  this.timeout(90_000);
+  this.timeout(TIMEOUT_MS);
 
   afterEach(async () => {
     await removeLab(NAME);
   });
 
   it("tells the story once, each step as it must be, and leaves nothing", async () => {
-    const told = JSON.parse(await run([...STORY, "--once", "--json"]));
+    const told = JSON.parse(await run([...STORY, "--once", "--json"], { timeoutMs: TIMEOUT_MS }));
     expect(told.steps.map((step: { key: string; ok: boolean }) => [step.key, step.ok])).to.deep.equal(KEYS.map((key) => [key, true]));
     expect(told.ok).to.equal(true);
     expect(Object.keys(told.times)).to.deep.equal([...KEYS]);

@@ -8,7 +8,7 @@ const COST = { N: 2 ** 15, r: 8, p: 1, maxmem: 64 << 20 };
 const KEY_BYTES = 32;
 /** Passwords that are worked on at a time. */
 const MAX_AT_WORK = 2;
-/** Guesses of one device in a window: never a lock on a name, which would keep its owner out. A full memory refuses. */
+/** Guesses of one device in a window, which begins with its first one: never a lock on a name, which would keep its owner out. A full memory refuses. */
 const MAX_GUESSES = 10;
 const WINDOW_MS = 60_000;
 const MAX_GUESSERS = 10_000;
@@ -27,8 +27,8 @@ export const NAME = /^[a-z][a-z0-9-]{0,31}$/;
 export class People {
   readonly #hashes: ReadonlyMap<string, string>;
   readonly #sessions = new Map<string, { readonly person: string; readonly bound: string; readonly until: number }>();
-  readonly #guesses = new Map<string, number>();
-  #windowEnds = 0;
+  /** In the order in which their windows end. */
+  readonly #guesses = new Map<string, { readonly made: number; readonly until: number }>();
   #atWork = 0;
 
   /** @param hashes by name, as {@link hashPassword} writes them */
@@ -69,11 +69,14 @@ export class People {
   }
 
   #mayGuess(who: string): boolean {
-    if (Date.now() > this.#windowEnds) this.#guesses.clear();
-    if (this.#guesses.size === 0) this.#windowEnds = Date.now() + WINDOW_MS;
-    const made = this.#guesses.get(who) ?? 0;
+    const now = Date.now();
+    for (const [guesser, { until }] of this.#guesses) {
+      if (until > now) break;
+      this.#guesses.delete(guesser);
+    }
+    const { made, until } = this.#guesses.get(who) ?? { made: 0, until: now + WINDOW_MS };
     if (made >= MAX_GUESSES || (made === 0 && this.#guesses.size >= MAX_GUESSERS)) return false;
-    this.#guesses.set(who, made + 1);
+    this.#guesses.set(who, { made: made + 1, until });
     return true;
   }
 }
