@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
@@ -8,6 +8,7 @@ import { StateFile } from "../../agent/state.ts";
 import { silentLog } from "../../lib/log.ts";
 import { BIN } from "../lab/configs.ts";
 import { identify } from "../lab/processes.ts";
+import { waitFor } from "../lab/wait.ts";
 import { copyAsCrashed } from "./crash-copy.ts";
 
 const COPIES = 4;
@@ -19,11 +20,17 @@ const copySlowly: typeof copyFileSync = (from, to) => {
 };
 
 describe("a copy of an agent's state as a crash would leave it", function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   const folder = mkdtempSync(join(tmpdir(), "entityos-crash-"));
-  const child = spawn(BIN.run, ["test/faults/saving-child.ts", join(folder, "state.db")], { stdio: ["ignore", "pipe", "inherit"] });
+  const told = join(folder, "told");
+  /** Resolves once a revision is saved that comes after this one. */
+  const savedAfter = (revision: number) =>
+    waitFor("another revision to be saved", () => (existsSync(told) && Number(readFileSync(told, "utf8")) > revision) || undefined, {
+      timeoutMs: 60_000,
+    });
+  const child = spawn(BIN.run, ["test/faults/saving-child.ts", join(folder, "state.db"), told], { stdio: ["ignore", "ignore", "inherit"] });
 
-  before(() => once(child.stdout, "data"));
+  before(() => savedAfter(0));
   after(async () => {
     const ended = once(child, "close");
     child.kill("SIGKILL");
@@ -39,7 +46,9 @@ describe("a copy of an agent's state as a crash would leave it", function () {
       const to = mkdtempSync(join(folder, "copy-"));
       await copyAsCrashed(agent, folder, to, copySlowly);
       using state = StateFile.open(join(to, "state.db"), "host1", silentLog);
-      revisions.push(state.load({ widest4: 24, widest6: 64, rules: 10_000 }, null, silentLog).revision);
+      const { revision } = state.load({ widest4: 24, widest6: 64, rules: 10_000 }, null, silentLog);
+      revisions.push(revision);
+      await savedAfter(revision);
     }
     expect(revisions).not.to.include(0);
     expect(revisions).to.deep.equal([...new Set(revisions)].toSorted((a, b) => a - b));

@@ -9,7 +9,7 @@ import type { Stand } from "./stand.ts";
 import { stop } from "./stop.ts";
 
 describe("a full disk", function () {
-  this.timeout(60_000);
+  this.timeout(240_000);
   let disks: DiskStand | undefined;
   let stand: Stand;
   let storage: SmallDisk;
@@ -88,7 +88,9 @@ describe("a full disk", function () {
     await run(inNetns(host.netns, ["nft", "flush", "ruleset"]));
     state.fill();
     const start = startAgent(stand.plan, host);
-    await waitFor("the gate", async () => (await agentStatus(stand.plan, host))?.state === "repairing" || undefined);
+    await waitFor("the gate", async () => (await agentStatus(stand.plan, host))?.state === "repairing" || undefined, {
+      timeoutMs: 30_000,
+    });
     expect([...(await readElements(host.netns)).keys()].sort()).to.deep.equal([...saved.keys()].sort());
     expect((await agentStatus(stand.plan, host))?.floor).to.equal(true);
     state.empty();

@@ -8,7 +8,7 @@ import type { Stand } from "./stand.ts";
 import { stop } from "./stop.ts";
 
 describe("a disk that becomes read-only", function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let disks: DiskStand | undefined;
   let stand: Stand;
   let storage: SmallDisk;

@@ -16,7 +16,7 @@ export const PROFILES = { long: "faults-long", brief: "faults-brief" } as const;
 export const BRIEF_S = 12;
 export const NETWORKS = ["198.18.0.0/16", "2001:db8:f::/48"] as const;
 
-const REQUEST_TIMEOUT_MS = 5_000;
+const REQUEST_TIMEOUT_MS = 10_000;
 
 /** A lab for faults: two devices, of which the first stays a stranger and the second asks; and a model of what was answered. */
 export class Stand implements AsyncDisposable {
