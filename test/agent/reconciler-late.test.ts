@@ -37,11 +37,11 @@ describe("reconciler, a target of which fails or is late", () => {
     await agent.reconciler.stands;
     agent.second.failures = 1_000;
     agent.set("203.0.113.7/32", 5_000);
-    while (agent.second.calls.length < 4) await new Promise(setImmediate);
+    while (agent.second.calls.length < 7) await new Promise(setImmediate);
     const tried = agent.second.calls.length;
     agent.remove("203.0.113.7/32");
     agent.set("203.0.113.8/32", 5_000);
-    // The second target's wait is 80 ms or more by now: these two turns of the loop take none of it.
+    // The second target's wait is 640 ms or more by now: these two turns of the loop take none of it.
     for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
     expect([...agent.target.rules.keys()]).to.deep.equal(["ip 203.0.113.8/32"]);
     expect(agent.second.calls.length).to.equal(tried);
@@ -99,7 +99,7 @@ describe("reconciler, a target of which fails or is late", () => {
     }
     while (agent.second.calls.length < 5) await new Promise(setImmediate);
     expect(agent.told).to.deep.equal([0, 1, 2, 3]);
-    const resynced = agent.reconciler.resync("a test asks", AbortSignal.timeout(5_000));
+    const resynced = agent.reconciler.resync("a test asks", AbortSignal.timeout(30_000));
     slowNext();
     while (agent.second.calls.length < 6) await new Promise(setImmediate);
     while (agent.settled.closed) await agent.settled.passed();
@@ -137,7 +137,7 @@ describe("reconciler, a target of which fails or is late", () => {
     agent.second.failures = 1;
     agent.set("203.0.113.7/32", 5_000);
     while (agent.second.calls.length < 2) await new Promise(setImmediate);
-    const resynced = agent.reconciler.resync("a test asks", AbortSignal.timeout(5_000));
+    const resynced = agent.reconciler.resync("a test asks", AbortSignal.timeout(30_000));
     while (agent.target.calls.length < 3) await new Promise(setImmediate);
     agent.set("203.0.113.8/32", 5_000);
     while (agent.target.rules.size < 2) await new Promise(setImmediate);

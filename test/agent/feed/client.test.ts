@@ -11,7 +11,8 @@ import { set, startAgent, until } from "../../registry/feed/agent.ts";
 import { type Control, type Identity, startControl } from "../../registry/feed/setup.ts";
 
 const NONE = "0".repeat(32);
-const welcome = { type: "welcome", epoch: "e1", revision: 0, time: 1, heartbeatMs: 100 };
+/** It says no heartbeats: an agent takes it for dead after three of them. */
+const welcome = { type: "welcome", epoch: "e1", revision: 0, time: 1, heartbeatMs: 5_000 };
 const snapshot = [
   { type: "snapshot.begin", epoch: "e1", revision: 0, rules: 0, trust: 0 },
   { type: "snapshot.end", revision: 0, digest: NONE, time: 1 },
@@ -80,8 +81,11 @@ describe("the agent's side of the feed", () => {
   it("says that it lives while it holds nothing yet, however long its first snapshot takes", async () => {
     await using registry = new Scripted(control);
     await using _agent = startAgent(await registry.listen(), "host1", identity);
-    await registry.say(0, welcome, snapshot[0] ?? {});
-    await until(() => registry.heard.filter((message) => message.type === "heartbeat").length > 1);
+    await registry.say(0, { ...welcome, heartbeatMs: 1_500 }, snapshot[0] ?? {});
+    const heartbeats = () => registry.heard.filter((message) => message.type === "heartbeat").length;
+    await until(() => heartbeats() > 0);
+    await registry.say(0, { type: "weather" });
+    await until(() => heartbeats() > 1);
     const { type, epoch, revision, digest } = registry.heard.find((message) => message.type === "heartbeat") ?? {};
     expect({ type, epoch, revision, digest }).to.deep.equal({ type: "heartbeat", epoch: null, revision: 0, digest: NONE });
   });
@@ -145,7 +149,9 @@ describe("the agent's side of the feed", () => {
     await until(() => agent.desired.epoch === "e1");
     agent.settled.close();
     const socket = await registry.say(0, { type: "changes", from: 1, changes: [set(1)], time: 1 });
-    await until(() => registry.heard.filter((message) => message.type === "heartbeat").length > 1);
+    const heard = new Promise((resolve) => socket.once("pong", resolve));
+    socket.ping();
+    await heard;
     socket.close(4503, "try again");
     await registry.say(1, welcome);
     agent.settled.open();

@@ -41,7 +41,7 @@ const LISTS = "list*) echo '{\"nftables\":[]}' ;;";
 /** Tells its process. */
 const WHO = "list*) echo $$ ;;";
 const { signal } = new AbortController();
-const bounds = { timeoutMs: 5_000, signal };
+const bounds = { timeoutMs: 20_000, signal };
 const kindOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
     () => "done",

@@ -45,7 +45,7 @@ export interface Control extends AsyncDisposable {
 
 /** A control listener with the real feed, the real Storage and a CA of its own, on loopback. */
 export async function startControl(
-  heartbeatMs = 200,
+  heartbeatMs = 1_000,
   clock: Clock = systemClock,
   metrics = createMetrics({ process: false }),
 ): Promise<Control> {

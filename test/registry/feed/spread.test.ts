@@ -63,7 +63,7 @@ describe("how long a revision takes to every host", () => {
 
   it("is told to Prometheus, with what agents say of their applies and how their feeds go", async () => {
     const metrics = createMetrics({ process: false });
-    await using control = await startControl(200, systemClock, metrics);
+    await using control = await startControl(undefined, systemClock, metrics);
     await using agent = startAgent(control, "host1", await control.enroll("host1"));
     await until(() => control.feed.agents()[0]?.phase === "live");
     await control.commit(set(1));
