@@ -7,7 +7,7 @@ import { expect } from "chai";
 const ROOT = join(import.meta.dirname, "..");
 
 describe("npm run build", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let folder = "";
   before(() => {
     folder = mkdtempSync(join(tmpdir(), "eos-build-"));

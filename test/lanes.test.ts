@@ -20,7 +20,7 @@ const SOURCES = {
 const ROOT = join(import.meta.dirname, "..");
 
 describe("lanes of tests", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let folder = "";
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "eos-lanes-"));

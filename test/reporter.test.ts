@@ -39,7 +39,7 @@ describe("the reporter", () => {
       writeFileSync(file, source);
       const run = spawnSync(process.execPath, [MOCHA, "--config", CONFIG, "--reporter-option", "leakMs=300", file], {
         encoding: "utf8",
-        timeout: 9_000,
+        timeout: 25_000,
       });
       expect({ lastLine: run.stdout.trimEnd().split("\n").at(-1), exitCode: run.status }).to.deep.equal({ lastLine, exitCode });
     });

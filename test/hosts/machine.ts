@@ -5,7 +5,7 @@ import { inNetns, type RunOptions, run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
 import { CGROUPS, removeCgroups } from "./cgroups.ts";
 
-const BOOT_MS = 60_000;
+const BOOT_MS = 180_000;
 /** systemd-nspawn's exit status when the machine inside wants to be started again (--keep-unit). */
 const REBOOTS = 133;
 

@@ -65,7 +65,7 @@ describe("a host's configuration", () => {
       expect(text).to.equal(onAws(part, id, path));
       expect(text).to.match(/^# Written by infra\//);
     }
-  }).timeout(60_000);
+  }).timeout(180_000);
 
   it("by hand means what both of them write, and makes the same gate", () => {
     const text = onAws("restricted", "web-2", "/etc/entityos-agent/agent.yaml");
@@ -77,5 +77,5 @@ describe("a host's configuration", () => {
     expect(parseRegistryConfig("made", onAws("registry", "registry", "/etc/entityos-registry/registry.yaml"))).to.deep.equal(
       registry.config,
     );
-  }).timeout(60_000);
+  }).timeout(180_000);
 });

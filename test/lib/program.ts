@@ -14,7 +14,7 @@ export interface Program {
 /** @param code an ES module; `lib:NAME` in an import is that file of the library */
 export function startProgram(code: string, env: NodeJS.ProcessEnv = process.env): Program {
   const source = code.replace(/"lib:([\w/-]+)"/g, (_, name: string) => JSON.stringify(join(LIB, `${name}.ts`)));
-  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], { env, timeout: 9_000, killSignal: "SIGKILL" });
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", source], { env, timeout: 25_000, killSignal: "SIGKILL" });
   const said = { stdout: "", stderr: "" };
   for (const stream of ["stdout", "stderr"] as const) {
     child[stream].on("data", (chunk: Buffer) => {

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import { runRotations } from "./run.ts";
 
 describe("rotations of all CAs under load", function () {
-  this.timeout(180_000);
+  this.timeout(400_000);
 
   it("refuse nobody: registrations, renewals, feeds and operators, with the old root pinned and with the new one", async () => {
     const { steps, lists, done, refused, doubted } = await runRotations({ lists: 4, progress: () => {} });

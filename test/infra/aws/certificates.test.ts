@@ -10,7 +10,7 @@ const withPki = (pki: object): string => settingsText("trial").replace(/^pki: .*
 const withRoot = (root: string): string => withPki({ kind: "kms", root });
 
 describe("CAs in the settings of AWS", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("are taken when root, infrastructure CA and device CA fit together, and written in their own form", () => {
     const { root, infrastructure, device } = withCas(({ self, below }) => ({

@@ -13,7 +13,7 @@ const METADATA = "169.254.169.254";
 const [ANSWERED, REFUSED, SILENT] = [0, 7, 28];
 
 describe("an instance's metadata", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   const stack = new AsyncDisposableStack();
   let scene: Scene;
   let host: Station;
@@ -36,7 +36,7 @@ describe("an instance's metadata", function () {
     run(
       inNetns(station.netns, [
         ...["setpriv", `--reuid=${user}`, "--clear-groups", "--"],
-        ...["curl", "-sS", "--http0.9", "--max-time", "1", "-o", "/dev/null", `http://${METADATA}/`],
+        ...["curl", "-sS", "--http0.9", "--max-time", "5", "-o", "/dev/null", `http://${METADATA}/`],
       ]),
     ).then(
       () => ANSWERED,

@@ -16,7 +16,7 @@ import { ref } from "./mutation.ts";
 import { synthesised } from "./synthesised.ts";
 
 describe("an environment whose device CA is AWS Private CA", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const own = () => synthesised("private-ca");
   const one = (part: string, type: string, id: string) => {
     const found = resourcesOf(own(), type).find((resource) => resource.part === part && resource.id === id);

@@ -25,7 +25,7 @@ const admitting = (networks: readonly string[]): Synthesis =>
   synthesisOf(settingsText("trial").replace(/admit: .*/, `admit: ${JSON.stringify(networks)}`));
 
 describe("an environment on AWS with other settings", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   it("has no hosts until the root that they pin is named", () => {
     expect([...synthesisOf(kmsText(false)).stacks.keys()].sort()).to.deep.equal(["alarms", "dns", "network", "pki", "registry"]);

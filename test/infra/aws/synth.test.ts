@@ -14,7 +14,7 @@ import { fileOf as file, settingsText, synthesised } from "./synthesised.ts";
 const ROOT = join(import.meta.dirname, "../../..");
 
 describe("an environment on AWS, synthesised", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
 
   const production = () => synthesised("production");
   const one = (part: string, type: string, id: string) => {
@@ -204,7 +204,7 @@ describe("an environment on AWS, synthesised", function () {
 });
 
 describe("synth", function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   let folder = "";
   before(() => {
     folder = mkdtempSync(join(tmpdir(), "eos-synth-"));

@@ -86,7 +86,7 @@ describe("a deploy", () => {
 });
 
 describe("the health of a host", () => {
-  const patience = { waitMs: 2_000, everyMs: 1 };
+  const patience = { waitMs: 20_000, everyMs: 1 };
   /** Says one after the other, and the last of them for ever; a code is a connection that fails by it. */
   const saying = (...words: readonly string[]): Remote & { asked: number } => ({
     asked: 0,

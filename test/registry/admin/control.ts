@@ -219,7 +219,7 @@ async function exchange(open: Open, path: string, { method = "GET", headers = {}
       },
     );
     request.on("error", reject);
-    request.setTimeout(5_000, () => request.destroy(new Error("no answer within 5 s")));
+    request.setTimeout(20_000, () => request.destroy(new Error("no answer within 20 s")));
     request.end(payload);
   });
 }

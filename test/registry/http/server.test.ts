@@ -133,7 +133,7 @@ describe("the register role", () => {
     first?.destroy();
     await waitFor("a place", async () => (await register.send("GET", "/healthz").catch(() => null))?.status === 200 || undefined);
     for (const socket of others) socket.destroy();
-  }).timeout(20_000);
+  }).timeout(60_000);
 
   it("speaks no TLS older than 1.2", async () => {
     const socket = connect({

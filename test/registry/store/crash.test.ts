@@ -36,7 +36,7 @@ async function killedAfter(count: number, word: Word, uses: number, pattern: str
 }
 
 describe("Storage killed in the middle of registrations", function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
 
   for (const [outcomes, uses] of [
     [1, 1_000],
@@ -78,7 +78,7 @@ describe("Storage killed in the middle of registrations", function () {
 });
 
 describe("Storage killed in the middle of registrations with certificates", function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
 
   for (const [count, word, uses] of [
     [1, "signed", 1_000],

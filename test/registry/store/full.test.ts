@@ -13,7 +13,7 @@ describe("Storage on a full disk", () => {
       // The small disk lives in a mount namespace of its own and vanishes with the child.
       const script = 'mount -t tmpfs -o size=4m,mode=0700 none "$1" && exec "$2" --disable-warning=ExperimentalWarning "$3" "$1"';
       const args = ["--mount", "sh", "-c", script, "sh", folder, process.execPath, child];
-      const { stdout } = await promisify(execFile)("unshare", args, { timeout: 9_000, killSignal: "SIGKILL" });
+      const { stdout } = await promisify(execFile)("unshare", args, { timeout: 25_000, killSignal: "SIGKILL" });
       expect(JSON.parse(stdout)).to.deep.equal({
         before: ["written", "written"],
         full: ["storage_unavailable", "storage_unavailable", "storage_unavailable"],
