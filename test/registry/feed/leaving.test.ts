@@ -47,7 +47,7 @@ describe("agents whose CA signs no more", () => {
     const beats = () => control.feed.agents().find((agent) => agent.name === "host4");
     await until(() => beats() !== undefined);
     const { seenAt } = beats() ?? { seenAt: 0 };
-    await until(() => (beats()?.seenAt ?? 0) > seenAt + 1_500);
+    await until(() => (beats()?.seenAt ?? 0) > seenAt + 3_000);
     expect(told).to.have.length(3);
   });
 

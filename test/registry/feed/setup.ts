@@ -43,9 +43,9 @@ export interface Control extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-/** A control listener with the real feed, the real Storage and a CA of its own, on loopback. */
+/** A control listener with the real feed, the real Storage and a CA of its own, on loopback. A stall of the machine is shorter than three heartbeats. */
 export async function startControl(
-  heartbeatMs = 1_000,
+  heartbeatMs = 2_000,
   clock: Clock = systemClock,
   metrics = createMetrics({ process: false }),
 ): Promise<Control> {
