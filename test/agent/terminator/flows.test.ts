@@ -80,7 +80,7 @@ describe("open connections and whose they are", () => {
 });
 
 describe("connections of the kernel", () => {
-  it("are read from its table, of these ports alone, without those that are over", () => {
+  it("are read from its table, of these ports alone, without those that are over, and each once", () => {
     const table = [
       "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
       "   0: 00000000:20FA 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0 0 10 0",
@@ -88,6 +88,8 @@ describe("connections of the kernel", () => {
       "   2: 0A0200C0:20FA 020200C0:C351 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0",
       "   3: 0A0200C0:0016 030200C0:C352 01 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1",
       "   4: 0A0200C0:20FA 040200C0:C353 04 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1",
+      // As the kernel does, now and then.
+      "   5: 0A0200C0:20FA 040200C0:C353 04 00000000:00000000 00:00000000 00000000     0        0 2 1 0 20 4 30 10 -1",
     ].join("\n");
     expect(readConnections(table, new Set([8442]))).to.deep.equal([
       { family: 4, address: "192.0.2.1", port: 50_000 },
