@@ -57,7 +57,7 @@ describe("a registry that is put back from yesterday's file", function () {
     await startRegistry(plan);
     await waitFor("the agent to see that it is ahead", async () => (await feedOf())?.ahead || undefined, { timeoutMs: 30_000 });
     expect((await status()).agents).to.deep.include({ connected: 1, inSync: 0, ahead: 1 });
-    expect(await operator(plan, ["status"])).to.match(/^ALARM: +1 agents hold more than Storage/m);
+    expect(await operator(plan, ["status"])).to.match(/^ALARM: +1 agent holds more than Storage/m);
     expect((await agentStatus(plan, scene.host()))?.state).to.equal("detached");
     expect([await knock(0), await knock(1)]).to.deep.equal(["silent", "open"]);
 

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
-import { connect as connectTcp, type Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
+import { connect as connectTcp, type Socket, type TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
+import { createMaster } from "../../../agent/terminator/master.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { ask, open } from "./client.ts";
 import { type ClientCertificate, makeTestPki, type Pki } from "./pki.ts";
@@ -98,21 +99,29 @@ for (const kind of TERMINATORS) {
     if (kind === "haproxy") {
       it("bound the connections that a source holds, begun ones too, and a stranger's further", async () => {
         await using strict = await makeTerminatorScene({ kind, pki, terminator: { maxConnections: 20 } });
+        const master = createMaster(strict.config.terminator.masterSocket);
+        const [worker = 0] = await strict.workers();
+        /** Connections that HAProxy counts for a source. */
+        const held = async (source: string): Promise<number> => {
+          const table = await master.command("show table held", { signal: new AbortController().signal, worker });
+          return Number(new RegExp(`key=\\S*${source} .*conn_cur=(\\d+)`).exec(table)?.[1] ?? 0);
+        };
         for (const [lane, most] of [
           ["ip", 10],
           ["roaming", 3],
         ] as const) {
           const port = strict.ports[lane];
-          const held = await Promise.all(Array.from({ length: most }, () => begun(port, "127.0.0.2")));
-          // Its threads take connections side by side: the last of these may come after this one.
-          await waitFor("one more to be refused", async () => !(await shakes(port, "127.0.0.2", pki.root, 1_000)) || undefined);
+          const sockets = await Promise.all(Array.from({ length: most }, () => begun(port, "127.0.0.2")));
+          // Its threads take connections side by side: one more might be taken before the last of these.
+          await waitFor("all of them to be counted", async () => (await held("127.0.0.2")) === most || undefined);
+          expect(await shakes(port, "127.0.0.2", pki.root, 1_000)).to.equal(false);
           const mine = await pki.issue(DEVICE);
           await strict.register(mine, DEVICE, "cert");
           const another = await open(port, { ca: pki.root, certificate: mine, localAddress: "127.0.0.3" });
           expect((await ask(another, get(""))).status).to.equal(200);
           another.destroy();
-          expect(held.map(({ closed }) => closed)).to.deep.equal(held.map(() => false));
-          for (const socket of held) socket.destroy();
+          expect(sockets.map(({ closed }) => closed)).to.deep.equal(sockets.map(() => false));
+          for (const socket of sockets) socket.destroy();
           const room = async () => (await shakes(port, "127.0.0.2", pki.root, 5_000)) || undefined;
           await waitFor("room for another", room, { timeoutMs: 30_000 });
         }
@@ -174,12 +183,20 @@ async function begun(port: number, localAddress: string): Promise<Socket> {
 
 /** Whether there is a TLS handshake; a connection that is dropped silently just does not answer. */
 async function shakes(port: number, localAddress: string, ca: string, withinMs: number): Promise<boolean> {
-  const late = Promise.withResolvers<null>();
-  const timer = setTimeout(() => late.resolve(null), withinMs);
-  const socket = await Promise.race([open(port, { ca, localAddress }).catch(() => null), late.promise]);
-  clearTimeout(timer);
-  socket?.destroy();
-  return socket !== null;
+  const asking: ConnectionOptions & Pick<TcpNetConnectOpts, "localAddress"> = { port, host: "127.0.0.1", ca, localAddress };
+  const socket = connectTls(asking);
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), withinMs);
+  socket
+    .on("error", () => {})
+    .once("secureConnect", () => resolve(true))
+    .once("close", () => resolve(false));
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
 }
 
 /** How a connection ends on which this is written, and when. */
