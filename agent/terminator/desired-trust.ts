@@ -10,6 +10,7 @@ import {
   certificateEntry,
   connectionNumber,
   crlPem,
+  holds,
   lengthsOf,
   type MapEntry,
   readBinding,
@@ -35,6 +36,8 @@ export class SmallTrust {
   readonly #authorities = new Map<string, string>();
   readonly #crls = new Map<string, CrlBody>();
   readonly #bindings = new Map<string, BindingBody>();
+  /** Ids of bindings by device. */
+  readonly #bindingsOf = new Map<string, Set<string>>();
   readonly #bound = new Map<string, Set<string>>();
   readonly #deviceOf = new Map<string, string>();
   readonly #since: number;
@@ -79,7 +82,18 @@ export class SmallTrust {
 
   #takeBinding(id: string, body: BindingBody | null): void {
     put(this.#bindings, id, body);
-    if (body !== null) this.#noteEnd(body.expiresAt);
+    const { device } = readBindingId(id);
+    const own = this.#bindingsOf.get(device) ?? new Set();
+    if (body === null) own.delete(id);
+    else own.add(id);
+    if (own.size === 0) this.#bindingsOf.delete(device);
+    else this.#bindingsOf.set(device, own);
+  }
+
+  /** True when the device holds a prefix, still, that the address is in. */
+  holds(device: string, family: 4 | 6, address: string, now: number): boolean {
+    const own = [...(this.#bindingsOf.get(device) ?? [])];
+    return own.some((id) => (this.#bindings.get(id)?.expiresAt ?? 0) > now && holds(id, family, address));
   }
 
   #takeCertificate(fingerprint: string, body: string | null): void {
@@ -88,20 +102,18 @@ export class SmallTrust {
     this.#deviceOf.delete(fingerprint);
     if (body === null) return;
     const { device, pattern, notAfter } = readCertificate(body);
-    this.#noteEnd(notAfter);
+    if (notAfter > this.#since) this.#firstEnd = Math.min(this.#firstEnd, notAfter);
     if (pattern !== "both") return;
     this.#deviceOf.set(fingerprint, device);
     const own = this.#bound.get(device) ?? new Set();
     this.#bound.set(device, own.add(fingerprint));
   }
 
-  #noteEnd(at: number): void {
-    if (at > this.#since) this.#firstEnd = Math.min(this.#firstEnd, at);
-  }
-
-  /** When the first certificate or binding that was ever taken runs out, of those that had not by `since`; ms. */
+  /** When the first certificate that was ever taken, or the first binding that is there, runs out, of those that had not by `since`; ms. */
   get firstEnd(): number {
-    return this.#firstEnd;
+    let first = this.#firstEnd;
+    for (const { expiresAt } of this.#bindings.values()) if (expiresAt > this.#since && expiresAt < first) first = expiresAt;
+    return first;
   }
 
   /** True while the CA of that id is there: what another one signed does not count, whoever names it and whatever chain is shown. */

@@ -1,7 +1,9 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -83,8 +85,13 @@ export function sweepGenerations(stateDir: string, keep: readonly (Layout | null
   }
 }
 
-/** Replaces a map's file whole. */
+/** Replaces a map's file whole, durably. */
 export function writeMap(file: string, entries: Iterable<MapEntry>): void {
+  using _durable = replaceMap(file, entries);
+}
+
+/** Replaces a map's file whole; durable once disposed of. */
+export function replaceMap(file: string, entries: Iterable<MapEntry>): Disposable {
   const temporary = `${file}.tmp`;
   const fd = openSync(temporary, "w", 0o600);
   try {
@@ -96,37 +103,45 @@ export function writeMap(file: string, entries: Iterable<MapEntry>): void {
       block = "";
     }
     writeAll(fd, block);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, file);
-  syncFolder(dirname(file));
-}
-
-/**
- * Adds lines to a map's file, which an HAProxy that starts from now on reads; durable once disposed of. A line is written by one call, so
- * HAProxy never reads half of it.
- */
-export function appendMap(file: string, entries: readonly MapEntry[]): Disposable {
-  if (entries.length === 0) return { [Symbol.dispose]() {} };
-  const fd = openSync(file, "a", 0o600);
-  try {
-    writeAll(fd, entries.map((entry) => `${mapText(entry)}\n`).join(""));
+    renameSync(temporary, file);
   } catch (error) {
     closeSync(fd);
     throw error;
   }
-  return {
-    [Symbol.dispose]() {
-      try {
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-    },
-  };
+  return durable(fd, () => syncFolder(dirname(file)));
 }
+
+/**
+ * Adds lines to a map's file, which an HAProxy that starts from now on reads; durable once disposed of. All of them or, on a disk that is
+ * full in the middle of one, none: half a line would be another entry.
+ */
+export function appendMap(file: string, entries: readonly MapEntry[]): Disposable {
+  if (entries.length === 0) return { [Symbol.dispose]() {} };
+  const fd = openSync(file, "a", 0o600);
+  const { size } = fstatSync(fd);
+  try {
+    writeAll(fd, entries.map((entry) => `${mapText(entry)}\n`).join(""));
+  } catch (error) {
+    try {
+      ftruncateSync(fd, size);
+    } finally {
+      closeSync(fd);
+    }
+    throw error;
+  }
+  return durable(fd);
+}
+
+const durable = (fd: number, more: () => void = () => {}): Disposable => ({
+  [Symbol.dispose]() {
+    try {
+      fsyncSync(fd);
+      more();
+    } finally {
+      closeSync(fd);
+    }
+  },
+});
 
 function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);

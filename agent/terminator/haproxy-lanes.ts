@@ -67,7 +67,8 @@ export function admissionRules(lane: "ip" | "ipcert" | "roaming", source: LaneSo
     // By the host's clock, as OpenSSL does: the registry, which says so too, may be away.
     "http-request set-var(txn.now) date",
     "http-request set-var(txn.ends) var(txn.entry),word(5,|)",
-    "http-request unset-var(txn.entry) if { var(txn.ends),sub(txn.now) le 0 }",
+    // Nor does an entry count that names no end: the rest of its line was lost with the host's power.
+    "http-request unset-var(txn.entry) unless { var(txn.ends),sub(txn.now) gt 0 }",
     "acl has_entry var(txn.entry) -m found",
     entry("pattern", 2),
     entry("device", 3),

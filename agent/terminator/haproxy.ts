@@ -7,13 +7,15 @@ import { Background } from "./background.ts";
 import { checkConfiguration } from "./check.ts";
 import { CrlTexts } from "./crls.ts";
 import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
+import type { IsBound } from "./endings.ts";
 import { EndsDue } from "./ends-due.ts";
 import { certificateKey, seconds } from "./entries.ts";
 import { keepTakenBack, sweepFailed } from "./failed-try.ts";
-import { appendMap, currentGeneration, hasLane, sweepGenerations, useGeneration, writeGeneration, writeMap } from "./generation.ts";
+import { appendMap, currentGeneration, hasLane, replaceMap, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
 import { Live, type Whole } from "./live.ts";
+import { NotTakenError } from "./master.ts";
 import { presentCertificate } from "./presented.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
 import { Tending } from "./tending.ts";
@@ -92,6 +94,7 @@ export class HaproxyTarget implements Terminator {
 
   configure(config: TerminatorSettings): void {
     this.#config = config;
+    this.#live.forget();
   }
 
   /** A new generation from the whole state, and a reload in which no connection is refused. */
@@ -118,7 +121,7 @@ export class HaproxyTarget implements Terminator {
       this.#layout = null;
       // Written before anything is told, durable before it counts as applied: who waits for a disk before a revocation is late.
       using written = this.#writeMaps(layout, changes);
-      await this.#live.change(changes, ended, changes.bindings.length <= MAX_BINDINGS, signal);
+      await this.#live.change(changes, ended, changes.bindings.length <= MAX_BINDINGS, this.#isBound, signal);
       if (written.failure !== null) throw written.failure;
       if (this.#needsGeneration(layout, changes)) return await this.#renew(desired, this.#trust, signal);
       this.#layout = layout;
@@ -146,15 +149,17 @@ export class HaproxyTarget implements Terminator {
       certificates: () => certificateEntries(desired, trust),
       bindings: () => trust.bindings(),
       withNumbers: trust.withNumbers,
+      isBound: this.#isBound,
     };
   }
 
+  readonly #isBound: IsBound = (device, family, address) => this.#trust.holds(device, family, address, this.#options.now());
+
   /** What ran out, and nobody said so: while the registry is away. Only what was under way: each request looks at the end itself. */
   async #endOver(signal: AbortSignal): Promise<void> {
-    if (this.#layout === null) return;
     const now = this.#options.now();
     const ended = this.#trust.ranOut(this.#tendedAt, now).map(this.#trust.withNumbers);
-    await this.#live.endOver(seconds(now), ended, signal);
+    await this.#live.endOver(seconds(now), ended, this.#isBound, signal);
     this.#tendedAt = now;
   }
 
@@ -170,8 +175,8 @@ export class HaproxyTarget implements Terminator {
       await this.#makeGeneration(signal);
     } catch (error) {
       try {
-        const gone = signal.aborted ? null : await this.#live.takeBack(this.#whole(), this.#name, signal);
-        if (gone !== null) keepTakenBack(this.#config.stateDir, gone, trust.bindings());
+        const keep = (gone: ReadonlySet<string>) => keepTakenBack(this.#config.stateDir, gone, trust.bindings());
+        if (!signal.aborted) await this.#live.takeBack(this.#whole(), this.#name, keep, signal);
       } finally {
         sweepFailed(this.#config.stateDir, this.#good);
       }
@@ -202,7 +207,13 @@ export class HaproxyTarget implements Terminator {
     // Workers that are replaced go by their own configuration: with them goes on what certificates from anywhere have under way.
     if (hasLane(this.#good, "roaming") && !config.gate.lanes.roaming) this.#ends.set(true);
     useGeneration(config.stateDir, layout);
-    await this.#live.reload(this.#whole(), signal);
+    try {
+      await this.#live.reload(this.#whole(), signal);
+    } catch (error) {
+      // One that starts anew would not take it either: a port that another program has is found by no check.
+      if (error instanceof NotTakenError && this.#good !== null) useGeneration(config.stateDir, this.#good);
+      throw error;
+    }
     sweepGenerations(config.stateDir, [layout, last]);
     this.#layout = layout;
     this.#good = layout;
@@ -219,7 +230,7 @@ export class HaproxyTarget implements Terminator {
       const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
       stack.use(appendMap(layout.gone, over));
       stack.use(appendMap(layout.certificates, registered));
-      if (bindings.length > 0) writeMap(layout.bindings, this.#trust.bindings());
+      if (bindings.length > 0) stack.use(replaceMap(layout.bindings, this.#trust.bindings()));
     } catch (error) {
       failure = error;
     }

@@ -1,9 +1,9 @@
 import type { Log } from "../../lib/log.ts";
-import type { Cut, Flow } from "../target.ts";
-import { openConnections, overConnections, shutConnections, type Tracked } from "./connections.ts";
+import type { Cut } from "../target.ts";
 import type { Ended, TrustChanges } from "./desired-trust.ts";
+import { Endings, type IsBound, type Over } from "./endings.ts";
 import type { EndsDue } from "./ends-due.ts";
-import { bindingId, certificateKey, connectionNumber, holds, type MapEntry } from "./entries.ts";
+import { bindingId, certificateKey, connectionNumber, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
 import { WorkerMaps } from "./worker-maps.ts";
@@ -29,6 +29,7 @@ export interface Whole {
   readonly certificates: () => Iterable<MapEntry>;
   readonly bindings: () => Iterable<MapEntry>;
   readonly withNumbers: (binding: string) => Ended;
+  readonly isBound: IsBound;
 }
 
 /** The HAProxy that runs, if one does: its workers' memory, and the connections that they hold. */
@@ -37,6 +38,7 @@ export class Live {
   readonly #list: WorkerList;
   readonly #maps: WorkerMaps;
   readonly #round: WorkerRound;
+  readonly #endings: Endings;
   /**
    * What was to be told when no HAProxy was found: one that was starting may have read its files before. A worker tells which generation
    * it has read, and not how many of the lines that were added to it.
@@ -49,6 +51,7 @@ export class Live {
     this.#options = options;
     this.#list = new WorkerList(options.socketPath);
     this.#maps = new WorkerMaps(this.#list.master, options.folder);
+    this.#endings = new Endings({ master: this.#list.master, cut: options.cut, log: options.log });
     this.#round = new WorkerRound(this.#list, options.log, (workers) => this.#maps.keep(workers));
   }
 
@@ -70,7 +73,7 @@ export class Live {
     if (workers === null || current === null) return false;
     const hasRead = this.#missed === "generation" && (await this.#maps.layout(current, signal)).folder === folder;
     if (hasRead) {
-      await this.#settle(() => this.#catchUpOld(workers, whole, signal), signal);
+      await this.#catchUpOld(workers, whole, signal);
       this.#missed = null;
       return true;
     }
@@ -83,10 +86,16 @@ export class Live {
     return !this.missed;
   }
 
-  /** Tells every worker of changes, then ends the connections of what no longer counts. @throws MasterError */
-  async change(changes: TrustChanges, ended: readonly Ended[], tellBindings: boolean, signal: AbortSignal): Promise<void> {
+  /** Tells every worker of changes, then ends the connections of what no longer counts. @throws MasterError, and what the cut throws */
+  async change(
+    changes: TrustChanges,
+    ended: readonly Ended[],
+    tellBindings: boolean,
+    isBound: IsBound,
+    signal: AbortSignal,
+  ): Promise<void> {
     const over = [...changes.gone, ...changes.altered.map(({ fingerprint }) => fingerprint)];
-    const work = async (worker: number) => {
+    const tell = async (worker: number): Promise<Over> => {
       const layout = await this.#maps.layout(worker, signal);
       await this.#maps.add(worker, layout.gone, changes.gone.map(goneEntry), signal);
       await this.#maps.add(worker, layout.certificates, changes.registered, signal);
@@ -95,24 +104,23 @@ export class Live {
         if (entry === null) await this.#maps.remove(worker, layout.bindings, key, signal);
         else await this.#maps.set(worker, layout.bindings, entry, signal);
       }
-      await this.#end(worker, over.map(connectionNumber), ended, signal);
+      return { numbers: over.map(connectionNumber), ended };
     };
-    await this.#settle(async () => {
-      if (over.length + ended.length > 0) this.#options.ends.set(true);
-      await this.#tell(signal, work);
-    }, signal);
+    const { due } = this.#options.ends;
+    if (over.length + ended.length > 0) this.#options.ends.set(true);
+    await this.#end(await this.#tell(tell, signal), due, isBound, signal);
   }
 
   /** A list small enough for HAProxy's command line, to the workers of this generation; for others the maps decide. */
   async setCrl(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
-    await this.#tell(signal, async (worker) => {
+    await this.#tell(async (worker) => {
       if ((await this.#maps.layout(worker, signal)).folder !== layout.folder) return;
       const file = layout.revocations;
       const opened = await this.#list.master.command(`set ssl crl-file ${file}`, { signal, worker }, text.trimEnd().split("\n"));
       if (!opened.includes("transaction")) throw new MasterError("failed", `HAProxy did not take a CRL: ${opened.trim().slice(0, 200)}`);
       const committed = await this.#list.master.command(`commit ssl crl-file ${file}`, { signal, worker });
       if (!committed.includes("Success")) throw new MasterError("failed", `HAProxy did not take a CRL: ${committed.trim().slice(-200)}`);
-    });
+    }, signal);
   }
 
   /**
@@ -127,24 +135,27 @@ export class Live {
   /**
    * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
    * @param name of that state: of one that they were shown already there is nothing to take. Null where it has none
-   * @returns keys of the certificates that do not count and that a worker began with; null where nothing was to be done
-   * @throws MasterError
+   * @param onGone told the keys of certificates that do not count and that a worker began with, before anything is cut
+   * @throws MasterError, and what the cut throws
    */
-  async takeBack(whole: Whole, name: string | null, signal: AbortSignal): Promise<ReadonlySet<string> | null> {
+  async takeBack(whole: Whole, name: string | null, onGone: (keys: ReadonlySet<string>) => void, signal: AbortSignal): Promise<void> {
     const taken = name === null ? null : `${name} ${(await this.#round.workers(signal)).join(" ")}`;
-    if (taken !== null && taken === this.#taken && !this.#options.ends.due) return null;
-    const gone = await this.#catchUpAll(whole, signal);
+    if (taken !== null && taken === this.#taken && !this.#options.ends.due) return;
+    await this.#catchUpAll(whole, signal, onGone);
     this.#taken = taken;
-    return gone;
   }
 
-  /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws MasterError */
-  async endOver(by: number, ended: readonly Ended[], signal: AbortSignal): Promise<void> {
+  /** Another state may go by the same name from now on. */
+  forget(): void {
+    this.#taken = null;
+  }
+
+  /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws as {@link takeBack} */
+  async endOver(by: number, ended: readonly Ended[], isBound: IsBound, signal: AbortSignal): Promise<void> {
     await this.#round.each(async (worker) => {
       // One that serves another configuration is told by a resync.
       await this.#maps.layout(worker, signal);
-      const over = await overConnections(this.#list.master, worker, by, signal);
-      await this.#endFlows(worker, [...over, ...(await this.#flowsOf(worker, [], ended, signal))], signal);
+      await this.#endings.by(worker, by, ended, isBound, signal);
     }, signal);
   }
 
@@ -152,39 +163,55 @@ export class Live {
   async #reload(whole: Whole | null, signal: AbortSignal): Promise<boolean> {
     const workers = await this.#list.reload(signal);
     if (workers === null || whole === null) return workers !== null;
-    await this.#settle(() => this.#catchUpOld(workers, whole, signal), signal);
+    await this.#catchUpOld(workers, whole, signal);
     this.#missed = null;
     return true;
   }
 
   /**
-   * What ends is due from before it is told until all of it is cut. Whose connections are due already nobody knows, since what was told is
-   * no difference any more: then all end, and who still counts comes back.
+   * Ends what is over at workers that were told so. What ends is due from before anything is told until all of it is cut, at one worker at
+   * least: with none there may be some that nobody sees, as in a long reload. Whose connections are due already nobody knows, since what
+   * was told is no difference any more: then all end, and who still counts comes back. A failing cut at one keeps no other from its end.
    */
-  async #settle(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    const { ends } = this.#options;
-    const { due } = ends;
-    await work();
-    if (due) await this.#round.each((worker) => this.#endAll(worker, signal), signal);
-    ends.set(false);
+  async #end(told: ReadonlyMap<number, Over>, due: boolean, isBound: IsBound, signal: AbortSignal): Promise<void> {
+    let failure: { readonly error: unknown } | null = null;
+    const workers = due ? await this.#round.workers(signal) : [...told.keys()];
+    for (const worker of workers) {
+      const end = () =>
+        due ? this.#endings.all(worker, signal) : this.#endings.of(worker, told.get(worker) ?? { numbers: [], ended: [] }, isBound, signal);
+      await this.#round.unlessEnded(worker, end, signal).catch((error: unknown) => {
+        failure ??= { error };
+      });
+    }
+    if (failure !== null) throw (failure as { readonly error: unknown }).error;
+    if (workers.length > 0) this.#options.ends.set(false);
   }
 
   async #catchUpOld({ old }: Workers, whole: Whole, signal: AbortSignal): Promise<void> {
-    for (const worker of old) await this.#round.unlessEnded(worker, async () => void (await this.#catchUp(worker, whole, signal)), signal);
+    const { due } = this.#options.ends;
+    const told = new Map<number, Over>();
+    for (const worker of old)
+      await this.#round.unlessEnded(worker, async () => void told.set(worker, (await this.#catchUp(worker, whole, signal)).over), signal);
+    await this.#end(told, due, whole.isBound, signal);
+    // There is one that has read its files: nothing else can be due.
+    this.#options.ends.set(false);
   }
 
-  /** @returns keys of the certificates that workers had and that do not count */
-  async #catchUpAll(whole: Whole, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  async #catchUpAll(whole: Whole, signal: AbortSignal, onGone: (keys: ReadonlySet<string>) => void = () => {}): Promise<void> {
+    const { due } = this.#options.ends;
     const gone = new Set<string>();
-    const work = async (worker: number) => {
-      for (const key of await this.#catchUp(worker, whole, signal)) gone.add(key);
+    const tell = async (worker: number): Promise<Over> => {
+      const { keys, over } = await this.#catchUp(worker, whole, signal);
+      for (const key of keys) gone.add(key);
+      return over;
     };
-    await this.#settle(() => this.#tell(signal, work), signal);
-    return gone;
+    const told = await this.#tell(tell, signal);
+    onGone(gone);
+    await this.#end(told, due, whole.isBound, signal);
   }
 
-  /** @returns keys of the certificates that it had and that do not count */
-  async #catchUp(worker: number, whole: Whole, signal: AbortSignal): Promise<readonly string[]> {
+  /** @returns what is over, and the keys of the certificates that it had and that do not count */
+  async #catchUp(worker: number, whole: Whole, signal: AbortSignal): Promise<{ readonly keys: readonly string[]; readonly over: Over }> {
     const layout = await this.#maps.layout(worker, signal);
     const certificates = await this.#maps.entries(worker, layout.certificates, signal);
     const altered = takeDiffering(certificates, whole.certificates());
@@ -204,40 +231,19 @@ export class Live {
       for (const key of bindings.keys()) await this.#maps.remove(worker, layout.bindings, key, signal);
     }
     const ended = [...bindings.keys()].map((key) => whole.withNumbers(bindingId(key)));
-    await this.#end(worker, [...gone, ...altered.map(({ key }) => key)].map(connectionNumber), ended, signal);
-    return gone;
+    const numbers = [...gone, ...altered.map(({ key }) => key)].map(connectionNumber);
+    return { keys: gone, over: { numbers, ended } };
   }
 
-  /** As {@link WorkerRound.each}, what the files say already: who is not there yet may have read them before. */
-  async #tell(signal: AbortSignal, work: (worker: number) => Promise<void>): Promise<void> {
-    if ((await this.#round.each(work, signal)) === 0) this.#missed = "lines";
-  }
-
-  async #endAll(worker: number, signal: AbortSignal): Promise<void> {
-    await this.#endFlows(worker, await overConnections(this.#list.master, worker, Number.POSITIVE_INFINITY, signal), signal);
-  }
-
-  /** What goes on by certificates of these numbers, and what does from the prefixes of bindings that ended. */
-  async #end(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<void> {
-    await this.#endFlows(worker, await this.#flowsOf(worker, numbers, ended, signal), signal);
-  }
-
-  async #flowsOf(worker: number, numbers: readonly number[], ended: readonly Ended[], signal: AbortSignal): Promise<Flow[]> {
-    const over = new Set(numbers);
-    const bindings = new Map<number, string[]>();
-    for (const { id, numbers: own } of ended) for (const number of own) bindings.set(number, [...(bindings.get(number) ?? []), id]);
-    const open = await openConnections(this.#list.master, worker, new Set([...over, ...bindings.keys()]), signal);
-    const isOver = ({ flow: { family, address }, number }: Tracked): boolean =>
-      over.has(number) || (bindings.get(number) ?? []).some((id) => holds(id, family, address));
-    return open.filter(isOver).map(({ flow }) => flow);
-  }
-
-  /** First at the firewall, so that not even the news of it gets out, then at the worker. */
-  async #endFlows(worker: number, flows: readonly Flow[], signal: AbortSignal): Promise<void> {
-    if (flows.length === 0) return;
-    await this.#options.cut(flows, signal);
-    await shutConnections(this.#list.master, worker, flows, signal);
-    this.#options.log.info({ connections: flows.length }, "Connections of what no longer counts are cut");
+  /**
+   * As {@link WorkerRound.each}, what the files say already: who is not there yet may have read them before.
+   * @returns what each worker that there was answered
+   */
+  async #tell<T>(work: (worker: number) => Promise<T>, signal: AbortSignal): Promise<ReadonlyMap<number, T>> {
+    const told = new Map<number, T>();
+    const count = await this.#round.each(async (worker) => void told.set(worker, await work(worker)), signal);
+    if (count === 0) this.#missed = "lines";
+    return told;
   }
 }
 

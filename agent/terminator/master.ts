@@ -33,6 +33,13 @@ export class MasterError extends Error {
   }
 }
 
+/** A reload is over, and the workers from before it serve on. */
+export class NotTakenError extends MasterError {
+  constructor() {
+    super("failed", "HAProxy did not take its new configuration: its log says why");
+  }
+}
+
 /** Longest silence: a map of a million certificates takes longer than that, and never stops coming. */
 const SILENCE_MS = 5_000;
 /** Bound on one answer, characters: a map of a million certificates has 150 million, 100,000 open connections 8. */

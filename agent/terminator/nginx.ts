@@ -220,11 +220,14 @@ export class NginxTarget implements Terminator, Judge {
     this.#options.log.info({ connections: flows.length }, "Connections of what was revoked are cut");
   }
 
-  /** First the firewall, which alone decides. Then this host's ends are closed, so that they count for their source no more. */
+  /** First the firewall, which alone decides. Then this host's ends are closed, whether it did or not: they count for their source no more. */
   async #cut(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
     if (flows.length === 0) return;
-    await this.#flows.end(flows, this.#options.cut, signal);
-    await this.#close(flows, signal);
+    try {
+      await this.#flows.end(flows, this.#options.cut, signal);
+    } finally {
+      await this.#close(flows, signal);
+    }
   }
 
   async #close(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
@@ -272,8 +275,9 @@ export class NginxTarget implements Terminator, Judge {
   }
 }
 
-/** Or became another. */
-const hasEnded = ({ applied, wanted }: Differences["trust"][number]): boolean => applied !== null || wanted === null;
+/** Or became another. A binding with another end is one still, and whether that has come is asked when it does. */
+const hasEnded = ({ target, applied, wanted }: Differences["trust"][number]): boolean =>
+  wanted === null || (target !== "binding" && applied !== null);
 
 const policyOf = ({ gate, terminator }: TerminatorSettings): AdmissionPolicy => ({
   expiredCrl: terminator.expiredCrl,

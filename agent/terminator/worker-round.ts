@@ -35,7 +35,7 @@ export class WorkerRound {
    * A worker may end at any moment: then there is nothing left to tell it, and what comes after it reads the files. One that is about to
    * end answers nothing, and is listed for a while. One that was replaced and is silent is ended: it would go on with what no longer
    * counts, and hold up what all others are to be told.
-   * @param work may be done more than once
+   * @param work may be done more than once, where HAProxy fails
    */
   async unlessEnded(worker: number, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
     let sinceMs: number | null = null;
@@ -43,11 +43,11 @@ export class WorkerRound {
       try {
         return await work();
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || !(error instanceof MasterError)) throw error;
         const workers = await this.#list.look(signal);
         if (!this.#all(workers).includes(worker)) return;
         sinceMs ??= performance.now();
-        const isSilent = error instanceof MasterError && error.kind === "silent";
+        const isSilent = error.kind === "silent";
         if (isSilent && !isKilled && workers?.old.includes(worker)) {
           this.#kill(worker, error);
           isKilled = true;

@@ -1,5 +1,5 @@
 import { delay } from "../../lib/abort.ts";
-import { createMaster, type Master, MasterError, readWorkers, type Workers } from "./master.ts";
+import { createMaster, type Master, MasterError, NotTakenError, readWorkers, type Workers } from "./master.ts";
 import { lives } from "./running.ts";
 
 /**
@@ -68,11 +68,11 @@ export class WorkerList {
     for (let waitedMs = 0; waitedMs < RELOAD_WITHIN_MS; waitedMs += LOOK_AGAIN_MS) {
       const now = await this.look(signal);
       if (now === null) return null;
-      if (now.failed > 0) break;
+      if (now.failed > 0) throw new NotTakenError();
       if (now.current !== before.current) return now;
       await delay(LOOK_AGAIN_MS, signal);
     }
-    throw new MasterError("failed", "HAProxy did not take its new configuration: its log says why");
+    throw new MasterError("failed", "HAProxy was told to reload, and neither did nor refused");
   }
 
   #lives(): boolean {

@@ -1,15 +1,15 @@
-import { once } from "node:events";
+import { renameSync } from "node:fs";
 import { expect } from "chai";
 import { TERMINATORS } from "../../../agent/config.ts";
 import type { Flow } from "../../../agent/target.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { ask, GET, get, open } from "./client.ts";
+import { download } from "./download.ts";
 import { nextAgent, nextHaproxyTarget } from "./next-agent.ts";
 import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
-const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
 const BINDING = `${DEVICE} 127.0.0.1/32`;
 /** Long enough for a connection and a request on a busy machine. */
 const SHORT_MS = 12_000;
@@ -34,13 +34,6 @@ for (const kind of TERMINATORS) {
       const certificate = await pki.issue(device, { lifeMs });
       await scene.register(certificate, device, pattern);
       return certificate;
-    };
-    /** A download that runs, and the port that it goes to. */
-    const download = async (port: number, certificate: Awaited<ReturnType<typeof certified>>) => {
-      const socket = await open(port, { ca: pki.root, certificate });
-      socket.on("error", () => {}).write(STREAM);
-      await once(socket, "data");
-      return { socket: socket.resume(), localPort: Number(socket.localPort) };
     };
     /** A connection that was served and stands open, and its port. */
     const idle = async (port: number, certificate: Awaited<ReturnType<typeof certified>>) => {
@@ -70,8 +63,8 @@ for (const kind of TERMINATORS) {
       const bound = await certified("both", DEVICE);
       bind(Date.now() + HOUR_MS);
       await scene.apply();
-      const first = await download(scene.ports.ipcert, bound);
-      const second = await download(scene.ports.roaming, await certified("cert", OTHER, 3 * HOUR_MS));
+      const first = await download(scene.ports.ipcert, pki, bound);
+      const second = await download(scene.ports.roaming, pki, await certified("cert", OTHER, 3 * HOUR_MS));
       expect(scene.cut).to.deep.equal([]);
       aheadMs = 2 * HOUR_MS;
       await wait(first.localPort);
@@ -82,11 +75,54 @@ for (const kind of TERMINATORS) {
       for (const { socket } of [first, second]) socket.destroy();
     });
 
+    it("a certificate in the middle of a download, while a configuration is refused", async () => {
+      const certificate = await certified("cert", DEVICE);
+      const running = await download(scene.ports.roaming, pki, certificate);
+      const file = scene.config.terminator.certificate;
+      renameSync(file, `${file}.away`);
+      const tried = () =>
+        resync().then(
+          () => "taken",
+          (error: Error) => error.constructor.name,
+        );
+      expect(await tried()).to.equal("TerminatorRefusedError");
+      expect(scene.cut).to.deep.equal([]);
+      aheadMs = 4 * HOUR_MS;
+      await wait(running.localPort);
+      expect(await tried()).to.equal("TerminatorRefusedError");
+      expect(cutPorts()).to.deep.equal([running.localPort]);
+      renameSync(`${file}.away`, file);
+      running.socket.destroy();
+    });
+
+    it("one of two bindings that hold an address: nothing does before the other one ends", async () => {
+      const certificate = await certified("both", DEVICE);
+      const wider = `${DEVICE} 127.0.0.0/24`;
+      bind(Date.now() + HOUR_MS);
+      scene.desired.change({
+        kind: "trust.set",
+        target: "binding",
+        id: wider,
+        body: JSON.stringify({ expiresAt: Date.now() + 3 * HOUR_MS }),
+      });
+      await scene.apply();
+      const running = await download(scene.ports.ipcert, pki, certificate);
+      aheadMs = 2 * HOUR_MS;
+      scene.desired.change({ kind: "trust.remove", target: "binding", id: BINDING });
+      await scene.apply();
+      await resync();
+      expect(scene.cut).to.deep.equal([]);
+      scene.desired.change({ kind: "trust.remove", target: "binding", id: wider });
+      await scene.apply();
+      expect(cutPorts()).to.deep.equal([running.localPort]);
+      running.socket.destroy();
+    });
+
     it("a pattern that is another one by the time of a resync, in the middle of a download", async () => {
       const certificate = await certified("cert", DEVICE);
       const [mine, others] = [
-        await download(scene.ports.roaming, certificate),
-        await download(scene.ports.roaming, await certified("cert", OTHER)),
+        await download(scene.ports.roaming, pki, certificate),
+        await download(scene.ports.roaming, pki, await certified("cert", OTHER)),
       ];
       const standing = await idle(scene.ports.roaming, certificate);
       const { fingerprint, serial, notAfter } = certificate;
@@ -104,7 +140,7 @@ for (const kind of TERMINATORS) {
       await scene[Symbol.asyncDispose]();
       scene = await makeTerminatorScene({ kind, pki, target: { tendMs: HOUR_MS } });
       const certificate = await certified("cert", DEVICE);
-      const [ended, stays] = [await download(scene.ports.ipcert, certificate), await download(scene.ports.ip, certificate)];
+      const [ended, stays] = [await download(scene.ports.ipcert, pki, certificate), await download(scene.ports.ip, pki, certificate)];
       const { gate } = scene.config;
       const config = { ...scene.config, gate: { ...gate, lanes: { ...gate.lanes, roaming: false } } };
       scene.target.configure(config);
@@ -121,7 +157,7 @@ for (const kind of TERMINATORS) {
 
     it("lane roaming, by the next agent's configuration", async () => {
       const certificate = await certified("cert", DEVICE);
-      const running = await download(scene.ports.ipcert, certificate);
+      const running = await download(scene.ports.ipcert, pki, certificate);
       const { gate } = scene.config;
       const narrower = { ...scene, config: { ...scene.config, gate: { ...gate, lanes: { ...gate.lanes, roaming: false } } } };
       const cut: number[] = [];
@@ -146,7 +182,7 @@ for (const kind of TERMINATORS) {
       const certificate = await certified("both", DEVICE);
       bind(Date.now() + HOUR_MS);
       await scene.apply();
-      const [running, standing] = [await download(scene.ports.ipcert, certificate), await idle(scene.ports.ipcert, certificate)];
+      const [running, standing] = [await download(scene.ports.ipcert, pki, certificate), await idle(scene.ports.ipcert, certificate)];
       scene.desired.change({ kind: "trust.remove", target: "binding", id: BINDING });
       await resync();
       expect(cutPorts()).to.have.members([running.localPort, standing.localPort]);

@@ -2,7 +2,8 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
-import { get, open } from "./client.ts";
+import { get } from "./client.ts";
+import { download } from "./download.ts";
 import { nextHaproxyTarget } from "./next-agent.ts";
 import { HOUR_MS, makeTestPki } from "./pki.ts";
 import { makeTerminatorScene } from "./scene.ts";
@@ -43,14 +44,8 @@ describe("thousands of bindings that ended while the agent was away", () => {
     for (const id of [BINDING, ...OTHERS]) scene.desired.change({ kind: "trust.set", target: "binding", id, body });
     await scene.register(first, DEVICE, "both");
     await scene.register(second, DEVICE, "cert");
-    const begin = async (port: number, certificate: typeof first) => {
-      const socket = await open(port, { ca: pki.root, certificate });
-      socket.on("error", () => {}).write("GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n");
-      await once(socket, "data");
-      return Number(socket.resume().localPort);
-    };
-    const ended = await begin(scene.ports.ipcert, first);
-    await begin(scene.ports.roaming, second);
+    const { localPort: ended } = await download(scene.ports.ipcert, pki, first);
+    await download(scene.ports.roaming, pki, second);
     const { path, commands } = await counted(scene.config.terminator.masterSocket, stack);
     const { terminator } = scene.config;
     const cut: number[] = [];

@@ -104,4 +104,26 @@ describe("a revocation that comes while nginx does not take its files", () => {
     expect(await resynced()).to.equal("a CRL is cut off, or no DER");
     expect([scene.cut, await status()]).to.deep.equal([[FLOW], null]);
   });
+
+  it("closes what it ends on this host though the firewall does not cut it", async () => {
+    const closed: Flow[] = [];
+    const cut = async () => {
+      throw new Error("nft does not answer");
+    };
+    const close = async (_ports: unknown, flows: readonly Flow[]) => void closed.push(...flows);
+    await using away = await makeTerminatorScene({ kind: "nginx", pki, target: { connections: async () => [FLOW], cut, close } });
+    await away.register(certificate, DEVICE, "cert");
+    expect(await away.revoke(certificate).catch((error: Error) => error.message)).to.equal("nft does not answer");
+    expect(closed).to.deep.equal([FLOW]);
+  });
+
+  it("is none where a binding gets another end: nobody's connection is cut", async () => {
+    const bind = async (expiresAt: number) => {
+      const body = JSON.stringify({ expiresAt });
+      scene.desired.change({ kind: "trust.set", target: "binding", id: `${DEVICE} 198.51.100.7/32`, body });
+      await scene.apply();
+    };
+    for (const lifeMs of [1e8, 2e8, 1e8]) await bind(Date.now() + lifeMs);
+    expect(scene.cut).to.deep.equal([]);
+  });
 });

@@ -1,19 +1,19 @@
 import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import { closeSync, constants, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { currentLink } from "../../../agent/terminator/layout.ts";
 import { createMaster } from "../../../agent/terminator/master.ts";
 import { waitFor } from "../../lab/wait.ts";
-import { get, open } from "./client.ts";
+import { get } from "./client.ts";
+import { download } from "./download.ts";
 import { killed } from "./hidden.ts";
 import { nextHaproxyTarget } from "./next-agent.ts";
 import { type ClientCertificate, makeTestPki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
-const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
+const { signal } = new AbortController();
 
 /** An HAProxy that has read the agent's files and waits for another one, which never comes to say anything. */
 interface Starting extends AsyncDisposable {
@@ -116,19 +116,56 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
     await starting.goOn();
     const answers = async () => (await get(scene.ports.roaming, { ca: pki.root, certificate })).status;
     await waitFor("it to serve", async () => (await answers()) === 200 || undefined);
-    const socket = await open(scene.ports.roaming, { ca: pki.root, certificate });
-    socket.on("error", () => {}).write(STREAM);
-    await once(socket, "data");
-    const { localPort } = socket.resume();
+    const { localPort } = await download(scene.ports.roaming, pki, certificate);
     const slow = await starting.reloadSlowly();
     scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
     const cut: number[] = [];
     await using target = nextHaproxyTarget(scene, cut);
     // It finds nobody yet, and what HAProxy is about to read names the new generation.
-    await target.resync(scene.desired, new AbortController().signal);
+    await target.resync(scene.desired, signal);
     expect(cut).to.deep.equal([]);
     await slow.goOn();
     await waitFor("the replaced worker's download to be cut", () => cut.length > 0 || undefined);
     expect([cut, await answers()]).to.deep.equal([[localPort], null]);
+  });
+
+  it("and that is reloaded for long: what an agent that died owes is cut then, whatever the next one tells meanwhile", async () => {
+    const pki = await makeTestPki();
+    const [begun, killing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const dying = async () => {
+      begun.resolve();
+      await killing.promise;
+      throw new Error("killed");
+    };
+    await using scene = await makeTerminatorScene({ pki, target: { cut: dying } });
+    const certificate = await pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "both");
+    const binding = { target: "binding", id: `${DEVICE} 127.0.0.1/32` } as const;
+    scene.desired.change({ kind: "trust.set", ...binding, body: JSON.stringify({ expiresAt: certificate.notAfter }) });
+    await scene.apply();
+    await scene.killTerminator();
+    await using starting = await beginToStart(scene);
+    await starting.goOn();
+    const answers = async () => (await get(scene.ports.ipcert, { ca: pki.root, certificate })).status;
+    await waitFor("it to serve", async () => (await answers()) === 200 || undefined);
+    const running = await download(scene.ports.ipcert, pki, certificate);
+    scene.desired.change({ kind: "trust.remove", ...binding });
+    const dead = scene.apply().catch(() => {});
+    await begun.promise;
+    const slow = await starting.reloadSlowly();
+    const cut: number[] = [];
+    await using next = nextHaproxyTarget(scene, cut);
+    await next.resync(scene.desired, signal);
+    scene.desired.acknowledgeAll();
+    const { fingerprint, serial, notAfter } = await pki.issue(DEVICE);
+    const body = JSON.stringify({ device: DEVICE, pattern: "cert", subject: "bob", serial, issuer: pki.deviceCaId, notAfter });
+    scene.desired.change({ kind: "trust.set", target: "certificate", id: fingerprint, body });
+    await next.apply(scene.desired, scene.desired.pending(), signal);
+    expect(cut).to.deep.equal([]);
+    await slow.goOn();
+    await running.ended;
+    expect(cut).to.deep.equal([running.localPort]);
+    killing.resolve();
+    await dead;
   });
 });

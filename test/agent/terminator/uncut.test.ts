@@ -1,16 +1,15 @@
-import { once } from "node:events";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
 import { runsAs } from "../../../agent/terminator/running.ts";
 import { waitFor } from "../../lab/wait.ts";
-import { get, open } from "./client.ts";
+import { ask, GET, get, open } from "./client.ts";
+import { download } from "./download.ts";
 import { nextHaproxyTarget } from "./next-agent.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const DEVICE = "0198f2c1-7d1e-7000-8000-0123456789ab";
 const BINDING = `${DEVICE} 127.0.0.1/32`;
-const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
 const { signal } = new AbortController();
 
 describe("what ended at HAProxy, and could not be cut at once", function () {
@@ -27,15 +26,6 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     await scene.apply();
     return certificate;
   };
-  /** A download that runs: the port that it goes to. */
-  const download = async (port: number, certificate: ClientCertificate): Promise<number> => {
-    const socket = await open(port, { ca: pki.root, certificate });
-    socket.on("error", () => {}).write(STREAM);
-    await once(socket, "data");
-    socket.resume();
-    return Number(socket.localPort);
-  };
-
   it("is cut by the next try, though HAProxy knows already that the binding ended, and once", async () => {
     const cut: number[] = [];
     let fails = false;
@@ -44,7 +34,7 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
       cut.push(...flows.map(({ port }) => port));
     };
     await using scene = await makeTerminatorScene({ pki, target: { cut: cutting } });
-    const port = await download(scene.ports.ipcert, await bound(scene));
+    const port = (await download(scene.ports.ipcert, pki, await bound(scene))).localPort;
     scene.desired.change({ kind: "trust.remove", target: "binding", id: BINDING });
     fails = true;
     const failure = await scene.apply().catch((error: Error) => error.message);
@@ -54,7 +44,7 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     expect(cut).to.deep.equal([port]);
     const other = await pki.issue(DEVICE);
     await scene.register(other, DEVICE, "cert");
-    await download(scene.ports.roaming, other);
+    await download(scene.ports.roaming, pki, other);
     await scene.target.resync(scene.desired, signal);
     expect(cut).to.deep.equal([port]);
   });
@@ -67,7 +57,7 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
       throw new Error("killed");
     };
     await using scene = await makeTerminatorScene({ pki, target: { cut: dying } });
-    const port = await download(scene.ports.ipcert, await bound(scene));
+    const port = (await download(scene.ports.ipcert, pki, await bound(scene))).localPort;
     scene.desired.change({ kind: "trust.remove", target: "binding", id: BINDING });
     const dead = scene.apply().catch(() => {});
     await begun.promise;
@@ -84,7 +74,7 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     const [stays, first, second] = [await pki.issue(DEVICE), await pki.issue(DEVICE), await pki.issue(DEVICE)];
     for (const certificate of [stays, first, second]) await scene.register(certificate, DEVICE, "cert");
     const statusOf = async (certificate: ClientCertificate) => (await get(scene.ports.roaming, { ca: pki.root, certificate })).status;
-    await download(scene.ports.roaming, stays);
+    await download(scene.ports.roaming, pki, stays);
     await scene.target.resync(scene.desired, signal);
     const [silent = 0] = await scene.replacedWorkers();
     process.kill(silent, "SIGSTOP");
@@ -95,5 +85,30 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     expect(runsAs(silent, "haproxy") ?? false).to.equal(false);
     await scene.revoke(second);
     expect([await statusOf(stays), await statusOf(second), await scene.replacedWorkers()]).to.deep.equal([200, null, []]);
+  });
+
+  it("ends at every worker all the same, is refused there, and is owed", async () => {
+    let fails = true;
+    const cut: number[] = [];
+    const cutting = async (flows: readonly Flow[]) => {
+      if (fails) throw new Error("the firewall is away");
+      cut.push(...flows.map(({ port }) => port));
+    };
+    await using scene = await makeTerminatorScene({ pki, target: { cut: cutting } });
+    const [certificate, stays] = [await pki.issue(DEVICE), await pki.issue(DEVICE)];
+    for (const one of [certificate, stays]) await scene.register(one, DEVICE, "cert");
+    const kept = await open(scene.ports.roaming, { ca: pki.root, certificate });
+    expect((await ask(kept, GET)).status).to.equal(200);
+    const keptPort = Number(kept.localPort);
+    const before = await download(scene.ports.roaming, pki, certificate);
+    await scene.target.resync(scene.desired, signal);
+    const after = await download(scene.ports.roaming, pki, certificate);
+    const other = await download(scene.ports.roaming, pki, stays);
+    expect(await scene.revoke(certificate).catch((error: Error) => error.message)).to.equal("the firewall is away");
+    await Promise.all([before.ended, after.ended]);
+    expect((await ask(kept, GET)).status).to.equal(null);
+    fails = false;
+    await scene.target.resync(scene.desired, signal);
+    expect(cut).to.have.members([keptPort, before.localPort, after.localPort, other.localPort]);
   });
 });
