@@ -1,9 +1,10 @@
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { isIP } from "node:net";
 import { parseAddress } from "../../lib/ip.ts";
 import { LANES, type Lane } from "../../lib/service.ts";
-import type { Flow } from "../target.ts";
 import type { Identity, Question } from "./admission.ts";
+import type { Connection } from "./sockets.ts";
 
 /** A client's whole head comes with each question: what nginx takes at most, and the certificate. */
 const MAX_HEAD_BYTES = 64 << 10;
@@ -13,7 +14,14 @@ const MAX_CONNECTIONS = 1_024;
 const KEEP_ALIVE_MS = 60_000;
 const TIMEOUT_MS = 5_000;
 /** What nginx itself says under such names. */
-const OWN = new Set(["x-entityos-lane", "x-entityos-source", "x-entityos-port", "x-entityos-verify", "x-entityos-certificate"]);
+const OWN = new Set([
+  "x-entityos-lane",
+  "x-entityos-source",
+  "x-entityos-port",
+  "x-entityos-server",
+  "x-entityos-verify",
+  "x-entityos-certificate",
+]);
 const RESERVED = /^(x[^a-z0-9]*entityos|(x[^a-z0-9]*)?forwarded|x[^a-z0-9]*real[^a-z0-9]*ip$)/;
 
 /** Who answers for the agent. */
@@ -21,7 +29,7 @@ export interface Judge {
   /** False before any trust is loaded: nobody is admitted then. */
   ready(): boolean;
   /** @returns null when the request is not admitted */
-  judge(question: Question, flow: Flow): { readonly identity: Identity | null } | null;
+  judge(question: Question, connection: Connection): { readonly identity: Identity | null } | null;
 }
 
 /**
@@ -61,7 +69,7 @@ function answer(request: IncomingMessage, response: ServerResponse, judge: Judge
     return;
   }
   const asked = readQuestion(request);
-  const verdict = asked === null ? null : judge.judge(asked.question, asked.flow);
+  const verdict = asked === null ? null : judge.judge(asked.question, asked.connection);
   if (verdict === null) {
     response.writeHead(403).end();
     return;
@@ -81,7 +89,7 @@ function answer(request: IncomingMessage, response: ServerResponse, judge: Judge
 }
 
 /** @returns null when the request speaks as the gate, or nginx does not say what it must */
-function readQuestion({ rawHeaders, headers }: IncomingMessage): { readonly question: Question; readonly flow: Flow } | null {
+function readQuestion({ rawHeaders, headers }: IncomingMessage): { readonly question: Question; readonly connection: Connection } | null {
   const names = rawHeaders.flatMap((name, at) => (at % 2 === 0 ? [name.toLowerCase()] : []));
   if (names.length > MAX_HEADERS || names.some((name) => RESERVED.test(name) && !OWN.has(name))) return null;
   const said = (name: string): string => String(headers[`x-entityos-${name}`] ?? "");
@@ -89,5 +97,8 @@ function readQuestion({ rawHeaders, headers }: IncomingMessage): { readonly ques
   const port = Number(said("port"));
   if (lane === undefined || !Number.isInteger(port)) return null;
   const source = parseAddress(said("source"));
-  return { question: { lane, ...source, verify: said("verify"), certificate: said("certificate") }, flow: { ...source, port } };
+  const [server = "", serverPort] = said("server").split(" ");
+  // A configuration from before this agent does not say it: such a connection is none of those that it found.
+  const to = isIP(server) === 0 ? "" : `${parseAddress(server).address} ${serverPort}`;
+  return { question: { lane, ...source, verify: said("verify"), certificate: said("certificate") }, connection: { ...source, port, to } };
 }

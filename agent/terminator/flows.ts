@@ -1,6 +1,7 @@
 import type { Lane } from "../../lib/service.ts";
 import type { Cut, Flow } from "../target.ts";
 import type { Identity } from "./admission.ts";
+import type { Connection } from "./sockets.ts";
 
 /** Connections that are kept track of; at the bound nobody new is let in by a certificate. */
 const MAX_FLOWS = 200_000;
@@ -21,7 +22,8 @@ interface Noted extends Owned {
   readonly at: number;
 }
 
-export const flowKey = ({ address, port }: Pick<Flow, "address" | "port">): string => `${address} ${port}`;
+const connectionKey = (connection: Connection): string => `${flowKey(connection)} ${connection.to}`;
+const flowKey = ({ address, port }: Pick<Flow, "address" | "port">): string => `${address} ${port}`;
 
 /**
  * Which certificate's connections are open, by what requests told. The end of a connection is not told: those that the kernel no longer
@@ -32,8 +34,8 @@ export class Flows {
   readonly #open = new Map<string, Noted[]>();
   readonly #byCertificate = new Map<string, Set<string>>();
   readonly #over = new Map<string, Flow>();
-  /** Open since before anything was told. */
-  readonly #unknown = new Map<string, Flow>();
+  /** Open since before anything was told, by both ends: another one from the same port may be told of first. */
+  readonly #unknown = new Map<string, Connection>();
   readonly #max: number;
   #clock = 0;
 
@@ -43,12 +45,12 @@ export class Flows {
 
   /** Connections of which nobody knows whose they are, until they ask again. */
   get unknown(): readonly Flow[] {
-    return [...this.#unknown.values()];
+    return [...this.#unknown.values()].map(({ family, address, port }) => ({ family, address, port }));
   }
 
   /** Takes in what was open before the first question came. */
-  begin(flows: readonly Flow[]): void {
-    for (const flow of flows) this.#unknown.set(flowKey(flow), flow);
+  begin(connections: readonly Connection[]): void {
+    for (const connection of connections) this.#unknown.set(connectionKey(connection), connection);
   }
 
   /** Flows that were cut and may still be there. */
@@ -60,10 +62,12 @@ export class Flows {
    * @param owner null: admitted by its address alone
    * @returns false when there is no room: the connection could not be found again
    */
-  note(flow: Flow, owner: Omit<Owned, "flow"> | null): boolean {
-    const key = flowKey(flow);
-    this.#unknown.delete(key);
+  note(connection: Connection, owner: Omit<Owned, "flow"> | null): boolean {
+    this.#unknown.delete(connectionKey(connection));
     if (owner === null) return true;
+    const { family, address, port } = connection;
+    const flow: Flow = { family, address, port };
+    const key = flowKey(flow);
     const { lane, fingerprint, device, pattern } = owner;
     const others = (this.#open.get(key) ?? []).filter((noted) => noted.fingerprint !== fingerprint);
     const isFull = others.length === 0 ? !this.#open.has(key) && this.#open.size >= this.#max : others.length >= MAX_SHARING;
@@ -88,20 +92,24 @@ export class Flows {
   async end(flows: readonly Flow[], cut: Cut, signal: AbortSignal): Promise<void> {
     if (flows.length === 0) return;
     await cut(flows, signal);
-    for (const flow of flows) {
-      this.#forget(flowKey(flow));
-      this.#unknown.delete(flowKey(flow));
-      this.#over.set(flowKey(flow), flow);
+    const ended = new Map(flows.map((flow) => [flowKey(flow), flow]));
+    for (const [key, flow] of ended) {
+      this.#forget(key);
+      this.#over.set(key, flow);
     }
+    for (const [key, connection] of this.#unknown) if (ended.has(flowKey(connection))) this.#unknown.delete(key);
   }
 
-  /** Forgets what the kernel no longer has. @param look tells the keys of what it has */
-  async sweep(look: () => Promise<ReadonlySet<string>>): Promise<void> {
+  /** Forgets what the kernel no longer has. @param look tells what it has */
+  async sweep(look: () => Promise<readonly Connection[]>): Promise<void> {
     const before = this.#clock;
-    const others = [this.#over, this.#unknown].map((flows) => ({ flows, keys: [...flows.keys()] }));
-    const live = await look();
+    const [over, unknown] = [[...this.#over.keys()], [...this.#unknown.keys()]];
+    const connections = await look();
+    const live = new Set(connections.map(flowKey));
     for (const [key, noted] of this.#open) if (!live.has(key) && noted.every(({ at }) => at <= before)) this.#forget(key);
-    for (const { flows, keys } of others) for (const key of keys) if (!live.has(key)) flows.delete(key);
+    for (const key of over) if (!live.has(key)) this.#over.delete(key);
+    const known = new Set(connections.map(connectionKey));
+    for (const key of unknown) if (!known.has(key)) this.#unknown.delete(key);
   }
 
   #forget(key: string): void {

@@ -12,6 +12,7 @@ const SPOKEN_OF_THE_GATE = ["Device", "Pattern", "Subject"] as const;
 const TOLD_TO_THE_AGENT = {
   Source: "$remote_addr",
   Port: "$remote_port",
+  Server: '"$server_addr $server_port"',
   Verify: "$ssl_client_verify",
   Certificate: "$ssl_client_escaped_cert",
 } as const;

@@ -10,11 +10,11 @@ import { closeConnections } from "./closing.ts";
 import { CrlTexts } from "./crls.ts";
 import { SmallTrust } from "./desired-trust.ts";
 import { EndsDue } from "./ends-due.ts";
-import { Flows, flowKey, type Owned } from "./flows.ts";
+import { Flows, type Owned } from "./flows.ts";
 import { currentGeneration, hasLane } from "./generation.ts";
 import { serveFiles } from "./nginx-files.ts";
 import { type Terminator, type TerminatorOptions, type TerminatorSettings, Turns } from "./settings.ts";
-import { connectionsAt } from "./sockets.ts";
+import { type Connection, connectionsAt } from "./sockets.ts";
 import { Tending } from "./tending.ts";
 
 /** Reloads for CRLs come no closer than this: what the agent itself knows decides on revocation meanwhile. */
@@ -98,12 +98,12 @@ export class NginxTarget implements Terminator, Judge {
     return this.#ready;
   }
 
-  judge(question: Question, flow: Flow): { readonly identity: Identity | null } | null {
+  judge(question: Question, connection: Connection): { readonly identity: Identity | null } | null {
     const verdict = this.#admission.decide(question);
     if (verdict === null) return null;
     const owner = verdict.identity === null ? null : { ...verdict.identity, lane: question.lane };
     // A connection that cannot be found again is not let in: the table is full.
-    return this.#flows.note(flow, owner) ? verdict : null;
+    return this.#flows.note(connection, owner) ? verdict : null;
   }
 
   /** The whole state first in memory, then what it ends, then a new generation. */
@@ -187,7 +187,7 @@ export class NginxTarget implements Terminator, Judge {
     this.#admission.trustCrls(this.#crls.each(this.#trust.crls()));
   }
 
-  #connections(): Promise<readonly Flow[]> {
+  #connections(): Promise<readonly Connection[]> {
     return (this.#options.connections ?? connectionsAt)(this.#ports);
   }
 
@@ -263,7 +263,7 @@ export class NginxTarget implements Terminator, Judge {
   /** Lets go what ended by itself, ends what time ended, and keeps cut what nginx has not noticed. */
   async #tend(signal: AbortSignal): Promise<void> {
     this.#round++;
-    await this.#flows.sweep(async () => new Set((await this.#connections()).map(flowKey)));
+    await this.#flows.sweep(() => this.#connections());
     const over = this.#flows.all().filter(this.#isOver);
     // What ran out may have admitted any of them. What is taken away before its time has ended them already.
     const unknown = this.#trust.firstEnd <= this.#options.now() ? this.#flows.unknown : [];

@@ -129,9 +129,9 @@ describe("the whole system, two restricted hosts", function () {
     for (let i = 0; i < 5; i++) {
       const knocked = capture.packets.length;
       await run(inNetns(host.netns, ["nft", "flush", "ruleset"]));
-      await scene.probe(0).ask("watch", { ...door, everyMs: 2, timeoutMs: 5_000 });
+      await scene.probe(0).ask("watch", { ...door, everyMs: 2, timeoutMs: 20_000 });
       // A second resync may be under way: the monitor and the look each saw the flush.
-      await waitFor("the ruleset as it was", async () => (await standing()) === before || undefined, { timeoutMs: 5_000 });
+      await waitFor("the ruleset as it was", async () => (await standing()) === before || undefined, { timeoutMs: 20_000 });
       await waitFor("200 knocks more", () => capture.packets.length >= knocked + 200 || undefined);
     }
     expect((await scene.probe(2).ask("calm", {})).answered).to.equal(0);

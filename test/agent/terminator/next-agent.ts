@@ -24,7 +24,7 @@ export async function nextAgent(
   cut: Flow[],
   signal = new AbortController().signal,
 ): Promise<void> {
-  const more = { connections: async () => [flow], close: async () => {}, fetchCrl, now: Date.now, log: silentLog };
+  const more = { connections: async () => [{ ...flow, to: "" }], close: async () => {}, fetchCrl, now: Date.now, log: silentLog };
   await using target = await NginxTarget.start({ config, signal, cut: async (flows) => void cut.push(...flows), ...more });
   await target.resync(desired, signal);
 }

@@ -23,7 +23,7 @@ describe("a revocation that comes while nginx does not take its files", () => {
     pki = await makeTestPki();
   });
   beforeEach(async () => {
-    scene = await makeTerminatorScene({ kind: "nginx", pki, target: { connections: async () => [FLOW] } });
+    scene = await makeTerminatorScene({ kind: "nginx", pki, target: { connections: async () => [{ ...FLOW, to: "" }] } });
     certificate = await pki.issue(DEVICE);
     await scene.register(certificate, DEVICE, "cert");
   });
@@ -111,7 +111,11 @@ describe("a revocation that comes while nginx does not take its files", () => {
       throw new Error("nft does not answer");
     };
     const close = async (_ports: unknown, flows: readonly Flow[]) => void closed.push(...flows);
-    await using away = await makeTerminatorScene({ kind: "nginx", pki, target: { connections: async () => [FLOW], cut, close } });
+    await using away = await makeTerminatorScene({
+      kind: "nginx",
+      pki,
+      target: { connections: async () => [{ ...FLOW, to: "" }], cut, close },
+    });
     await away.register(certificate, DEVICE, "cert");
     expect(await away.revoke(certificate).catch((error: Error) => error.message)).to.equal("nft does not answer");
     expect(closed).to.deep.equal([FLOW]);

@@ -1,19 +1,22 @@
 import { once } from "node:events";
-import type { TLSSocket } from "node:tls";
+import type { TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import type { Flow } from "../../../agent/target.ts";
 import { currentGeneration } from "../../../agent/terminator/generation.ts";
+import { NginxTarget } from "../../../agent/terminator/nginx.ts";
 import { servingNginx } from "../../../agent/terminator/nginx-master.ts";
 import { connectionsAt } from "../../../agent/terminator/sockets.ts";
+import { silentLog } from "../../../lib/log.ts";
 import { freePort } from "../../lab/ports.ts";
 import { waitFor } from "../../lab/wait.ts";
-import { get, open } from "./client.ts";
+import { ask, GET, get } from "./client.ts";
+import { download } from "./download.ts";
 import { nextAgent } from "./next-agent.ts";
 import { HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
 const [DEVICE, OTHER] = ["0198f2c1-7d1e-7000-8000-0123456789ab", "0198f2c1-7d1e-7000-8000-0123456789ac"];
-const STREAM = "GET /stream HTTP/1.1\r\nHost: service.example\r\n\r\n";
 const TEND_MS = 20;
 
 describe("open connections behind nginx", () => {
@@ -43,14 +46,6 @@ describe("open connections behind nginx", () => {
     await scene.register(certificate, id, "cert");
     return certificate;
   };
-  /** A download that runs. */
-  const download = async (port: number, certificate: Awaited<ReturnType<typeof device>>): Promise<TLSSocket> => {
-    const socket = await open(port, { ca: pki.root, certificate });
-    socket.on("error", () => {}).write(STREAM);
-    await once(socket, "data");
-    socket.resume();
-    return socket;
-  };
   const flowOf = ({ localPort }: TLSSocket) => ({ family: 4, address: "127.0.0.1", port: localPort ?? 0 }) as const;
   /** Resolves when the kernel has no more than these, and the agent has seen that. */
   const left = async (count: number) => {
@@ -64,7 +59,7 @@ describe("open connections behind nginx", () => {
 
   it("are cut again for as long as nginx has them, and no longer", async () => {
     const [first, second] = [await device(DEVICE), await device(OTHER)];
-    const sockets = [await download(scene.ports.roaming, first), await download(scene.ports.roaming, second)];
+    const sockets = [(await download(scene.ports.roaming, pki, first)).socket, (await download(scene.ports.roaming, pki, second)).socket];
     const [mine, others] = sockets.map(flowOf);
     await scene.revoke(first);
     const cutsOf = (port: number | undefined, from = 0) => scene.cut.slice(from).filter((flow) => flow.port === port).length;
@@ -83,7 +78,7 @@ describe("open connections behind nginx", () => {
 
   it("are let go when they have ended: no revocation cuts them, nor whoever has the port afterwards", async () => {
     const certificate = await device(DEVICE);
-    const socket = await download(scene.ports.roaming, certificate);
+    const socket = (await download(scene.ports.roaming, pki, certificate)).socket;
     socket.destroy();
     await left(0);
     await scene.revoke(certificate);
@@ -92,7 +87,7 @@ describe("open connections behind nginx", () => {
 
   it("are still known at a port that nginx no longer listens at, where a replaced worker serves them", async () => {
     const certificate = await device(DEVICE);
-    const socket = await download(scene.ports.roaming, certificate);
+    const socket = (await download(scene.ports.roaming, pki, certificate)).socket;
     const { gate } = scene.config;
     const listeners = { ...gate.listeners, roaming: await freePort() };
     scene.target.configure({ ...scene.config, gate: { ...gate, listeners } });
@@ -112,7 +107,7 @@ describe("a connection behind nginx from before the agent", () => {
     let [ahead, looks] = [0, 0];
     const connections = async () => {
       looks++;
-      return [flow];
+      return [{ ...flow, to: "" }];
     };
     const more = { connections, close: async () => {}, now: () => Date.now() + ahead, tendMs: TEND_MS };
     await using scene = await makeTerminatorScene({ kind: "nginx", target: more });
@@ -134,12 +129,47 @@ describe("a connection behind nginx from before the agent", () => {
   });
 });
 
+describe("a connection behind nginx from before the agent, and another one from its port", () => {
+  it("is cut by a revocation all the same: that one was admitted by its address", async () => {
+    const pki = await makeTestPki();
+    await using scene = await makeTerminatorScene({ kind: "nginx", pki });
+    const certificate = await pki.issue(DEVICE);
+    await scene.register(certificate, DEVICE, "cert");
+    const running = await download(scene.ports.roaming, pki, certificate);
+    await scene.target[Symbol.asyncDispose]();
+    const { signal } = new AbortController();
+    const cut: Flow[] = [];
+    const more = {
+      log: silentLog,
+      signal,
+      now: Date.now,
+      fetchCrl: async () => "",
+      cut: async (flows: readonly Flow[]) => void cut.push(...flows),
+    };
+    await using next = await NginxTarget.start({ config: scene.config, ...more });
+    await next.resync(scene.desired, signal);
+    const from = { localAddress: "127.0.0.1", localPort: running.localPort };
+    const asking: ConnectionOptions & Partial<TcpNetConnectOpts> = { host: "127.0.0.1", port: scene.ports.ip, ca: pki.root, ...from };
+    const second = connectTls(asking);
+    await once(
+      second.on("error", () => {}),
+      "secureConnect",
+    );
+    expect((await ask(second, GET)).status).to.equal(200);
+    expect(cut).to.deep.equal([]);
+    scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
+    await next.apply(scene.desired, scene.desired.pending(), signal);
+    expect(cut).to.deep.equal([{ family: 4, address: "127.0.0.1", port: running.localPort }]);
+    for (const socket of [running.socket, second]) socket.destroy();
+  });
+});
+
 describe("an end behind nginx that the firewall could not be told", () => {
   it("is made up for by the next resync, for connections from before the agent too", async () => {
     const [flow, cut]: [Flow, Flow[]] = [{ family: 4, address: "192.0.2.7", port: 50_000 }, []];
     let fails = false;
     const target = {
-      connections: async () => [flow],
+      connections: async () => [{ ...flow, to: "" }],
       cut: async (flows: readonly Flow[]) => {
         if (fails) throw new Error("nft does not answer");
         cut.push(...flows);
@@ -164,7 +194,7 @@ describe("an end behind nginx that the firewall could not be told", () => {
     const dead = async () => {
       throw new Error("nft does not answer");
     };
-    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [flow], cut: dead } });
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [{ ...flow, to: "" }], cut: dead } });
     const certificate = await scene.pki.issue(DEVICE);
     await scene.register(certificate, DEVICE, "cert");
     const refused = await scene.revoke(certificate).catch((error: Error) => error.message);
@@ -179,7 +209,7 @@ describe("an end behind nginx that the firewall could not be told", () => {
 
   it("is made up for by the next agent where this one only waited for its turn behind a reload", async () => {
     const [flow, cut]: [Flow, Flow[]] = [{ family: 4, address: "192.0.2.7", port: 50_000 }, []];
-    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [flow] } });
+    await using scene = await makeTerminatorScene({ kind: "nginx", target: { connections: async () => [{ ...flow, to: "" }] } });
     const certificate = await scene.pki.issue(DEVICE);
     await scene.register(certificate, DEVICE, "cert");
     const { stateDir } = scene.config;
