@@ -99,6 +99,6 @@ function readQuestion({ rawHeaders, headers }: IncomingMessage): { readonly ques
   const source = parseAddress(said("source"));
   const [server = "", serverPort] = said("server").split(" ");
   // A configuration from before this agent does not say it: such a connection is none of those that it found.
-  const to = isIP(server) === 0 ? "" : `${parseAddress(server).address} ${serverPort}`;
+  const to = isIP(server) === 0 || server.includes("%") ? "" : `${parseAddress(server).address} ${serverPort}`;
   return { question: { lane, ...source, verify: said("verify"), certificate: said("certificate") }, connection: { ...source, port, to } };
 }

@@ -32,6 +32,17 @@ export interface Whole {
   readonly isBound: IsBound;
 }
 
+type Round = (work: (worker: number) => Promise<void>, signal: AbortSignal) => Promise<void>;
+
+/** What is to be told to whom, and what of it is over then. */
+interface Settling {
+  readonly round: Round;
+  readonly tell: (worker: number) => Promise<Over>;
+  readonly isBound: IsBound;
+  /** Something is over, as is known before. */
+  readonly ends?: boolean;
+}
+
 /** The HAProxy that runs, if one does: its workers' memory, and the connections that they hold. */
 export class Live {
   readonly #options: LiveOptions;
@@ -106,14 +117,12 @@ export class Live {
       }
       return { numbers: over.map(connectionNumber), ended };
     };
-    const { due } = this.#options.ends;
-    if (over.length + ended.length > 0) this.#options.ends.set(true);
-    await this.#end(await this.#tell(tell, signal), due, isBound, signal);
+    await this.#settle({ round: this.#everybody, tell, isBound, ends: over.length + ended.length > 0 }, signal);
   }
 
   /** A list small enough for HAProxy's command line, to the workers of this generation; for others the maps decide. */
   async setCrl(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
-    await this.#tell(async (worker) => {
+    await this.#everybody(async (worker) => {
       if ((await this.#maps.layout(worker, signal)).folder !== layout.folder) return;
       const file = layout.revocations;
       const opened = await this.#list.master.command(`set ssl crl-file ${file}`, { signal, worker }, text.trimEnd().split("\n"));
@@ -135,7 +144,7 @@ export class Live {
   /**
    * Takes from the workers that run what the whole state does not hold, where that can be given to them in no other way.
    * @param name of that state: of one that they were shown already there is nothing to take. Null where it has none
-   * @param onGone told the keys of certificates that do not count and that a worker began with, before anything is cut
+   * @param onGone told the keys of certificates that do not count and that a worker began with, whether all of it could be ended or not
    * @throws MasterError, and what the cut throws
    */
   async takeBack(whole: Whole, name: string | null, onGone: (keys: ReadonlySet<string>) => void, signal: AbortSignal): Promise<void> {
@@ -169,45 +178,51 @@ export class Live {
   }
 
   /**
-   * Ends what is over at workers that were told so. What ends is due from before anything is told until all of it is cut, at one worker at
-   * least: with none there may be some that nobody sees, as in a long reload. Whose connections are due already nobody knows, since what
-   * was told is no difference any more: then all end, and who still counts comes back. A failing cut at one keeps no other from its end.
+   * Tells workers one by one, and ends what is over at each as soon as it is told. What ends is due from before anything is told until all
+   * of it is cut, at one worker at least: with none there may be some that nobody sees, as in a long reload. Whose connections are due
+   * already nobody knows, since what was told is no difference any more: then all end, and who still counts comes back.
    */
-  async #end(told: ReadonlyMap<number, Over>, due: boolean, isBound: IsBound, signal: AbortSignal): Promise<void> {
-    let failure: { readonly error: unknown } | null = null;
-    const workers = due ? await this.#round.workers(signal) : [...told.keys()];
-    for (const worker of workers) {
-      const end = () =>
-        due ? this.#endings.all(worker, signal) : this.#endings.of(worker, told.get(worker) ?? { numbers: [], ended: [] }, isBound, signal);
-      await this.#round.unlessEnded(worker, end, signal).catch((error: unknown) => {
+  async #settle({ round, tell, isBound, ends = false }: Settling, signal: AbortSignal): Promise<void> {
+    const { due } = this.#options.ends;
+    if (ends) this.#options.ends.set(true);
+    let [reached, failure]: [number, { readonly error: unknown } | null] = [0, null];
+    // A firewall that does not cut keeps nobody from being told.
+    const ended = async (ending: Promise<void>) => {
+      await ending.catch((error: unknown) => {
+        if (error instanceof MasterError) throw error;
         failure ??= { error };
       });
-    }
+      reached++;
+    };
+    await round(async (worker) => ended(this.#endings.of(worker, await tell(worker), isBound, signal)), signal);
+    if (due) await this.#round.each((worker) => ended(this.#endings.all(worker, signal)), signal);
     if (failure !== null) throw (failure as { readonly error: unknown }).error;
-    if (workers.length > 0) this.#options.ends.set(false);
+    if (reached > 0) this.#options.ends.set(false);
   }
 
   async #catchUpOld({ old }: Workers, whole: Whole, signal: AbortSignal): Promise<void> {
-    const { due } = this.#options.ends;
-    const told = new Map<number, Over>();
-    for (const worker of old)
-      await this.#round.unlessEnded(worker, async () => void told.set(worker, (await this.#catchUp(worker, whole, signal)).over), signal);
-    await this.#end(told, due, whole.isBound, signal);
+    const round: Round = async (work) => {
+      for (const worker of old) await this.#round.unlessEnded(worker, () => work(worker), signal);
+    };
+    const tell = async (worker: number) => (await this.#catchUp(worker, whole, signal)).over;
+    await this.#settle({ round, tell, isBound: whole.isBound }, signal);
     // There is one that has read its files: nothing else can be due.
     this.#options.ends.set(false);
   }
 
+  /** @param onGone as above */
   async #catchUpAll(whole: Whole, signal: AbortSignal, onGone: (keys: ReadonlySet<string>) => void = () => {}): Promise<void> {
-    const { due } = this.#options.ends;
     const gone = new Set<string>();
     const tell = async (worker: number): Promise<Over> => {
       const { keys, over } = await this.#catchUp(worker, whole, signal);
       for (const key of keys) gone.add(key);
       return over;
     };
-    const told = await this.#tell(tell, signal);
-    onGone(gone);
-    await this.#end(told, due, whole.isBound, signal);
+    try {
+      await this.#settle({ round: this.#everybody, tell, isBound: whole.isBound }, signal);
+    } finally {
+      onGone(gone);
+    }
   }
 
   /** @returns what is over, and the keys of the certificates that it had and that do not count */
@@ -235,16 +250,10 @@ export class Live {
     return { keys: gone, over: { numbers, ended } };
   }
 
-  /**
-   * As {@link WorkerRound.each}, what the files say already: who is not there yet may have read them before.
-   * @returns what each worker that there was answered
-   */
-  async #tell<T>(work: (worker: number) => Promise<T>, signal: AbortSignal): Promise<ReadonlyMap<number, T>> {
-    const told = new Map<number, T>();
-    const count = await this.#round.each(async (worker) => void told.set(worker, await work(worker)), signal);
-    if (count === 0) this.#missed = "lines";
-    return told;
-  }
+  /** As {@link WorkerRound.each}, what the files say already: who is not there yet may have read them before. */
+  readonly #everybody: Round = async (work, signal) => {
+    if ((await this.#round.each(work, signal)) === 0) this.#missed = "lines";
+  };
 }
 
 const goneEntry = (fingerprint: string): MapEntry => ({ key: certificateKey(fingerprint), value: "1" });

@@ -67,7 +67,10 @@ export class WorkerMaps {
     if (!ABSENT_ENTRY.test(answer)) this.#done(answer);
   }
 
-  /** Puts these entries in the place of all that a map holds, in one step (prepare map, commit map). */
+  /**
+   * Puts these entries in the place of all that a map holds, in one step (prepare map, commit map). Where this fails the map is to be
+   * replaced again before anything is set: `set map` takes a key for there that waits to be put in force, and says that all is well.
+   */
   async replace(worker: number, file: string, entries: Iterable<MapEntry>, signal: AbortSignal): Promise<void> {
     const answer = await this.#master.command(`prepare map ${file}`, { signal, worker });
     const version = /^New version created: (\d+)$/m.exec(answer)?.[1];

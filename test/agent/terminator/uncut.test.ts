@@ -78,8 +78,11 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     await scene.target.resync(scene.desired, signal);
     const [silent = 0] = await scene.replacedWorkers();
     process.kill(silent, "SIGSTOP");
+    const running = await download(scene.ports.roaming, pki, first);
     const revoked = scene.revoke(first);
     await waitFor("the worker that is well to be told first", async () => (await statusOf(first)) === null || undefined);
+    await running.ended;
+    expect(scene.cut.map(({ port }) => port)).to.deep.equal([running.localPort]);
     expect(runsAs(silent, "haproxy")).to.equal(true);
     await revoked;
     expect(runsAs(silent, "haproxy") ?? false).to.equal(false);
