@@ -145,7 +145,7 @@ export class NftTarget implements Target, AsyncDisposable {
 
   /** Ends flows, both ways and at once, for as long as either end may still try. @throws NftError */
   async cut(flows: readonly Flow[], signal: AbortSignal): Promise<void> {
-    for (const script of cutScripts(flows)) await this.#nft.run(script, { timeoutMs: SPAWNED_MS, signal });
+    for (const script of cutScripts(flows)) await this.#runTwice(() => script, { timeoutMs: SPAWNED_MS, signal });
   }
 
   /** Resolves when the kept-open nft answered, in turn after what it is given already. @throws NftError when it does not */

@@ -14,14 +14,7 @@ const MAX_CONNECTIONS = 1_024;
 const KEEP_ALIVE_MS = 60_000;
 const TIMEOUT_MS = 5_000;
 /** What nginx itself says under such names. */
-const OWN = new Set([
-  "x-entityos-lane",
-  "x-entityos-source",
-  "x-entityos-port",
-  "x-entityos-server",
-  "x-entityos-verify",
-  "x-entityos-certificate",
-]);
+const OWN = new Set(["x-entityos-lane", "x-entityos-source", "x-entityos-port", "x-entityos-verify", "x-entityos-certificate"]);
 const RESERVED = /^(x[^a-z0-9]*entityos|(x[^a-z0-9]*)?forwarded|x[^a-z0-9]*real[^a-z0-9]*ip$)/;
 
 /** Who answers for the agent. */
@@ -94,10 +87,10 @@ function readQuestion({ rawHeaders, headers }: IncomingMessage): { readonly ques
   if (names.length > MAX_HEADERS || names.some((name) => RESERVED.test(name) && !OWN.has(name))) return null;
   const said = (name: string): string => String(headers[`x-entityos-${name}`] ?? "");
   const lane = LANES.find((known): known is Lane => known === said("lane"));
-  const port = Number(said("port"));
+  const [sourcePort, server = "", serverPort] = said("port").split(" ");
+  const port = Number(sourcePort);
   if (lane === undefined || !Number.isInteger(port)) return null;
   const source = parseAddress(said("source"));
-  const [server = "", serverPort] = said("server").split(" ");
   // A configuration from before this agent does not say it: such a connection is none of those that it found.
   const to = isIP(server) === 0 || server.includes("%") ? "" : `${parseAddress(server).address} ${serverPort}`;
   return { question: { lane, ...source, verify: said("verify"), certificate: said("certificate") }, connection: { ...source, port, to } };

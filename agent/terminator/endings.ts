@@ -4,7 +4,10 @@ import { readBindingId } from "../trust-bodies.ts";
 import { openConnections, overConnections, shutConnections, type Tracked } from "./connections.ts";
 import type { Ended } from "./desired-trust.ts";
 import { holds } from "./entries.ts";
-import type { Master } from "./master.ts";
+import { type Master, MasterError } from "./master.ts";
+
+/** What is not cut by then is not cut any more: as long as a cut lasts. */
+const UNCUT_MS = 120_000;
 
 /** What no longer counts. */
 export interface Over {
@@ -25,8 +28,7 @@ export interface EndingsOptions {
 /** Ends what goes on at a worker of HAProxy's. */
 export class Endings {
   readonly #options: EndingsOptions;
-  /** What the firewall did not cut: a worker that has ended it knows nothing of it any more. */
-  #uncut: readonly Flow[] = [];
+  readonly #uncut = new Uncut();
 
   constructor(options: EndingsOptions) {
     this.#options = options;
@@ -61,16 +63,55 @@ export class Endings {
 
   /** First at the firewall, so that not even the news of it gets out; where that fails, at the worker all the same. */
   async #end(worker: number, flows: readonly Flow[], signal: AbortSignal): Promise<void> {
-    const all = [...this.#uncut, ...flows];
+    const all = this.#uncut.with(flows);
     if (all.length === 0) return;
     const { master, cut, log } = this.#options;
     try {
-      this.#uncut = all;
       await cut(all, signal);
-      this.#uncut = [];
+      this.#uncut.clear();
     } finally {
       await shutConnections(master, worker, flows, signal);
     }
     log.info({ connections: all.length }, "Connections of what no longer counts are cut");
+  }
+}
+
+/** Of what the firewall did not cut a worker that has ended it knows nothing any more. */
+class Uncut {
+  readonly #flows = new Map<string, { readonly flow: Flow; readonly atMs: number }>();
+
+  /** All of it, and these, each once. After a while nothing of a connection is under way, and its port is somebody else's. */
+  with(flows: readonly Flow[]): readonly Flow[] {
+    const atMs = performance.now();
+    for (const [key, known] of this.#flows) if (atMs - known.atMs > UNCUT_MS) this.#flows.delete(key);
+    for (const flow of flows) {
+      const key = `${flow.address} ${flow.port}`;
+      if (!this.#flows.has(key)) this.#flows.set(key, { flow, atMs });
+    }
+    return [...this.#flows.values()].map(({ flow }) => flow);
+  }
+
+  clear(): void {
+    this.#flows.clear();
+  }
+}
+
+/** A firewall that does not cut keeps no worker from being told, and none from its own end. */
+export class CutFailures {
+  #first: { readonly error: unknown } | null = null;
+
+  /** @throws MasterError, of which whoever asks the workers knows more */
+  async keep(ending: Promise<void>): Promise<void> {
+    try {
+      await ending;
+    } catch (error) {
+      if (error instanceof MasterError) throw error;
+      this.#first ??= { error };
+    }
+  }
+
+  /** @throws the first that was kept */
+  throw(): void {
+    if (this.#first !== null) throw this.#first.error;
   }
 }

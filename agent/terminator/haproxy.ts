@@ -10,7 +10,7 @@ import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "
 import type { IsBound } from "./endings.ts";
 import { EndsDue } from "./ends-due.ts";
 import { certificateKey, seconds } from "./entries.ts";
-import { keepTakenBack, sweepFailed } from "./failed-try.ts";
+import { exchangeCrls, goBack, keepTakenBack, sweepFailed } from "./failed-try.ts";
 import { appendMap, currentGeneration, hasLane, replaceMap, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
 import { type Layout, terminatorFolder } from "./layout.ts";
@@ -102,6 +102,8 @@ export class HaproxyTarget implements Terminator {
     return this.#turns.take(() => {
       // Both at one time: what is desired may be newer before it is in force.
       this.#name = `${desired.epoch} ${desired.revision}`;
+      // It may tell of what ran out before anybody looked.
+      this.#tendedAt = Number.NEGATIVE_INFINITY;
       return this.#renew(desired, SmallTrust.of(desired), signal);
     });
   }
@@ -175,8 +177,9 @@ export class HaproxyTarget implements Terminator {
       await this.#makeGeneration(signal);
     } catch (error) {
       try {
-        const keep = (gone: ReadonlySet<string>) => keepTakenBack(this.#config.stateDir, gone, trust.bindings());
-        if (!signal.aborted) await this.#live.takeBack(this.#whole(), this.#name, keep, signal);
+        const whole = this.#whole();
+        const keep = (gone: ReadonlySet<string>) => keepTakenBack(this.#config.stateDir, gone, whole);
+        if (!signal.aborted) await this.#live.takeBack(whole, this.#name, keep, signal);
       } finally {
         sweepFailed(this.#config.stateDir, this.#good);
       }
@@ -207,11 +210,15 @@ export class HaproxyTarget implements Terminator {
     // Workers that are replaced go by their own configuration: with them goes on what certificates from anywhere have under way.
     if (hasLane(this.#good, "roaming") && !config.gate.lanes.roaming) this.#ends.set(true);
     useGeneration(config.stateDir, layout);
+    const whole = this.#whole();
+    const onTaken = () => {
+      this.#good = layout;
+    };
     try {
-      await this.#live.reload(this.#whole(), signal);
+      await this.#live.reload(whole, signal, onTaken);
     } catch (error) {
       // One that starts anew would not take it either: a port that another program has is found by no check.
-      if (error instanceof NotTakenError && this.#good !== null) useGeneration(config.stateDir, this.#good);
+      if (error instanceof NotTakenError && this.#good !== null) goBack(config.stateDir, this.#good, whole);
       throw error;
     }
     sweepGenerations(config.stateDir, [layout, last]);
@@ -266,18 +273,6 @@ export class HaproxyTarget implements Terminator {
     }
   }
 
-  /** @throws TerminatorRefusedError when HAProxy refuses them: those from before stay where it reads them */
-  async #exchangeCrls(layout: Layout, text: string, signal: AbortSignal): Promise<void> {
-    const before = readFileSync(layout.revocations, "utf8");
-    writeFileAtomic(layout.revocations, text);
-    try {
-      await checkConfiguration("haproxy", layout, signal);
-    } catch (error) {
-      writeFileAtomic(layout.revocations, before);
-      throw error;
-    }
-  }
-
   /** Fetches what the feed could not carry, and reloads when that changes anything. */
   async #catchUpWithCrls(signal: AbortSignal): Promise<void> {
     const { fetchCrl } = this.#options;
@@ -289,7 +284,7 @@ export class HaproxyTarget implements Terminator {
       // Without a list so far, the configuration names none. What failed is tried until it succeeds.
       if (layout === null || text === null || !existsSync(layout.revocations)) return await this.#renew(this.#desired, this.#trust, signal);
       this.#given = undefined;
-      await this.#exchangeCrls(layout, text, signal);
+      await exchangeCrls(layout, text, signal);
       await this.#live.reload(null, signal);
       this.#given = text;
       if (this.#live.missed) this.#meeting.soon();

@@ -1,7 +1,7 @@
 import type { Log } from "../../lib/log.ts";
 import type { Cut } from "../target.ts";
 import type { Ended, TrustChanges } from "./desired-trust.ts";
-import { Endings, type IsBound, type Over } from "./endings.ts";
+import { CutFailures, Endings, type IsBound, type Over } from "./endings.ts";
 import type { EndsDue } from "./ends-due.ts";
 import { bindingId, certificateKey, connectionNumber, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
@@ -137,8 +137,8 @@ export class Live {
    * @param whole null when it is the state that they know already, of the generation that they know
    * @throws MasterError
    */
-  async reload(whole: Whole | null, signal: AbortSignal): Promise<void> {
-    if (!(await this.#reload(whole, signal))) this.#missed = whole === null ? "lines" : "generation";
+  async reload(whole: Whole | null, signal: AbortSignal, onTaken: () => void = () => {}): Promise<void> {
+    if (!(await this.#reload(whole, signal, onTaken))) this.#missed = whole === null ? "lines" : "generation";
   }
 
   /**
@@ -161,16 +161,19 @@ export class Live {
 
   /** Ends what goes on by certificates that ran out by a time in whole seconds, and by these bindings. @throws as {@link takeBack} */
   async endOver(by: number, ended: readonly Ended[], isBound: IsBound, signal: AbortSignal): Promise<void> {
+    const failures = new CutFailures();
     await this.#round.each(async (worker) => {
       // One that serves another configuration is told by a resync.
       await this.#maps.layout(worker, signal);
-      await this.#endings.by(worker, by, ended, isBound, signal);
+      await failures.keep(this.#endings.by(worker, by, ended, isBound, signal));
     }, signal);
+    failures.throw();
   }
 
   /** @returns false when there is none */
-  async #reload(whole: Whole | null, signal: AbortSignal): Promise<boolean> {
+  async #reload(whole: Whole | null, signal: AbortSignal, onTaken: () => void = () => {}): Promise<boolean> {
     const workers = await this.#list.reload(signal);
+    if (workers !== null) onTaken();
     if (workers === null || whole === null) return workers !== null;
     await this.#catchUpOld(workers, whole, signal);
     this.#missed = null;
@@ -185,18 +188,16 @@ export class Live {
   async #settle({ round, tell, isBound, ends = false }: Settling, signal: AbortSignal): Promise<void> {
     const { due } = this.#options.ends;
     if (ends) this.#options.ends.set(true);
-    let [reached, failure]: [number, { readonly error: unknown } | null] = [0, null];
-    // A firewall that does not cut keeps nobody from being told.
-    const ended = async (ending: Promise<void>) => {
-      await ending.catch((error: unknown) => {
-        if (error instanceof MasterError) throw error;
-        failure ??= { error };
-      });
+    let reached = 0;
+    const failures = new CutFailures();
+    const work = async (worker: number) => {
+      const over = await tell(worker);
+      await failures.keep(this.#endings.of(worker, over, isBound, signal));
       reached++;
     };
-    await round(async (worker) => ended(this.#endings.of(worker, await tell(worker), isBound, signal)), signal);
-    if (due) await this.#round.each((worker) => ended(this.#endings.all(worker, signal)), signal);
-    if (failure !== null) throw (failure as { readonly error: unknown }).error;
+    await round(work, signal);
+    if (due) await this.#round.each((worker) => failures.keep(this.#endings.all(worker, signal)), signal);
+    failures.throw();
     if (reached > 0) this.#options.ends.set(false);
   }
 

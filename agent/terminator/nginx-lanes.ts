@@ -11,8 +11,8 @@ const SPOKEN_OF_THE_GATE = ["Device", "Pattern", "Subject"] as const;
 /** What nginx tells the agent of a request, and the application never sees. */
 const TOLD_TO_THE_AGENT = {
   Source: "$remote_addr",
-  Port: "$remote_port",
-  Server: '"$server_addr $server_port"',
+  // With this host's end: under a name of its own a configuration from before would pass on what the client says of it.
+  Port: '"$remote_port $server_addr $server_port"',
   Verify: "$ssl_client_verify",
   Certificate: "$ssl_client_escaped_cert",
 } as const;

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { inNetns, type RunOptions, run } from "../lab/exec.ts";
 import { waitFor } from "../lab/wait.ts";
@@ -74,9 +74,16 @@ export class Machine implements AsyncDisposable {
   /** Restarts it by its own systemd; resolves when it has booted again. */
   async reboot(): Promise<void> {
     const before = this.#leader();
-    // The answer may not come through any more.
-    await run(this.inside(["systemctl", "--no-block", "reboot"])).catch(() => {});
-    await this.#booted(before);
+    // A namespace that goes loses its tables before its devices, which answer for a moment; a machine that halts does not. So this one
+    // stays until its device is away.
+    const network = openSync(`/proc/${before}/ns/net`, "r");
+    try {
+      // The answer may not come through any more.
+      await run(this.inside(["systemctl", "--no-block", "reboot"])).catch(() => {});
+      await this.#booted(before);
+    } finally {
+      closeSync(network);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -95,6 +95,27 @@ for (const kind of TERMINATORS) {
       running.socket.destroy();
     });
 
+    if (kind === "haproxy")
+      it("a binding while no agent ran, though the next one looks after connections before it has its state", async () => {
+        const certificate = await certified("both", DEVICE);
+        bind(Date.now() + HOUR_MS);
+        await scene.apply();
+        const running = await download(scene.ports.ipcert, pki, certificate);
+        await scene.target[Symbol.asyncDispose]();
+        let looks = 0;
+        const now = () => {
+          looks++;
+          return Date.now() + 2 * HOUR_MS;
+        };
+        const cut: number[] = [];
+        await using next = nextHaproxyTarget(scene, cut, { tendMs: 20, now });
+        await waitFor("two looks", () => looks >= 2 || undefined);
+        await next.resync(scene.desired, new AbortController().signal);
+        await waitFor("the cut", () => cut.length > 0 || undefined);
+        expect([...new Set(cut)]).to.deep.equal([running.localPort]);
+        running.socket.destroy();
+      });
+
     it("one of two bindings that hold an address: nothing does before the other one ends", async () => {
       const certificate = await certified("both", DEVICE);
       const wider = `${DEVICE} 127.0.0.0/24`;

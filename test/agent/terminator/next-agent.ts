@@ -1,13 +1,18 @@
 import type { Flow } from "../../../agent/target.ts";
 import { HaproxyTarget } from "../../../agent/terminator/haproxy.ts";
 import { NginxTarget } from "../../../agent/terminator/nginx.ts";
+import type { TerminatorOptions } from "../../../agent/terminator/settings.ts";
 import { silentLog } from "../../../lib/log.ts";
 import type { TerminatorScene } from "./scene.ts";
 
 const fetchCrl = () => Promise.reject(new Error("no CRL is too large here"));
 
 /** The next agent of a host with HAProxy. @param cut gets the clients' ports of what it cuts */
-export const nextHaproxyTarget = ({ config }: TerminatorScene, cut: number[]): HaproxyTarget =>
+export const nextHaproxyTarget = (
+  { config }: Pick<TerminatorScene, "config">,
+  cut: number[],
+  more: Partial<Pick<TerminatorOptions, "now" | "tendMs">> = {},
+): HaproxyTarget =>
   new HaproxyTarget({
     config,
     log: silentLog,
@@ -15,6 +20,7 @@ export const nextHaproxyTarget = ({ config }: TerminatorScene, cut: number[]): H
     now: Date.now,
     cut: async (flows) => void cut.push(...flows.map(({ port }) => port)),
     fetchCrl,
+    ...more,
   });
 
 /** What the next agent cuts, which finds everything in its state. */

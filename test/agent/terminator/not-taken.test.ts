@@ -18,11 +18,16 @@ describe("a configuration that HAProxy finds sound and cannot take, since a port
   let pki: Pki;
   let scene: TerminatorScene;
   let certificate: ClientCertificate;
+  let cuts = true;
+  const cut = async () => {
+    if (!cuts) throw new Error("nft does not answer");
+  };
   before(async () => {
     pki = await makeTestPki();
   });
   beforeEach(async () => {
-    scene = await makeTerminatorScene({ pki });
+    cuts = true;
+    scene = await makeTerminatorScene({ pki, target: { cut } });
     certificate = await pki.issue(DEVICE);
     await scene.register(certificate, DEVICE, "cert");
   });
@@ -74,14 +79,40 @@ describe("a configuration that HAProxy finds sound and cannot take, since a port
     expect([await statusAt("roaming"), otherStatus]).to.deep.equal([null, 200]);
   });
 
+  it("and a certificate that has another pattern by then is not served by its old one", async () => {
+    const { fingerprint, serial, notAfter } = certificate;
+    const body = JSON.stringify({ device: DEVICE, pattern: "both", subject: "alice", serial, issuer: pki.deviceCaId, notAfter });
+    scene.desired.change({ kind: "trust.set", target: "certificate", id: fingerprint, body });
+    expect(await refused()).to.equal("NotTakenError");
+    await scene.killTerminator();
+    await scene.startTerminator();
+    expect(await statusAt("roaming")).to.equal(null);
+  });
+
+  it("and HAProxy starts with the one that it has taken, whatever failed afterwards", async () => {
+    await download(scene.ports.roaming, pki, certificate);
+    const [first] = await scene.workers();
+    scene.desired.change({ kind: "trust.remove", target: "certificate", id: certificate.fingerprint });
+    cuts = false;
+    expect(await scene.target.resync(scene.desired, signal).catch((error: Error) => error.message)).to.equal("nft does not answer");
+    expect(await scene.workers()).to.not.deep.equal([first]);
+    cuts = true;
+    const taken = readlinkSync(currentLink(scene.config.stateDir));
+    expect(await refused()).to.equal("NotTakenError");
+    expect(readlinkSync(currentLink(scene.config.stateDir))).to.equal(taken);
+    await scene.killTerminator();
+    await scene.startTerminator();
+    expect(await statusAt("roaming")).to.equal(null);
+  });
+
   it("and without lane roaming: what that lane let in ends when the next agent's is taken", async () => {
     expect(await refused({ roaming: false })).to.equal("NotTakenError");
     const running = await download(scene.ports.ipcert, pki, certificate);
     await scene.target[Symbol.asyncDispose]();
-    const cut: number[] = [];
-    await using next = nextHaproxyTarget({ ...scene, config: configured({}, { roaming: false }) }, cut);
+    const ended: number[] = [];
+    await using next = nextHaproxyTarget({ config: configured({}, { roaming: false }) }, ended);
     await next.resync(scene.desired, signal);
-    expect([cut, await statusAt("ipcert")]).to.deep.equal([[running.localPort], null]);
+    expect([ended, await statusAt("ipcert")]).to.deep.equal([[running.localPort], null]);
     await running.ended;
   });
 });

@@ -82,7 +82,7 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
     const revoked = scene.revoke(first);
     await waitFor("the worker that is well to be told first", async () => (await statusOf(first)) === null || undefined);
     await running.ended;
-    expect(scene.cut.map(({ port }) => port)).to.deep.equal([running.localPort]);
+    expect(scene.cut.map(({ port }) => port)).to.include(running.localPort);
     expect(runsAs(silent, "haproxy")).to.equal(true);
     await revoked;
     expect(runsAs(silent, "haproxy") ?? false).to.equal(false);
