@@ -3,8 +3,8 @@ import { waitFor } from "../lab/wait.ts";
 import { head } from "../registry/feed/setup.ts";
 import { captureOf, endsOf, provoke, sentTo } from "./answers.ts";
 import { TCP_FLAG, tcp } from "./frames.ts";
-import { connectTo } from "./gate.ts";
-import { FLOOR, KEPT_OPEN, makeRunningScene, type RunningScene } from "./running.ts";
+import { connectTo, makeGatedScene } from "./gate.ts";
+import { FLOOR, KEPT_OPEN, makeRunningScene, nftPids, type RunningScene } from "./running.ts";
 
 const TIMEOUT_MS = 120_000;
 const OPEN = { outcome: "open", label: "ip" };
@@ -30,6 +30,14 @@ describe("an agent whose nft", () => {
     expect(pidOf(scene, KEPT_OPEN)).not.to.equal(pid);
     await provoke(capture, stranger, [tcp(endsOf(stranger, scene.host, 4), 40_000, 443, TCP_FLAG.syn)]);
     expect(sentTo(capture, stranger)).to.deep.equal([]);
+  }).timeout(TIMEOUT_MS);
+
+  it("hangs over a cut has it made by another one", async () => {
+    await using scene = await makeGatedScene(0);
+    for (const pid of nftPids(KEPT_OPEN)) process.kill(pid, "SIGSTOP");
+    const { signal } = new AbortController();
+    await scene.target.cut([{ family: 4, address: "198.51.100.7", port: 50_000 }], signal);
+    expect(await scene.nft("list set inet entityos cut4")).to.match(/elements = \{ 198\.51\.100\.7 \. 50000 /);
   }).timeout(TIMEOUT_MS);
 
   it("is killed again and again under a stream of changes loses none of them", async () => {

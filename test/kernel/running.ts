@@ -146,7 +146,7 @@ export async function makeRunningScene(devices: number, options: RunningOptions 
 }
 
 /** Children of this process by their command line. */
-function nftPids(words: string): number[] {
+export function nftPids(words: string): number[] {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ");
   return children.map(Number).filter((pid) => commandLine(pid).endsWith(words));
 }
