@@ -92,6 +92,6 @@ function readQuestion({ rawHeaders, headers }: IncomingMessage): { readonly ques
   if (lane === undefined || !Number.isInteger(port)) return null;
   const source = parseAddress(said("source"));
   // A configuration from before this agent does not say it: such a connection is none of those that it found.
-  const to = isIP(server) === 0 || server.includes("%") ? "" : `${parseAddress(server).address} ${serverPort}`;
+  const to = isIP(server) === 0 ? "" : `${parseAddress(server).address} ${serverPort}`;
   return { question: { lane, ...source, verify: said("verify"), certificate: said("certificate") }, connection: { ...source, port, to } };
 }

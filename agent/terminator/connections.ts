@@ -1,6 +1,7 @@
 import { parseAddress } from "../../lib/ip.ts";
 import type { Flow } from "../target.ts";
 import type { Master } from "./master.ts";
+import { flowKey } from "./sockets.ts";
 
 /**
  * An open connection: address and port of its client, and the end of its certificate in whole seconds. Its number is there twice; a worker
@@ -55,11 +56,11 @@ async function tracked(master: Master, worker: number, filter: string, signal: A
  */
 export async function shutConnections(master: Master, worker: number, flows: readonly Flow[], signal: AbortSignal): Promise<void> {
   if (flows.length === 0) return;
-  const wanted = new Set(flows.map(({ address, port }) => `${address} ${port}`));
+  const wanted = new Set(flows.map(flowKey));
   const sessions = await master.command("show sess", { signal, worker });
   for (const line of sessions.split("\n")) {
     const [, id, address = "", port] = SESSION.exec(line) ?? [];
-    if (id === undefined || !wanted.has(`${address} ${port}`)) continue;
+    if (id === undefined || !wanted.has(flowKey({ address, port: Number(port) }))) continue;
     // Gone already: that is what is wanted.
     await master.command(`shutdown session ${id}`, { signal, worker });
   }

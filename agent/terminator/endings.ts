@@ -5,6 +5,7 @@ import { openConnections, overConnections, shutConnections, type Tracked } from 
 import type { Ended } from "./desired-trust.ts";
 import { holds } from "./entries.ts";
 import { type Master, MasterError } from "./master.ts";
+import { flowKey } from "./sockets.ts";
 
 /** What is not cut by then is not cut any more: as long as a cut lasts. */
 const UNCUT_MS = 120_000;
@@ -85,8 +86,7 @@ class Uncut {
     const atMs = performance.now();
     for (const [key, known] of this.#flows) if (atMs - known.atMs > UNCUT_MS) this.#flows.delete(key);
     for (const flow of flows) {
-      const key = `${flow.address} ${flow.port}`;
-      if (!this.#flows.has(key)) this.#flows.set(key, { flow, atMs });
+      if (!this.#flows.has(flowKey(flow))) this.#flows.set(flowKey(flow), { flow, atMs });
     }
     return [...this.#flows.values()].map(({ flow }) => flow);
   }

@@ -24,6 +24,9 @@ export const mapText = ({ key, value }: MapEntry): string => `${key} ${value}`;
 /** HAProxy writes a fingerprint in capitals. */
 export const certificateKey = (fingerprint: string): string => fingerprint.toUpperCase();
 
+/** A line of the map of those that were taken back. @param fingerprint or its key */
+export const goneEntry = (fingerprint: string): MapEntry => ({ key: certificateKey(fingerprint), value: "1" });
+
 /**
  * The number that a certificate's connections are kept track of by. Two certificates may share one: what is cut then for the one is
  * opened again by the other's client.

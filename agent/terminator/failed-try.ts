@@ -1,15 +1,13 @@
 import { readFileSync } from "node:fs";
 import { writeFileAtomic } from "../../lib/file.ts";
 import { checkConfiguration } from "./check.ts";
-import { type MapEntry, mapText } from "./entries.ts";
+import { goneEntry, mapText } from "./entries.ts";
 import { appendMap, currentGeneration, sweepGenerations, useGeneration, writeMap } from "./generation.ts";
 import type { Layout } from "./layout.ts";
+import type { Whole } from "./live.ts";
 
 /** What the maps of a generation are to say. */
-export interface Maps {
-  readonly certificates: () => Iterable<MapEntry>;
-  readonly bindings: () => Iterable<MapEntry>;
-}
+type Maps = Pick<Whole, "certificates" | "bindings">;
 
 /**
  * What was taken from HAProxy's workers goes into the files too, so that one that starts by itself while the next generation is refused
@@ -21,7 +19,7 @@ export function keepTakenBack(stateDir: string, gone: ReadonlySet<string>, maps:
   if (current === null) return;
   try {
     const known = new Set(readFileSync(current.gone, "utf8").split("\n"));
-    const entries = [...gone].map((key) => ({ key, value: "1" })).filter((entry) => !known.has(mapText(entry)));
+    const entries = [...gone].map(goneEntry).filter((entry) => !known.has(mapText(entry)));
     using _durable = appendMap(current.gone, entries);
     writeMaps(current, maps);
   } catch {

@@ -1,7 +1,7 @@
 import type { Lane } from "../../lib/service.ts";
 import type { Cut, Flow } from "../target.ts";
 import type { Identity } from "./admission.ts";
-import type { Connection } from "./sockets.ts";
+import { type Connection, connectionKey, flowKey } from "./sockets.ts";
 
 /** Connections that are kept track of; at the bound nobody new is let in by a certificate. */
 const MAX_FLOWS = 200_000;
@@ -21,9 +21,6 @@ export interface Owned extends Pick<Identity, "fingerprint" | "device" | "patter
 interface Noted extends Owned {
   readonly at: number;
 }
-
-const connectionKey = (connection: Connection): string => `${flowKey(connection)} ${connection.to}`;
-const flowKey = ({ address, port }: Pick<Flow, "address" | "port">): string => `${address} ${port}`;
 
 /**
  * Which certificate's connections are open, by what requests told. The end of a connection is not told: those that the kernel no longer

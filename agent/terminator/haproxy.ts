@@ -9,7 +9,7 @@ import { CrlTexts } from "./crls.ts";
 import { certificateEntries, SmallTrust, sortChanges, type TrustChanges } from "./desired-trust.ts";
 import type { IsBound } from "./endings.ts";
 import { EndsDue } from "./ends-due.ts";
-import { certificateKey, seconds } from "./entries.ts";
+import { certificateKey, goneEntry, seconds } from "./entries.ts";
 import { exchangeCrls, goBack, keepTakenBack, sweepFailed } from "./failed-try.ts";
 import { appendMap, currentGeneration, hasLane, replaceMap, sweepGenerations, useGeneration, writeGeneration } from "./generation.ts";
 import { renderHaproxy, USUAL_LENGTHS } from "./haproxy-config.ts";
@@ -234,8 +234,7 @@ export class HaproxyTarget implements Terminator {
     using stack = new DisposableStack();
     let failure: unknown = null;
     try {
-      const over = gone.map((fingerprint) => ({ key: certificateKey(fingerprint), value: "1" }));
-      stack.use(appendMap(layout.gone, over));
+      stack.use(appendMap(layout.gone, gone.map(goneEntry)));
       stack.use(appendMap(layout.certificates, registered));
       if (bindings.length > 0) stack.use(replaceMap(layout.bindings, this.#trust.bindings()));
     } catch (error) {

@@ -3,7 +3,7 @@ import type { Cut } from "../target.ts";
 import type { Ended, TrustChanges } from "./desired-trust.ts";
 import { CutFailures, Endings, type IsBound, type Over } from "./endings.ts";
 import type { EndsDue } from "./ends-due.ts";
-import { bindingId, certificateKey, connectionNumber, type MapEntry } from "./entries.ts";
+import { bindingId, connectionNumber, goneEntry, type MapEntry } from "./entries.ts";
 import type { Layout } from "./layout.ts";
 import { MasterError, type Workers } from "./master.ts";
 import { WorkerMaps } from "./worker-maps.ts";
@@ -233,7 +233,7 @@ export class Live {
     const altered = takeDiffering(certificates, whole.certificates());
     const gone = [...certificates.keys()];
     const known = await this.#maps.entries(worker, layout.gone, signal);
-    const untold = gone.filter((key) => !known.has(key)).map((key) => goneEntry(key));
+    const untold = gone.filter((key) => !known.has(key)).map(goneEntry);
     const bindings = await this.#maps.entries(worker, layout.bindings, signal);
     const mostSingly = Math.max(MAX_SINGLY, bindings.size / IN_ONE_COMMAND);
     const alteredBindings = takeDiffering(bindings, whole.bindings());
@@ -256,8 +256,6 @@ export class Live {
     if ((await this.#round.each(work, signal)) === 0) this.#missed = "lines";
   };
 }
-
-const goneEntry = (fingerprint: string): MapEntry => ({ key: certificateKey(fingerprint), value: "1" });
 
 /** Takes out of `known` all that `wanted` says too. What stays is no longer wanted. @returns what `wanted` says otherwise */
 function takeDiffering(known: Map<string, string>, wanted: Iterable<MapEntry>): MapEntry[] {

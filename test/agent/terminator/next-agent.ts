@@ -7,6 +7,17 @@ import type { TerminatorScene } from "./scene.ts";
 
 const fetchCrl = () => Promise.reject(new Error("no CRL is too large here"));
 
+/** The cut of an agent that is killed in the middle of it: what it begins it neither does nor sees fail before it is told so. */
+export function dyingCut() {
+  const [begun, killing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const cut = async () => {
+    begun.resolve();
+    await killing.promise;
+    throw new Error("killed");
+  };
+  return { cut, begun: begun.promise, kill: killing.resolve };
+}
+
 /** The next agent of a host with HAProxy. @param cut gets the clients' ports of what it cuts */
 export const nextHaproxyTarget = (
   { config }: Pick<TerminatorScene, "config">,

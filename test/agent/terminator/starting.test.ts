@@ -8,7 +8,7 @@ import { waitFor } from "../../lab/wait.ts";
 import { get } from "./client.ts";
 import { download } from "./download.ts";
 import { killed } from "./hidden.ts";
-import { nextHaproxyTarget } from "./next-agent.ts";
+import { dyingCut, nextHaproxyTarget } from "./next-agent.ts";
 import { type ClientCertificate, makeTestPki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -131,13 +131,8 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
 
   it("and that is reloaded for long: what an agent that died owes is cut then, whatever the next one tells meanwhile", async () => {
     const pki = await makeTestPki();
-    const [begun, killing] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const dying = async () => {
-      begun.resolve();
-      await killing.promise;
-      throw new Error("killed");
-    };
-    await using scene = await makeTerminatorScene({ pki, target: { cut: dying } });
+    const dying = dyingCut();
+    await using scene = await makeTerminatorScene({ pki, target: { cut: dying.cut } });
     const certificate = await pki.issue(DEVICE);
     await scene.register(certificate, DEVICE, "both");
     const binding = { target: "binding", id: `${DEVICE} 127.0.0.1/32` } as const;
@@ -151,7 +146,7 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
     const running = await download(scene.ports.ipcert, pki, certificate);
     scene.desired.change({ kind: "trust.remove", ...binding });
     const dead = scene.apply().catch(() => {});
-    await begun.promise;
+    await dying.begun;
     const slow = await starting.reloadSlowly();
     const cut: number[] = [];
     await using next = nextHaproxyTarget(scene, cut);
@@ -165,7 +160,7 @@ describe("an HAProxy that has read its files, and nobody can tell it anything ye
     await slow.goOn();
     await running.ended;
     expect(cut).to.deep.equal([running.localPort]);
-    killing.resolve();
+    dying.kill();
     await dead;
   });
 });

@@ -4,7 +4,7 @@ import { runsAs } from "../../../agent/terminator/running.ts";
 import { waitFor } from "../../lab/wait.ts";
 import { ask, GET, get, open } from "./client.ts";
 import { download } from "./download.ts";
-import { nextHaproxyTarget } from "./next-agent.ts";
+import { dyingCut, nextHaproxyTarget } from "./next-agent.ts";
 import { type ClientCertificate, HOUR_MS, makeTestPki, type Pki } from "./pki.ts";
 import { makeTerminatorScene, type TerminatorScene } from "./scene.ts";
 
@@ -50,21 +50,16 @@ describe("what ended at HAProxy, and could not be cut at once", function () {
   });
 
   it("is cut by the next agent, where the last one died between the two", async () => {
-    const [begun, killed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const dying = async () => {
-      begun.resolve();
-      await killed.promise;
-      throw new Error("killed");
-    };
-    await using scene = await makeTerminatorScene({ pki, target: { cut: dying } });
+    const dying = dyingCut();
+    await using scene = await makeTerminatorScene({ pki, target: { cut: dying.cut } });
     const port = (await download(scene.ports.ipcert, pki, await bound(scene))).localPort;
     scene.desired.change({ kind: "trust.remove", target: "binding", id: BINDING });
     const dead = scene.apply().catch(() => {});
-    await begun.promise;
+    await dying.begun;
     const cut: number[] = [];
     await using next = nextHaproxyTarget(scene, cut);
     await next.resync(scene.desired, signal);
-    killed.resolve();
+    dying.kill();
     await dead;
     expect(cut).to.deep.equal([port]);
   });
